@@ -1,0 +1,1 @@
+"""The customer engine: rules, use cases and the master database."""

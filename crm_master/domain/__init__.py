@@ -1,0 +1,1 @@
+"""The rules of reconciliation as pure functions: no I/O, no clock, no system's field names."""

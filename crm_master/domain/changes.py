@@ -1,0 +1,201 @@
+"""From a new golden record to what has to be told: history for the hub, patches for the systems (RULES 1, 5, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from crm_master.domain.claims import UNSET, FieldShadow, Shadow, Unset
+from crm_master.domain.entities import EntitySpec
+from crm_master.domain.fields import Canonical, Cardinality, Lenses, Native
+from crm_master.domain.survivorship import Reconciled
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field of a golden record: what it was, what it is. ``UNSET`` where nobody spoke of it."""
+
+    before: Canonical | Unset
+    after: Canonical | Unset
+
+
+def diff(before: Mapping[str, Canonical], after: Mapping[str, Canonical]) -> dict[str, Change]:
+    """The fields in which two golden records differ."""
+    return {
+        name: Change(before.get(name, UNSET), after.get(name, UNSET))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name, UNSET) != after.get(name, UNSET)
+    }
+
+
+class Hold(StrEnum):
+    """Why a field is not written although the system does not hold the golden value."""
+
+    CONTESTED = "contested"  # waits for a decision
+    QUARANTINED = "quarantined"  # the system undid it too often
+    UNREADABLE = "unreadable"  # what stands there is not understood, so it is not overwritten
+    REVIEW = "review"  # an emptied field waits for a decision
+    UNHOLDABLE = "unholdable"  # the system's representation has no place for the value
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What one record needs: the natives to write (of a group only the members that differ), and what is held back.
+
+    ``intents`` are the same fields whole, as the system shall then hold them. ``accepted`` are fields where the system
+    made something else of what it was sent; they count as converged.
+    """
+
+    writes: Mapping[str, Native] = field(default_factory=dict)
+    intents: Mapping[str, Native] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
+
+
+def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySpec) -> Patch:
+    """The smallest set of writes that makes a record the projection of the golden record (RULES 1, 7).
+
+    Compared is the golden record as it now is with the record's shadow, whatever the change was. A field that nobody
+    speaks of is left as it is.
+    """
+    writes: dict[str, Native] = {}
+    intents: dict[str, Native] = {}
+    holds: dict[str, Hold] = {}
+    accepted: set[str] = set()
+    for name in sorted(lenses.writable):
+        if name in reconciled.withheld:
+            holds[name] = Hold.CONTESTED
+            continue
+        if name not in reconciled.golden:
+            continue
+        now = shadow.fields.get(name, FieldShadow(held=None))
+        try:
+            want = lenses.encode(name, reconciled.golden[name])
+        except ValueError:
+            holds[name] = Hold.UNHOLDABLE
+            continue
+        missing = _missing(name, want, now, lenses, spec.fields[name].cardinality)
+        if missing is UNSET:
+            if now.sent is not UNSET and now.held != now.sent:
+                accepted.add(name)
+            continue
+        if (hold := _held_back(now)) is not None:
+            holds[name] = hold
+            continue
+        writes[name] = missing
+        intents[name] = want
+        if spec.fields[name].cardinality is Cardinality.GROUP:
+            stands = now.held if now.sent is UNSET else now.sent
+            intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
+    return Patch(writes, intents, holds, frozenset(accepted))
+
+
+def projection(golden: Mapping[str, Canonical], lenses: Lenses) -> dict[str, Native]:
+    """All of a golden record that a system can hold, for a record that is to be created there."""
+    natives: dict[str, Native] = {}
+    for name in sorted(lenses.writable & golden.keys()):
+        try:
+            native = lenses.encode(name, golden[name])
+        except ValueError:
+            continue
+        if not empty(native):
+            natives[name] = native
+    return natives
+
+
+def empty(native: Native) -> bool:
+    """Whether a native value says nothing: null, or a group or list without content."""
+    if isinstance(native, dict):
+        return all(value is None for value in native.values())
+    return native is None
+
+
+def intend(shadow: Shadow, writes: Mapping[str, Native]) -> Shadow:
+    """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6)."""
+    fields = dict(shadow.fields)
+    for name, native in writes.items():
+        fields[name] = replace(fields.get(name, FieldShadow(held=None)), pending=native)
+    return replace(shadow, fields=fields)
+
+
+def abandon(shadow: Shadow) -> Shadow:
+    """The shadow after a write that is known not to have happened."""
+    fields = {name: replace(now, pending=UNSET) for name, now in shadow.fields.items()}
+    return replace(shadow, fields=fields)
+
+
+def settle(
+    shadow: Shadow, held: Mapping[str, Native], version: int, confirmed_at: int, known: int
+) -> Shadow:
+    """The shadow after a write that took effect: ``held`` is what the system now shows of every field it was read for."""
+    fields = dict(shadow.fields)
+    for name, native in held.items():
+        now = fields.get(name, FieldShadow())
+        sent = now.sent if now.pending is UNSET else now.pending
+        fields[name] = replace(now, held=native, sent=sent, pending=UNSET)
+    for name, now in fields.items():
+        if now.pending is not UNSET:
+            fields[name] = replace(now, sent=now.pending, pending=UNSET)
+    settled = replace(shadow, fields=fields, confirmed_at=confirmed_at)
+    return settled.showing(version, confirmed_at, known)
+
+
+def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
+    """Note which fields do not show ``version`` although the rest of the record does, and which do again."""
+    names = set(names)
+    fields: dict[str, FieldShadow] = {}
+    for name, now in shadow.fields.items():
+        if name in names:
+            cap = version if now.withheld_at is None else now.withheld_at
+            fields[name] = now if now.withheld_at == cap else replace(now, withheld_at=cap)
+        elif now.withheld_at is not None:
+            fields[name] = replace(now, withheld_at=None)
+        else:
+            fields[name] = now
+    return replace(shadow, fields=fields)
+
+
+def _held_back(now: FieldShadow) -> Hold | None:
+    if now.quarantined:
+        return Hold.QUARANTINED
+    if now.unreadable:
+        return Hold.UNREADABLE
+    if now.review:
+        return Hold.REVIEW
+    return None
+
+
+def _missing(
+    name: str, want: Native, now: FieldShadow, lenses: Lenses, cardinality: Cardinality
+) -> Any:
+    """What to send so that the system holds ``want``; ``UNSET`` if nothing.
+
+    Written is only what differs from what was sent before; where nothing was sent, or a person has changed it since,
+    what differs in meaning from what is held.
+    """
+    held = None if now.held is UNSET else now.held
+    normal = _normal(name, held, lenses)
+    if cardinality is Cardinality.ONE:
+        stands = now.sent is not UNSET and want == now.sent
+        return UNSET if stands or want in (held, normal) else want
+    want, held, normal = want or {}, held or {}, normal or {}
+    sent = now.sent if isinstance(now.sent, dict) else {}
+    differing = {
+        part: want.get(part)
+        for part in (want if cardinality is Cardinality.GROUP else {**want, **(sent or held)})
+        if not (part in sent and sent[part] == want.get(part))
+        and want.get(part) not in (held.get(part), normal.get(part))
+    }
+    if not differing:
+        return UNSET
+    return differing if cardinality is Cardinality.GROUP else want
+
+
+def _normal(name: str, native: Native, lenses: Lenses) -> Native:
+    """A held value as the hub would write it: formatting alone is no difference."""
+    try:
+        return lenses.encode(name, lenses.decode(name, native))
+    except ValueError:
+        return native

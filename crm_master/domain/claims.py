@@ -1,0 +1,374 @@
+"""What a source record asserts: claims, shadows, and the rule that tells an edit from an echo (RULES 1 to 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from crm_master.domain.entities import EntitySpec, FieldSpec
+from crm_master.domain.fields import (
+    Canonical,
+    Cardinality,
+    Clear,
+    Lenses,
+    Mapped,
+    Native,
+    Presence,
+    Reading,
+)
+
+Instant: TypeAlias = int
+"""Microseconds since 1970 on the hub's clock; 0 stands for "before anything the hub knows"."""
+
+UNBORN: Final = -1
+"""The ``born`` of a claim that no version of a golden record has counted yet."""
+
+UNDONE_LIMIT: Final = 3
+"""How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
+
+
+class Unset(Enum):
+    """Marks a value that is not there, where ``None`` means empty."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Interval(NamedTuple):
+    """When something happened, on the hub's clock: not before ``lo``, not after ``hi``."""
+
+    lo: Instant
+    hi: Instant
+
+
+def iso(instant: Instant) -> str:
+    """An instant as a canonical time: ISO 8601 in UTC with a ``Z``."""
+    when = datetime.fromtimestamp(instant / 1_000_000, UTC)
+    return when.isoformat().replace("+00:00", "Z")
+
+
+class ClaimKey(NamedTuple):
+    """A field, or one element of a list field."""
+
+    field: str
+    element: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The last value that someone other than the hub asserted in one source record.
+
+    ``value`` is canonical; ``None`` is an explicit empty (of an element: absent). ``seq`` is the observation that brought
+    it, ``born`` the version of the golden record that first counted it, ``saw`` the version that the record's shadow
+    held when it was made, ``base`` the value that was edited. ``author`` is the person behind a decision.
+    """
+
+    value: Canonical
+    lo: Instant
+    hi: Instant
+    seq: int
+    born: int = UNBORN
+    saw: int = 0
+    base: Canonical | Unset = UNSET
+    author: str | None = None
+
+
+Claims: TypeAlias = Mapping[ClaimKey, Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldShadow:
+    """What one system holds in one field, in its own representation.
+
+    ``held`` is the value last seen there; ``sent`` the value that the hub put there last, unless a person changed it
+    since; ``pending`` a value that is on its way. ``undone`` counts how often ``undone_to`` came back after the hub had
+    written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
+    """
+
+    held: Native | Unset = UNSET
+    sent: Native | Unset = UNSET
+    pending: Native | Unset = UNSET
+    undone_to: Native | Unset = UNSET
+    undone: int = 0
+    unreadable: bool = False
+    quarantined: bool = False
+    review: bool = False
+    withheld_at: int | None = None
+
+
+class Seen(NamedTuple):
+    """From ``at`` on the record showed the golden record's ``version``."""
+
+    version: int
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What one record was last seen to hold. ``confirmed_at`` is the last settled write (0: none)."""
+
+    fields: Mapping[str, FieldShadow] = field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
+    confirmed_at: Instant = 0
+
+    def saw(self, name: str, lo: Instant) -> int:
+        """The version that an edit made after ``lo`` must have seen in this field; 0 if none."""
+        version = max((seen.version for seen in self.seen if seen.at <= lo), default=0)
+        shadow = self.fields.get(name)
+        if shadow is not None and shadow.withheld_at is not None:
+            return min(version, shadow.withheld_at)
+        return version
+
+    def showing(self, version: int, at: Instant, known: Instant) -> Shadow:
+        """Add that ``version`` shows from ``at`` on. Entries that no edit after ``known`` can have are dropped."""
+        old = [seen for seen in self.seen if seen.at <= known]
+        newer = tuple(seen for seen in self.seen if seen.at > known)
+        kept = (max(old),) if old else ()
+        return replace(self, seen=(*kept, *newer, Seen(version, at)))
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The circumstances of a read. ``stamp`` and ``skew`` are the record's change time and how far it may be off."""
+
+    seq: int
+    watermark: Instant  # the start of the previous complete read of the stream
+    started: Instant
+    ended: Instant
+    stamp: Instant | None = None
+    skew: Instant = 0
+
+
+class Why(Enum):
+    """Why a reading did not simply become a claim or an echo."""
+
+    UNREADABLE = "unreadable"
+    QUARANTINED = "quarantined"
+    CLEAR_REVIEW = "clear_review"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know of one field of one record."""
+
+    field: str
+    why: Why
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """The outcome of ``attribute``: the record's claims and shadow from now on, and which claims are new."""
+
+    claims: Claims
+    shadow: Shadow
+    edits: frozenset[ClaimKey]
+    notices: tuple[Notice, ...] = ()
+    stale: bool = False
+
+
+def interval(observed: Observed, shadow: Shadow) -> Interval:
+    """When an edit seen by this read was made (RULES 3): after the previous read and our last write, before this one's end.
+
+    A record-level stamp narrows ``hi`` only, and only where it fits: a stamp before ``lo`` shows a wrong clock.
+    """
+    lo = max(observed.watermark, shadow.confirmed_at)
+    hi = max(observed.ended, lo)
+    if observed.stamp is not None and lo <= observed.stamp + observed.skew < hi:
+        hi = observed.stamp + observed.skew
+    return Interval(lo, hi)
+
+
+def attribute(
+    mapped: Mapped,
+    claims: Claims,
+    shadow: Shadow,
+    lenses: Lenses,
+    spec: EntitySpec,
+    observed: Observed,
+) -> Attributed:
+    """Tell what a person asserted in a record from what it merely shows (RULES 2, 3, 6, 7, 9).
+
+    A field equal to its shadow asserts nothing and keeps its claim's time. At first sight every value is a claim, as old
+    as the record's stamp says. A read that began before our last write was confirmed asserts nothing: ``stale``.
+    """
+    if observed.started < shadow.confirmed_at:
+        return Attributed(claims, shadow, frozenset(), stale=True)
+    sheet = _Sheet(dict(claims), dict(shadow.fields), shadow, lenses, observed)
+    for name, reading in mapped.readings.items():
+        sheet.read(spec.fields[name], reading)
+    after = replace(shadow, fields=sheet.fields)
+    return Attributed(sheet.claims, after, frozenset(sheet.edits), tuple(sheet.notices))
+
+
+class _Sheet:
+    """The working copy of one record's claims and shadow while its fields are read."""
+
+    def __init__(
+        self,
+        claims: dict[ClaimKey, Claim],
+        fields: dict[str, FieldShadow],
+        shadow: Shadow,
+        lenses: Lenses,
+        observed: Observed,
+    ) -> None:
+        self.claims = claims
+        self.fields = fields
+        self.shadow = shadow
+        self.lenses = lenses
+        self.observed = observed
+        self.when = interval(observed, shadow)
+        self.edits: list[ClaimKey] = []
+        self.notices: list[Notice] = []
+
+    def read(self, spec: FieldSpec, reading: Reading) -> None:
+        name, shadow = spec.name, self.fields.get(spec.name)
+        if reading.presence is Presence.MISSING:
+            return
+        if reading.presence is Presence.UNREADABLE:
+            self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
+            self.notices.append(Notice(name, Why.UNREADABLE, reading.reason or ""))
+            return
+        if shadow is None or shadow.held is UNSET:
+            self._first_sight(spec, reading)
+        elif spec.cardinality is Cardinality.MANY:
+            self._elements(spec, reading, replace(shadow, unreadable=False))
+        else:
+            self._value(spec, reading, replace(shadow, unreadable=False))
+
+    def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
+        self.fields[spec.name] = FieldShadow(held=reading.native)
+        stamp = self.observed.stamp or 0
+        when = Interval(stamp, stamp)
+        if spec.cardinality is Cardinality.MANY:
+            for element, value in (reading.value or {}).items():
+                self._assert(ClaimKey(spec.name, element), value, when)
+        elif reading.presence is Presence.VALUE:
+            value = self._group(spec, reading, None) if spec.members else reading.value
+            self._assert(ClaimKey(spec.name), value, when)
+
+    def _assert(
+        self, key: ClaimKey, value: Canonical, when: Interval, base: Canonical | Unset = UNSET
+    ) -> None:
+        saw = 0 if base is UNSET else self.shadow.saw(key.field, self.when.lo)
+        self.claims[key] = Claim(value, when.lo, when.hi, self.observed.seq, saw=saw, base=base)
+        self.edits.append(key)
+
+    def _value(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        name, native = spec.name, reading.native
+        if native == shadow.held:
+            self.fields[name] = shadow
+            return
+        if (
+            _echoes(native, shadow.pending, shadow.held)
+            or _echoes(native, shadow.sent, shadow.held)
+            or self._same(name, native, shadow.held)
+        ):
+            self.fields[name] = replace(shadow, held=native)
+            return
+        after = _count_undone(shadow, native)
+        if after.quarantined:
+            self.fields[name] = after
+            if not shadow.quarantined:
+                self.claims.pop(ClaimKey(name), None)
+                self.notices.append(Notice(name, Why.QUARANTINED))
+            return
+        cleared = reading.presence is Presence.EMPTY
+        clear = self.lenses.clear(name) if cleared else Clear.ALLOWED
+        if clear is Clear.IGNORE:
+            self.fields[name] = after
+            return
+        if clear is Clear.REVIEW:
+            self.fields[name] = replace(after, review=True)
+            self.notices.append(Notice(name, Why.CLEAR_REVIEW))
+            return
+        value = None if cleared else reading.value
+        if spec.members and not cleared:
+            value = self._group(spec, reading, shadow)
+        base = self._decoded(name, shadow.held if shadow.sent is UNSET else shadow.sent)
+        self.fields[name] = replace(after, review=False)
+        self._assert(ClaimKey(name), value, self.when, base)
+
+    def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
+        """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""
+        native, value = reading.native, reading.value or {}
+        claimed: dict[str, Canonical] = {}
+        for member in native:
+            claimed[member] = value.get(member)
+            if shadow is None or shadow.sent is UNSET or not isinstance(shadow.sent, dict):
+                continue
+            held = shadow.held or {}
+            if member in shadow.sent and native[member] == held.get(member):
+                sent = self._decoded(spec.name, {**native, **shadow.sent}) or {}
+                claimed[member] = sent.get(member)
+        if shadow is not None:
+            for member in spec.observed:
+                if claimed.get(member) is None:
+                    claimed[member] = iso(self.when.hi)
+        return claimed
+
+    def _elements(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        name = spec.name
+        now: dict[str, Any] = reading.native or {}
+        held: dict[str, Any] = shadow.held or {}  # type: ignore[assignment]
+        ours = [value for value in (shadow.sent, shadow.pending) if isinstance(value, dict)]
+        added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
+        gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
+        if not added and not gone:
+            self.fields[name] = replace(shadow, held=now)
+            return
+        self.fields[name] = replace(shadow, held=now, sent=UNSET)
+        if shadow.quarantined:
+            return
+        for key in added:
+            self._assert(ClaimKey(name, key), (reading.value or {})[key], self.when, None)
+        if self.lenses.clear(name) is Clear.ALLOWED:
+            for key in gone:
+                self._assert(ClaimKey(name, key), None, self.when, key)
+
+    def _same(self, name: str, left: Native, right: Native) -> bool:
+        """Whether two representations mean the same; a person who only reformats asserts nothing."""
+        value = self._decoded(name, left)
+        return value is not _UNKNOWN and bool(value == self._decoded(name, right))
+
+    def _decoded(self, name: str, native: Native) -> Canonical:
+        try:
+            return self.lenses.decode(name, native)
+        except ValueError:
+            return _UNKNOWN
+
+
+_UNKNOWN: Final = object()
+
+
+def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:
+    """Whether a read shows a value of the hub's own. Of a group the hub may have sent fewer members than are read."""
+    if ours is UNSET:
+        return False
+    if isinstance(ours, dict) and isinstance(native, dict) and isinstance(held, dict):
+        return all(value == ours.get(member, held.get(member)) for member, value in native.items())
+    return bool(native == ours)
+
+
+def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
+    """The shadow after an edit to ``native``: what was sent no longer stands, and coming back is counted."""
+    after = replace(shadow, held=native, sent=UNSET)
+    if shadow.sent is UNSET:
+        return after
+    if shadow.undone_to != native:
+        return replace(after, undone_to=native, undone=1)
+    undone = shadow.undone + 1
+    return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)
+
+
+def own(claims: Claims, name: str) -> Iterator[tuple[ClaimKey, Claim]]:
+    """The claims of one field, elements included."""
+    return ((key, claim) for key, claim in claims.items() if key.field == name)

@@ -1,0 +1,32 @@
+"""The canonical model, as far as the rules need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from crm_master.domain.fields import Cardinality
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """A field of the canonical model.
+
+    ``observed`` names the members of a group that default to the time at which a claim was seen (a consent's ``at``);
+    ``own`` those that are never completed from another system's claim (a consent's legal basis).
+    """
+
+    name: str
+    cardinality: Cardinality = Cardinality.ONE
+    members: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    personal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySpec:
+    """An entity of the canonical model: its fields by name."""
+
+    name: str
+    fields: Mapping[str, FieldSpec] = field(default_factory=dict)

@@ -1,0 +1,63 @@
+"""The states that a system, a record, and a delivery go through."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SystemState(StrEnum):
+    """How far a system takes part (RULES 16)."""
+
+    JOINING = "joining"  # read and matched; neither causes nor receives writes until approved
+    ACTIVE = "active"
+    OBSERVE = "observe"  # read and counted, never written
+
+
+class RecordStatus(StrEnum):
+    """What became of a source record."""
+
+    LIVE = "live"
+    DELETED = "deleted"  # its claims remain as last words
+    ALIAS = "alias"  # merged into another record of its system
+
+
+class Origin(StrEnum):
+    """Who made a source record."""
+
+    SOURCE = "source"
+    HUB = "hub"
+
+
+class InboxState(StrEnum):
+    """What became of an observation."""
+
+    PENDING = "pending"
+    DONE = "done"
+    PARKED = "parked"  # equals a create whose answer is still open (RULES 24)
+    DEAD = "dead"
+
+
+class DeliveryState(StrEnum):
+    """How far a delivery is: intent, sent, and what stands in its way."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    SENT = "sent"  # the intent is committed; the answer is not
+    UNKNOWN = "unknown"  # a create whose answer was lost: look before anything else
+    HELD = "held"  # waits for a person
+    REFUSED = "refused"  # waits for the golden record or the mapping to change
+
+
+class TaskKind(StrEnum):
+    """What a person is asked."""
+
+    CONFLICT = "conflict"  # claims that policy cannot decide between
+    MATCH = "match"  # a record that may belong to one or more customers
+    CLEAR = "clear"  # an emptied field, where the lens says review
+    QUARANTINE = "quarantine"  # a field that its system keeps undoing
+    UNKNOWN = "unknown"  # a write that cannot be known to have happened
+    GONE = "gone"  # a record that vanished from its system
+    DEAD_LETTER = "dead_letter"  # a row or field that could not be read
+    REFUSED = "refused"  # a write that a system will not take
+    INEFFECTIVE = "ineffective"  # a write that a system took and did not keep
+    REVERTED = "reverted"  # an edit that an owner's value replaced

@@ -1,0 +1,396 @@
+"""What the engine asks of a store. Every method takes and gives batches; none is called per record.
+
+A ``UnitOfWork`` is one transaction: leaving its block without ``commit`` keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeAlias
+
+from crm_master.domain.claims import Claim, ClaimKey, Instant, Shadow
+from crm_master.domain.fields import Canonical, Native
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId
+from crm_master.domain.lifecycle import (
+    DeliveryState,
+    InboxState,
+    Origin,
+    RecordStatus,
+    SystemState,
+    TaskKind,
+)
+from crm_master.domain.survivorship import Winner
+
+Clock: TypeAlias = Callable[[], Instant]
+
+
+@dataclass(slots=True)
+class SourceRecord:
+    """A record of a system: what it asserts, what it shows, and whose it is."""
+
+    rec_id: RecordId
+    ref: ExternalRef
+    entity: str
+    entity_id: EntityId | None = None
+    status: RecordStatus = RecordStatus.LIVE
+    primary: bool = True
+    origin: Origin = Origin.SOURCE
+    claims: dict[ClaimKey, Claim] = field(default_factory=dict)
+    shadow: Shadow = field(default_factory=Shadow)
+    raw_hash: bytes = b""
+    mapping_hash: str = ""
+    reread: bool = False  # read again: what was seen is older than our last write
+    blocks: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Landing:
+    """A raw row on its way into the inbox."""
+
+    ref: ExternalRef
+    entity: str
+    raw: bytes
+    raw_hash: bytes
+    stamp: Instant | None
+    started: Instant
+    ended: Instant
+    watermark: Instant
+    deleted: bool = False
+    dead: str | None = None  # why it cannot even be tried
+
+
+@dataclass(slots=True)
+class InboxItem:
+    """An observation that waits to be reconciled, oldest first for each record."""
+
+    seq: int
+    rec_id: RecordId
+    ref: ExternalRef
+    entity: str
+    raw: bytes
+    stamp: Instant | None
+    started: Instant
+    ended: Instant
+    watermark: Instant
+    deleted: bool
+    attempts: int
+    state: InboxState = InboxState.PENDING
+
+
+@dataclass(slots=True)
+class Customer:
+    """A master entity with its golden record. ``version`` counts every change of its live claims."""
+
+    id: EntityId
+    entity: str
+    version: int = 0
+    golden: dict[str, Canonical] = field(default_factory=dict)
+    winners: dict[ClaimKey, Winner] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
+    config_hash: str = ""
+    redirect_to: EntityId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """The values that a version superseded; ``causes`` are the observations behind it."""
+
+    entity_id: EntityId
+    version: int
+    at: Instant
+    superseded: Mapping[str, Any]
+    causes: tuple[int, ...]
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEntry:
+    """A decision about whose a record is."""
+
+    rec_id: RecordId
+    entity_id: EntityId
+    verb: str  # link, new, bind, unlink
+    author: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class OutboxMessage:
+    """That a customer changed for one target: a linked record, or (``rec_id`` None) a stream where it shall be created."""
+
+    entity_id: EntityId
+    entity: str
+    system: str
+    stream: str
+    rec_id: RecordId | None
+    version: int
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    fence: int = 0
+    not_before: Instant = 0
+    reason: str = ""
+    sent: dict[str, Native] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.entity_id}:{self.rec_id or f'{self.system}/{self.stream}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEntry:
+    """A step of a delivery, for the journal: an intent, or how it was settled."""
+
+    rec_id: RecordId | None
+    ref: ExternalRef | None
+    entity_id: EntityId
+    system: str
+    stream: str
+    version: int
+    operation: str  # create, update
+    outcome: str  # intent, written, existed, noop, stale, gone, retry, refused, unknown
+    sent: Mapping[str, Native] = field(default_factory=dict)
+    held: Mapping[str, Native] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Task:
+    """A question to a person, or something to repair. One open task for each ``(kind, subject)``."""
+
+    kind: TaskKind
+    subject: str
+    payload: dict[str, Any]
+    id: int = 0
+    open: bool = True
+    opened: Instant = 0
+    closed: Instant = 0
+    decision: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class StreamState:
+    """Where the reading of one stream stands. ``watermark`` is the start of its last complete read, on the hub's clock."""
+
+    system: str
+    stream: str
+    cursor: str | None = None
+    watermark: Instant = 0
+    scan_started: Instant = 0  # of the scan under way; 0: none is
+    complete_at: Instant = 0
+    fulls: int = 0  # complete, error-free full scans
+
+
+@dataclass(slots=True)
+class RunEntry:
+    """One execution and its ledger of counts."""
+
+    id: str
+    verb: str
+    target: str
+    started: Instant
+    finished: Instant = 0
+    status: str = "running"
+    counts: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One entry of the journal's spine: what was committed together, in which order."""
+
+    pos: int
+    at: Instant
+    kind: str  # reconcile, sweep, intent, settle, activate, decide, configure
+    detail: Mapping[str, Any]
+
+
+class Inbox(Protocol):
+    """Observations: raw rows as they were read, kept as the first part of the journal."""
+
+    def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
+        """Keep the rows that differ from the last one landed for their record. Gives (landed, unchanged)."""
+
+    def claim(
+        self, entity: str, limit: int, alone_from: int, skip: Collection[RecordId]
+    ) -> list[InboxItem]:
+        """The oldest pending items, attempts counted; one alone if it was tried ``alone_from`` times before."""
+
+    def finish(self, items: Sequence[InboxItem], pos: int) -> None:
+        """Store the items' states under a position of the journal."""
+
+    def unpark(self, system: str, stream: str) -> None: ...
+
+    def requeue(self, seqs: Sequence[int]) -> int: ...
+
+    def applied(self, pos: int) -> list[InboxItem]: ...
+
+    def get(self, seq: int) -> InboxItem | None: ...
+
+    def pending(self, entity: str | None = None) -> int: ...
+
+
+class Records(Protocol):
+    """Source records with their claims and shadows."""
+
+    def get(
+        self, ids: Collection[RecordId], *, lock: bool = False
+    ) -> dict[RecordId, SourceRecord]: ...
+
+    def of_entities(
+        self, ids: Collection[EntityId], *, lock: bool = False
+    ) -> list[SourceRecord]: ...
+
+    def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
+        """The records under each block key, at most ``cap`` for each."""
+
+    def save(self, records: Sequence[SourceRecord]) -> None: ...
+
+    def save_blocks(self, records: Sequence[SourceRecord]) -> None: ...
+
+    def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]: ...
+
+    def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]: ...
+
+    def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]: ...
+
+    def count(self, system: str, stream: str) -> dict[str, int]:
+        """Records by what they are: live, deleted, linked, unlinked."""
+
+
+class Customers(Protocol):
+    """Master entities, their history and their links."""
+
+    def get(self, ids: Collection[EntityId], *, lock: bool = False) -> dict[EntityId, Customer]: ...
+
+    def save(self, customers: Sequence[Customer], at: Instant) -> None: ...
+
+    def add_history(self, entries: Sequence[HistoryEntry]) -> None: ...
+
+    def history(self, entity_id: EntityId) -> list[HistoryEntry]: ...
+
+    def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None: ...
+
+    def links(
+        self, *, entity_id: EntityId | None = None, pos: int | None = None
+    ) -> list[LinkEntry]: ...
+
+    def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
+        """Have customers reconciled again: those with a record in ``system``, or those named."""
+
+    def take_dirty(self, entity: str, limit: int) -> list[EntityId]:
+        """Some dirty customers, no longer dirty once this transaction is committed."""
+
+    def scan(self, entity: str, after: EntityId, limit: int) -> list[Customer]: ...
+
+    def count(self, entity: str) -> int: ...
+
+
+class Outbox(Protocol):
+    """Deliveries, written in the transaction of the change that causes them."""
+
+    def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
+        """Queue deliveries. One that is queued already only moves to the newer version."""
+
+    def cancel(self, ids: Collection[str]) -> None:
+        """Take back what was not begun."""
+
+    def claim(
+        self, system: str, limit: int, now: Instant, lease: Instant
+    ) -> list[OutboxMessage]: ...
+
+    def save(self, messages: Sequence[OutboxMessage]) -> None:
+        """Store the state of leased messages, guarded by their fence."""
+
+    def done(self, messages: Sequence[OutboxMessage]) -> None:
+        """Remove what was delivered; what moved to a newer version meanwhile is pending again."""
+
+    def creating(self, entity: str) -> list[OutboxMessage]:
+        """Creates whose answer is open."""
+
+    def release(self, system: str, state: DeliveryState) -> int: ...
+
+    def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]: ...
+
+    def count(self, system: str | None = None) -> dict[str, int]: ...
+
+
+class Tasks(Protocol):
+    """Questions to people and dead letters."""
+
+    def open(self, tasks: Sequence[Task], at: Instant) -> None: ...
+
+    def close(self, subjects: Iterable[tuple[TaskKind, str]], at: Instant) -> None: ...
+
+    def list(
+        self, kinds: Collection[TaskKind] = (), *, only_open: bool = True, limit: int = 1000
+    ) -> list[Task]: ...
+
+    def get(self, task_id: int) -> Task | None: ...
+
+    def decide(self, task_id: int, decision: Mapping[str, Any], at: Instant) -> None: ...
+
+    def count(self) -> dict[str, int]: ...
+
+
+class Journal(Protocol):
+    """The order in which everything was committed, and with what outcome."""
+
+    def commit(self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] = ...) -> int:
+        """The next position, part of this transaction."""
+
+    def commits(self) -> Iterator[Commit]: ...
+
+    def deliveries(self, pos: int) -> list[DeliveryEntry]: ...
+
+    def add_deliveries(self, entries: Sequence[DeliveryEntry], at: Instant, pos: int) -> None: ...
+
+    def save_config(self, hash_: str, content: str, at: Instant) -> bool: ...
+
+    def config(self, hash_: str) -> str | None: ...
+
+
+class States(Protocol):
+    """Where streams, systems and runs stand."""
+
+    def stream(self, system: str, stream: str) -> StreamState: ...
+
+    def save_stream(self, state: StreamState) -> None: ...
+
+    def systems(self) -> dict[str, SystemState]: ...
+
+    def save_system(self, system: str, state: SystemState, at: Instant) -> None: ...
+
+    def stopped(self) -> frozenset[str]:
+        """The systems whose kill switch for writes is on."""
+
+    def stop(self, system: str, on: bool) -> None: ...
+
+    def save_run(self, run: RunEntry) -> None: ...
+
+    def runs(self, limit: int) -> list[RunEntry]: ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction over all repositories."""
+
+    inbox: Inbox
+    records: Records
+    customers: Customers
+    outbox: Outbox
+    tasks: Tasks
+    journal: Journal
+    states: States
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        """A part of the transaction that can fail alone."""
+
+
+UnitOfWorkFactory: TypeAlias = Callable[[], UnitOfWork]

@@ -1,0 +1,171 @@
+"""Master entities, their history and their links."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import EntityId
+from crm_master.ports import Customer, HistoryEntry, LinkEntry
+from crm_master.store.documents import dump_winners, load_winners
+from crm_master.store.schema import entity, entity_history, link_log, source_record
+from crm_master.store.sql import chunks, locking, upsert
+
+
+class CustomerRepository:
+    """See ``crm_master.ports.Customers``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, ids: Collection[EntityId], *, lock: bool = False) -> dict[EntityId, Customer]:
+        found: dict[EntityId, Customer] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(entity).where(entity.c.id.in_(part)).order_by(entity.c.id)
+            if lock:
+                query = locking(self._connection, query)
+            for row in self._connection.execute(query):
+                found[row.id] = _customer(row)
+        return found
+
+    def save(self, customers: Sequence[Customer], at: Instant) -> None:
+        rows = [
+            {
+                "id": customer.id,
+                "type": customer.entity,
+                "version": customer.version,
+                "golden": customer.golden,
+                "winners": dump_winners(customer.winners),
+                "withheld": sorted(customer.withheld),
+                "config_hash": customer.config_hash,
+                "redirect_to": customer.redirect_to,
+                "dirty": False,
+                "created": at,
+                "changed": at,
+            }
+            for customer in sorted(customers, key=lambda customer: customer.id)
+        ]
+        changed = (
+            "version",
+            "golden",
+            "winners",
+            "withheld",
+            "config_hash",
+            "redirect_to",
+            "changed",
+        )
+        upsert(self._connection, entity, rows, changed)
+
+    def add_history(self, entries: Sequence[HistoryEntry]) -> None:
+        rows = [
+            {
+                "id": entry.entity_id,
+                "version": entry.version,
+                "at": entry.at,
+                "superseded": dict(entry.superseded),
+                "causes": list(entry.causes),
+                "run_id": entry.run_id,
+            }
+            for entry in entries
+        ]
+        if rows:
+            self._connection.execute(sa.insert(entity_history), rows)
+
+    def history(self, entity_id: EntityId) -> list[HistoryEntry]:
+        query = (
+            sa.select(entity_history)
+            .where(entity_history.c.id == entity_id)
+            .order_by(entity_history.c.version)
+        )
+        return [
+            HistoryEntry(row.id, row.version, row.at, row.superseded, tuple(row.causes), row.run_id)
+            for row in self._connection.execute(query)
+        ]
+
+    def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None:
+        rows = [
+            {
+                "pos": pos,
+                "at": at,
+                "verb": entry.verb,
+                "rec_id": entry.rec_id,
+                "entity_id": entry.entity_id,
+                "author": entry.author,
+                "evidence": dict(entry.evidence),
+            }
+            for entry in entries
+        ]
+        if rows:
+            self._connection.execute(sa.insert(link_log), rows)
+
+    def links(
+        self, *, entity_id: EntityId | None = None, pos: int | None = None
+    ) -> list[LinkEntry]:
+        query = sa.select(link_log).order_by(link_log.c.seq)
+        if entity_id is not None:
+            query = query.where(link_log.c.entity_id == entity_id)
+        if pos is not None:
+            query = query.where(link_log.c.pos == pos)
+        return [
+            LinkEntry(row.rec_id, row.entity_id, row.verb, row.author, row.evidence)
+            for row in self._connection.execute(query)
+        ]
+
+    def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
+        changed = 0
+        if system is not None:
+            touched = sa.select(source_record.c.entity_id).where(source_record.c.system == system)
+            changed += self._mark(entity.c.id.in_(touched))
+        for part in chunks(set(ids)):
+            changed += self._mark(entity.c.id.in_(part))
+        return changed
+
+    def _mark(self, where: sa.ColumnElement[bool]) -> int:
+        return self._connection.execute(sa.update(entity).where(where).values(dirty=True)).rowcount
+
+    def take_dirty(self, type_: str, limit: int) -> list[EntityId]:
+        query = (
+            sa.select(entity.c.id)
+            .where(entity.c.type == type_, entity.c.dirty)
+            .order_by(entity.c.id)
+            .limit(limit)
+        )
+        query = locking(self._connection, query, skip=True)
+        ids = list(self._connection.execute(query).scalars())
+        for part in chunks(ids):
+            self._connection.execute(
+                sa.update(entity).where(entity.c.id.in_(part)).values(dirty=False)
+            )
+        return ids
+
+    def scan(self, type_: str, after: EntityId, limit: int) -> list[Customer]:
+        query = (
+            sa.select(entity)
+            .where(entity.c.type == type_, entity.c.id > after, entity.c.redirect_to.is_(None))
+            .order_by(entity.c.id)
+            .limit(limit)
+        )
+        return [_customer(row) for row in self._connection.execute(query)]
+
+    def count(self, type_: str) -> int:
+        query = sa.select(sa.func.count()).where(
+            entity.c.type == type_, entity.c.redirect_to.is_(None)
+        )
+        return int(self._connection.execute(query).scalar_one())
+
+
+def _customer(row: Any) -> Customer:
+    return Customer(
+        id=row.id,
+        entity=row.type,
+        version=row.version,
+        golden=row.golden,
+        winners=load_winners(row.winners),
+        withheld=frozenset(row.withheld),
+        config_hash=row.config_hash,
+        redirect_to=row.redirect_to,
+    )

@@ -1,0 +1,123 @@
+"""Connections, transactions and migrations of the master database."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from crm_master.store.customers import CustomerRepository
+from crm_master.store.inbox import InboxRepository
+from crm_master.store.journal import JournalRepository
+from crm_master.store.outbox import OutboxRepository
+from crm_master.store.records import RecordRepository
+from crm_master.store.states import StateRepository
+from crm_master.store.tasks import TaskRepository
+
+BUSY_TIMEOUT_MS = 60_000
+
+
+class SchemaOutdated(Exception):
+    """The database was made by another release. Migrate it (``concord init``) before use."""
+
+
+class Database:
+    """The master database at a SQLAlchemy ``url``; ``database()`` opens a unit of work."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+
+    def __call__(self) -> SqlUnitOfWork:
+        return SqlUnitOfWork(self.engine)
+
+    def migrate(self) -> None:
+        """Bring the schema to this release. Safe to call again."""
+        with self.engine.begin() as connection:
+            config = _alembic()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def check(self) -> None:
+        """Raise ``SchemaOutdated`` unless the schema is that of this release."""
+        with self.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        wanted = ScriptDirectory.from_config(_alembic()).get_current_head()
+        if found != wanted:
+            raise SchemaOutdated(
+                f"the master database is at revision {found or 'none'}, this release needs {wanted}: "
+                "run `concord init`"
+            )
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class SqlUnitOfWork:
+    """One transaction; see ``crm_master.ports.UnitOfWork``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._connection: Connection = self._engine.connect()
+        self._transaction = self._connection.begin()
+        self.inbox = InboxRepository(self._connection)
+        self.records = RecordRepository(self._connection)
+        self.customers = CustomerRepository(self._connection)
+        self.outbox = OutboxRepository(self._connection)
+        self.tasks = TaskRepository(self._connection)
+        self.journal = JournalRepository(self._connection)
+        self.states = StateRepository(self._connection)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._transaction.is_active:
+            self._transaction.rollback()
+        self._connection.close()
+
+    def commit(self) -> None:
+        self._transaction.commit()
+
+    def savepoint(self) -> AbstractContextManager[Any]:
+        return self._connection.begin_nested()
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _engine(url: str) -> Engine:
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _open_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _open_sqlite(connection: Any, _record: Any) -> None:
+    # the driver's own transaction control would begin late and deferred: two writers could then deadlock
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,109 @@
+"""Claims and shadows as compact JSON documents, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crm_master.domain.claims import (
+    UNSET,
+    Claim,
+    ClaimKey,
+    FieldShadow,
+    Seen,
+    Shadow,
+)
+from crm_master.domain.survivorship import Rule, Winner
+
+_SEPARATOR = "\x1f"
+_FLAGS = ("unreadable", "quarantined", "review")
+
+
+def dump_claims(claims: Mapping[ClaimKey, Claim]) -> dict[str, list[Any]]:
+    """``{field: [value, lo, hi, seq, born, saw(, author, base?)]}``; an element's key follows its field's."""
+    return {_dump_key(key): _dump_claim(claim) for key, claim in claims.items()}
+
+
+def load_claims(document: Mapping[str, Any]) -> dict[ClaimKey, Claim]:
+    return {_load_key(text): _load_claim(row) for text, row in document.items()}
+
+
+def _dump_key(key: ClaimKey) -> str:
+    return key.field if key.element is None else f"{key.field}{_SEPARATOR}{key.element}"
+
+
+def _load_key(text: str) -> ClaimKey:
+    field, separator, element = text.partition(_SEPARATOR)
+    return ClaimKey(field, element if separator else None)
+
+
+def _dump_claim(claim: Claim) -> list[Any]:
+    row = [claim.value, claim.lo, claim.hi, claim.seq, claim.born, claim.saw]
+    if claim.author is not None or claim.base is not UNSET:
+        row.append(claim.author)
+    if claim.base is not UNSET:
+        row.append(claim.base)
+    return row
+
+
+def _load_claim(row: list[Any]) -> Claim:
+    value, lo, hi, seq, born, saw = row[:6]
+    author = row[6] if len(row) > 6 else None
+    base = row[7] if len(row) > 7 else UNSET
+    return Claim(value, lo, hi, seq, born, saw, base, author)
+
+
+def dump_shadow(shadow: Shadow) -> dict[str, Any]:
+    fields = {name: _dump_field(now) for name, now in shadow.fields.items()}
+    return {"f": fields, "s": [list(seen) for seen in shadow.seen]}
+
+
+def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) -> Shadow:
+    if document is None:
+        return Shadow()
+    fields = {name: _load_field(row) for name, row in document["f"].items()}
+    seen = tuple(Seen(version, at) for version, at in document["s"])
+    return Shadow(fields, seen, confirmed_at or 0)
+
+
+def _dump_field(now: FieldShadow) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for short, value in (
+        ("h", now.held),
+        ("s", now.sent),
+        ("p", now.pending),
+        ("u", now.undone_to),
+    ):
+        if value is not UNSET:
+            row[short] = value
+    if now.undone:
+        row["n"] = now.undone
+    if now.withheld_at is not None:
+        row["w"] = now.withheld_at
+    row.update({flag: True for flag in _FLAGS if getattr(now, flag)})
+    return row
+
+
+def _load_field(row: Mapping[str, Any]) -> FieldShadow:
+    return FieldShadow(
+        held=row.get("h", UNSET),
+        sent=row.get("s", UNSET),
+        pending=row.get("p", UNSET),
+        undone_to=row.get("u", UNSET),
+        undone=row.get("n", 0),
+        unreadable="unreadable" in row,
+        quarantined="quarantined" in row,
+        review="review" in row,
+        withheld_at=row.get("w"),
+    )
+
+
+def dump_winners(winners: Mapping[ClaimKey, Winner]) -> dict[str, list[Any]]:
+    return {_dump_key(key): [won.record, won.seq, won.rule.value] for key, won in winners.items()}
+
+
+def load_winners(document: Mapping[str, Any]) -> dict[ClaimKey, Winner]:
+    return {
+        _load_key(text): Winner(record, seq, Rule(rule))
+        for text, (record, seq, rule) in document.items()
+    }

@@ -1,0 +1,180 @@
+"""Observations: raw rows on their way in, and kept as the journal's first part."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.ids import ExternalRef, RecordId, record_id
+from crm_master.domain.lifecycle import InboxState
+from crm_master.ports import InboxItem, Landing
+from crm_master.store.schema import observation, source_record
+from crm_master.store.sql import chunks, locking, upsert
+
+_NEW_RECORD: dict[str, Any] = {
+    "entity_id": None,
+    "status": "live",
+    "is_primary": True,
+    "origin": "source",
+    "claims": {},
+    "mapping_hash": "",
+    "reread": False,
+}
+
+
+class InboxRepository:
+    """See ``crm_master.ports.Inbox``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
+        ids = [record_id(row.ref) for row in rows]
+        last = self._last_hashes(ids)
+        landed: list[dict[str, Any]] = []
+        records: dict[RecordId, dict[str, Any]] = {}
+        for rec_id, row in zip(ids, rows, strict=True):
+            if row.dead is None:
+                if last.get(rec_id) == row.raw_hash:
+                    continue
+                last[rec_id] = row.raw_hash
+                records[rec_id] = _NEW_RECORD | {
+                    "rec_id": rec_id,
+                    "system": row.ref.system,
+                    "stream": row.ref.stream,
+                    "key": row.ref.key,
+                    "entity": row.entity,
+                    "raw_hash": row.raw_hash,
+                }
+            landed.append(_observation(rec_id, row, run_id))
+        if landed:
+            self._connection.execute(sa.insert(observation), landed)
+        ordered = [records[rec_id] for rec_id in sorted(records)]
+        upsert(self._connection, source_record, ordered, ("raw_hash", "reread"))
+        return len(landed), len(rows) - len(landed)
+
+    def _last_hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
+        found: dict[RecordId, bytes] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(
+                source_record.c.rec_id, source_record.c.raw_hash, source_record.c.reread
+            ).where(source_record.c.rec_id.in_(part))
+            for rec_id, hash_, reread in self._connection.execute(query):
+                # a record that must be read again lands whatever it shows
+                found[rec_id] = b"" if reread else bytes(hash_)
+        return found
+
+    def claim(
+        self, entity: str, limit: int, alone_from: int, skip: Collection[RecordId]
+    ) -> list[InboxItem]:
+        pending = (
+            sa.select(observation)
+            .where(observation.c.state == InboxState.PENDING.value, observation.c.entity == entity)
+            .order_by(observation.c.seq)
+        )
+        if skip:
+            pending = pending.where(observation.c.rec_id.not_in(sorted(skip)))
+        query = locking(self._connection, pending.limit(limit), skip=True)
+        items = [_item(row) for row in self._connection.execute(query)]
+        for place, item in enumerate(items):
+            if item.attempts >= alone_from:
+                items = items[:place] or items[:1]
+                break
+        for part in chunks({item.seq for item in items}):
+            self._connection.execute(
+                sa.update(observation)
+                .where(observation.c.seq.in_(part))
+                .values(attempts=observation.c.attempts + 1)
+            )
+        return items
+
+    def finish(self, items: Sequence[InboxItem], pos: int) -> None:
+        by_state: dict[InboxState, set[int]] = {}
+        for item in items:
+            by_state.setdefault(item.state, set()).add(item.seq)
+        for state, seqs in by_state.items():
+            for part in chunks(seqs):
+                self._connection.execute(
+                    sa.update(observation)
+                    .where(observation.c.seq.in_(part))
+                    .values(state=state.value, pos=pos)
+                )
+
+    def unpark(self, system: str, stream: str) -> None:
+        self._connection.execute(
+            sa.update(observation)
+            .where(
+                observation.c.state == InboxState.PARKED.value,
+                observation.c.system == system,
+                observation.c.stream == stream,
+            )
+            .values(state=InboxState.PENDING.value, attempts=0)
+        )
+
+    def requeue(self, seqs: Sequence[int]) -> int:
+        changed = 0
+        for part in chunks(set(seqs)):
+            result = self._connection.execute(
+                sa.update(observation)
+                .where(observation.c.seq.in_(part), observation.c.rec_id != "")
+                .values(state=InboxState.PENDING.value, attempts=0)
+            )
+            changed += result.rowcount
+        return changed
+
+    def applied(self, pos: int) -> list[InboxItem]:
+        query = sa.select(observation).where(observation.c.pos == pos).order_by(observation.c.seq)
+        return [_item(row) for row in self._connection.execute(query)]
+
+    def get(self, seq: int) -> InboxItem | None:
+        row = self._connection.execute(
+            sa.select(observation).where(observation.c.seq == seq)
+        ).one_or_none()
+        return None if row is None else _item(row)
+
+    def pending(self, entity: str | None = None) -> int:
+        query = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
+        if entity is not None:
+            query = query.where(observation.c.entity == entity)
+        return int(self._connection.execute(query).scalar_one())
+
+
+def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:
+    state = InboxState.PENDING if row.dead is None else InboxState.DEAD
+    return {
+        "rec_id": rec_id if row.dead is None else "",
+        "system": row.ref.system,
+        "stream": row.ref.stream,
+        "key": row.ref.key,
+        "entity": row.entity,
+        "raw": row.raw,
+        "stamp": row.stamp,
+        "started": row.started,
+        "ended": row.ended,
+        "watermark": row.watermark,
+        "deleted": row.deleted,
+        "attempts": 0,
+        "state": state.value,
+        "pos": 0,
+        "run_id": run_id,
+    }
+
+
+def _item(row: Any) -> InboxItem:
+    return InboxItem(
+        seq=row.seq,
+        rec_id=row.rec_id,
+        ref=ExternalRef(row.system, row.stream, row.key),
+        entity=row.entity,
+        raw=bytes(row.raw),
+        stamp=row.stamp,
+        started=row.started,
+        ended=row.ended,
+        watermark=row.watermark,
+        deleted=row.deleted,
+        attempts=row.attempts,
+        state=InboxState(row.state),
+    )

@@ -1,0 +1,102 @@
+"""The journal's spine, and the deliveries on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import ExternalRef
+from crm_master.ports import Commit, DeliveryEntry
+from crm_master.store.schema import commit_log, config_version, delivery_log
+from crm_master.store.sql import upsert
+
+_PAGE = 1_000
+
+
+class JournalRepository:
+    """See ``crm_master.ports.Journal``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def commit(
+        self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] | None = None
+    ) -> int:
+        statement = (
+            sa.insert(commit_log)
+            .values(kind=kind, at=at, run_id=run_id, detail=dict(detail or {}))
+            .returning(commit_log.c.pos)
+        )
+        return int(self._connection.execute(statement).scalar_one())
+
+    def commits(self) -> Iterator[Commit]:
+        after = 0
+        while True:
+            query = sa.select(commit_log).where(commit_log.c.pos > after)
+            rows = self._connection.execute(query.order_by(commit_log.c.pos).limit(_PAGE)).all()
+            for row in rows:
+                yield Commit(row.pos, row.at, row.kind, row.detail)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1].pos
+
+    def deliveries(self, pos: int) -> list[DeliveryEntry]:
+        query = (
+            sa.select(delivery_log).where(delivery_log.c.pos == pos).order_by(delivery_log.c.seq)
+        )
+        return [_entry(row) for row in self._connection.execute(query)]
+
+    def add_deliveries(self, entries: Sequence[DeliveryEntry], at: Instant, pos: int) -> None:
+        rows = [
+            {
+                "pos": pos,
+                "at": at,
+                "rec_id": entry.rec_id,
+                "key": None if entry.ref is None else entry.ref.key,
+                "entity_id": entry.entity_id,
+                "system": entry.system,
+                "stream": entry.stream,
+                "version": entry.version,
+                "operation": entry.operation,
+                "outcome": entry.outcome,
+                "sent": dict(entry.sent),
+                "held": dict(entry.held),
+                "reason": entry.reason,
+            }
+            for entry in entries
+        ]
+        if rows:
+            self._connection.execute(sa.insert(delivery_log), rows)
+
+    def save_config(self, hash_: str, content: str, at: Instant) -> bool:
+        if self.config(hash_) is not None:
+            return False
+        upsert(
+            self._connection, config_version, [{"hash": hash_, "content": content, "at": at}], ()
+        )
+        return True
+
+    def config(self, hash_: str) -> str | None:
+        query = sa.select(config_version.c.content).where(config_version.c.hash == hash_)
+        return self._connection.execute(query).scalar_one_or_none()
+
+
+def _entry(row: Any) -> DeliveryEntry:
+    ref = None if row.key is None else ExternalRef(row.system, row.stream, row.key)
+    return DeliveryEntry(
+        rec_id=row.rec_id,
+        ref=ref,
+        entity_id=row.entity_id,
+        system=row.system,
+        stream=row.stream,
+        version=row.version,
+        operation=row.operation,
+        outcome=row.outcome,
+        sent=row.sent,
+        held=row.held,
+        reason=row.reason,
+    )

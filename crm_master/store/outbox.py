@@ -1,0 +1,182 @@
+"""Deliveries: one row for each customer and target, leased to one worker at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import RecordId
+from crm_master.domain.lifecycle import DeliveryState
+from crm_master.ports import OutboxMessage
+from crm_master.store.schema import outbox
+from crm_master.store.sql import chunks, locking, upsert
+
+_OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
+_DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
+_BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
+
+
+class OutboxRepository:
+    """See ``crm_master.ports.Outbox``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
+        ordered = sorted(messages, key=lambda message: message.id)
+        rows = [
+            _row(message) | {"leased_version": 0, "lease_until": 0, "queued_at": at}
+            for message in ordered
+        ]
+        upsert(self._connection, outbox, rows, ("version",))
+        # a refusal held for the version it was given for
+        for part in chunks({message.id for message in ordered}):
+            self._connection.execute(
+                sa.update(outbox)
+                .where(outbox.c.id.in_(part), outbox.c.state == DeliveryState.REFUSED.value)
+                .values(state=DeliveryState.PENDING.value, attempts=0, not_before=0)
+            )
+
+    def cancel(self, ids: Collection[str]) -> None:
+        begun = (*_OPEN, DeliveryState.LEASED.value)
+        for part in chunks(set(ids)):
+            self._connection.execute(
+                sa.delete(outbox).where(outbox.c.id.in_(part), outbox.c.state.not_in(begun))
+            )
+
+    def claim(self, system: str, limit: int, now: Instant, lease: Instant) -> list[OutboxMessage]:
+        due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= now)
+        expired = sa.and_(outbox.c.state.in_(_BUSY), outbox.c.lease_until <= now)
+        query = (
+            sa.select(outbox)
+            .where(outbox.c.system == system, sa.or_(due, expired))
+            .order_by(outbox.c.queued_at, outbox.c.id)
+            .limit(limit)
+        )
+        rows = list(self._connection.execute(locking(self._connection, query, skip=True)))
+        for part in chunks({row.id for row in rows}):
+            self._connection.execute(
+                sa.update(outbox)
+                .where(outbox.c.id.in_(part))
+                .values(
+                    state=DeliveryState.LEASED.value,
+                    fence=outbox.c.fence + 1,
+                    lease_until=now + lease,
+                    leased_version=outbox.c.version,
+                    attempts=outbox.c.attempts + 1,
+                )
+            )
+        messages = [_message(row) for row in rows]
+        for message in messages:
+            message.fence += 1
+            message.attempts += 1
+        return messages
+
+    def save(self, messages: Sequence[OutboxMessage]) -> None:
+        if not messages:
+            return
+        statement = (
+            sa.update(outbox)
+            .where(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
+            .values(
+                state=sa.bindparam("new_state"),
+                attempts=sa.bindparam("new_attempts"),
+                not_before=sa.bindparam("new_not_before"),
+                reason=sa.bindparam("new_reason"),
+                sent=sa.bindparam("new_sent", type_=outbox.c.sent.type),
+            )
+        )
+        rows = [
+            {
+                "of": message.id,
+                "under": message.fence,
+                "new_state": message.state.value,
+                "new_attempts": message.attempts,
+                "new_not_before": message.not_before,
+                "new_reason": message.reason,
+                "new_sent": message.sent,
+            }
+            for message in sorted(messages, key=lambda message: message.id)
+        ]
+        self._connection.execute(statement, rows)
+
+    def done(self, messages: Sequence[OutboxMessage]) -> None:
+        if not messages:
+            return
+        rows = [
+            {"of": message.id, "under": message.fence, "rendered": message.version}
+            for message in sorted(messages, key=lambda message: message.id)
+        ]
+        mine = sa.and_(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
+        delivered = outbox.c.version == sa.bindparam("rendered")
+        self._connection.execute(sa.delete(outbox).where(mine, delivered), rows)
+        again = sa.update(outbox).where(mine, outbox.c.version > sa.bindparam("rendered"))
+        fresh = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0, "sent": {}}
+        self._connection.execute(again.values(fresh), rows)
+
+    def creating(self, type_: str) -> list[OutboxMessage]:
+        query = sa.select(outbox).where(
+            outbox.c.entity == type_, outbox.c.rec_id.is_(None), outbox.c.state.in_(_OPEN)
+        )
+        return [_message(row) for row in self._connection.execute(query)]
+
+    def release(self, system: str, state: DeliveryState) -> int:
+        result = self._connection.execute(
+            sa.update(outbox)
+            .where(outbox.c.system == system, outbox.c.state == state.value)
+            .values(state=DeliveryState.PENDING.value, not_before=0, lease_until=0)
+        )
+        return result.rowcount
+
+    def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]:
+        found: dict[RecordId, OutboxMessage] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(outbox).where(outbox.c.rec_id.in_(part))
+            for row in self._connection.execute(query):
+                found[row.rec_id] = _message(row)
+        return found
+
+    def count(self, system: str | None = None) -> dict[str, int]:
+        query = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
+        if system is not None:
+            query = query.where(outbox.c.system == system)
+        return {state: number for state, number in self._connection.execute(query)}
+
+
+def _row(message: OutboxMessage) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "entity_id": message.entity_id,
+        "entity": message.entity,
+        "system": message.system,
+        "stream": message.stream,
+        "rec_id": message.rec_id,
+        "version": message.version,
+        "state": message.state.value,
+        "attempts": message.attempts,
+        "fence": message.fence,
+        "not_before": message.not_before,
+        "reason": message.reason,
+        "sent": message.sent,
+    }
+
+
+def _message(row: Any) -> OutboxMessage:
+    return OutboxMessage(
+        entity_id=row.entity_id,
+        entity=row.entity,
+        system=row.system,
+        stream=row.stream,
+        rec_id=row.rec_id,
+        version=row.version,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        fence=row.fence,
+        not_before=row.not_before,
+        reason=row.reason,
+        sent=row.sent,
+    )

@@ -1,0 +1,181 @@
+"""Source records, shadows and block keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId
+from crm_master.domain.lifecycle import Origin, RecordStatus
+from crm_master.ports import SourceRecord
+from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
+from crm_master.store.schema import block_key, shadow, source_record
+from crm_master.store.sql import chunks, upsert
+
+_SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
+    source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
+)
+_RECORD_COLUMNS = (
+    "entity",
+    "entity_id",
+    "status",
+    "is_primary",
+    "origin",
+    "claims",
+    "raw_hash",
+    "mapping_hash",
+    "reread",
+)
+
+
+class RecordRepository:
+    """See ``crm_master.ports.Records``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, ids: Collection[RecordId], *, lock: bool = False) -> dict[RecordId, SourceRecord]:
+        found: dict[RecordId, SourceRecord] = {}
+        for part in chunks(set(ids)):
+            for record in self._load(source_record.c.rec_id.in_(part), lock=lock):
+                found[record.rec_id] = record
+        return found
+
+    def of_entities(self, ids: Collection[EntityId], *, lock: bool = False) -> list[SourceRecord]:
+        return [
+            record
+            for part in chunks(set(ids))
+            for record in self._load(source_record.c.entity_id.in_(part), lock=lock)
+        ]
+
+    def _load(self, where: sa.ColumnElement[bool], *, lock: bool) -> list[SourceRecord]:
+        query = _SELECT.where(where).order_by(source_record.c.rec_id)
+        if lock and self._connection.dialect.name == "postgresql":
+            query = query.with_for_update(of=source_record)
+        return [_record(row) for row in self._connection.execute(query)]
+
+    def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
+        place = sa.func.row_number().over(
+            partition_by=block_key.c.hash, order_by=block_key.c.rec_id
+        )
+        found: dict[str, list[RecordId]] = {}
+        for part in chunks(set(hashes)):
+            ranked = (
+                sa.select(block_key.c.hash, block_key.c.rec_id, place.label("place"))
+                .where(block_key.c.hash.in_(part))
+                .subquery()
+            )
+            query = sa.select(ranked.c.hash, ranked.c.rec_id).where(ranked.c.place <= cap)
+            for hash_, rec_id in self._connection.execute(query):
+                found.setdefault(hash_, []).append(rec_id)
+        return found
+
+    def save(self, records: Sequence[SourceRecord]) -> None:
+        ordered = sorted(records, key=lambda record: record.rec_id)
+        upsert(self._connection, source_record, [_row(item) for item in ordered], _RECORD_COLUMNS)
+        shadows = [
+            {
+                "rec_id": record.rec_id,
+                "doc": dump_shadow(record.shadow),
+                "confirmed_at": record.shadow.confirmed_at,
+            }
+            for record in ordered
+        ]
+        upsert(self._connection, shadow, shadows, ("doc", "confirmed_at"))
+
+    def save_blocks(self, records: Sequence[SourceRecord]) -> None:
+        for part in chunks({record.rec_id for record in records}):
+            self._connection.execute(sa.delete(block_key).where(block_key.c.rec_id.in_(part)))
+        rows = [
+            {"hash": hash_, "rec_id": record.rec_id}
+            for record in records
+            for hash_ in sorted(record.blocks)
+        ]
+        upsert(self._connection, block_key, rows, ())
+
+    def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
+        found: dict[RecordId, bytes] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(source_record.c.rec_id, source_record.c.raw_hash).where(
+                source_record.c.rec_id.in_(part)
+            )
+            found.update(
+                (rec_id, bytes(hash_)) for rec_id, hash_ in self._connection.execute(query)
+            )
+        return found
+
+    def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]:
+        query = (
+            _SELECT.where(
+                source_record.c.system == system,
+                source_record.c.stream == stream,
+                source_record.c.reread,
+            )
+            .order_by(source_record.c.rec_id)
+            .limit(limit)
+        )
+        return [_record(row) for row in self._connection.execute(query)]
+
+    def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
+        query = (
+            _SELECT.where(
+                source_record.c.system == system,
+                source_record.c.stream == stream,
+                source_record.c.rec_id > after,
+            )
+            .order_by(source_record.c.rec_id)
+            .limit(limit)
+        )
+        return [_record(row) for row in self._connection.execute(query)]
+
+    def count(self, system: str, stream: str) -> dict[str, int]:
+        linked = sa.case((source_record.c.entity_id.is_(None), "unlinked"), else_="linked")
+        query = (
+            sa.select(source_record.c.status, linked, sa.func.count())
+            .where(source_record.c.system == system, source_record.c.stream == stream)
+            .group_by(source_record.c.status, linked)
+        )
+        counts = {"live": 0, "deleted": 0, "linked": 0, "unlinked": 0}
+        for status, link, number in self._connection.execute(query):
+            counts[status] = counts.get(status, 0) + number
+            if status == RecordStatus.LIVE:
+                counts[link] += number
+        return counts
+
+
+def _record(row: Any) -> SourceRecord:
+    return SourceRecord(
+        rec_id=row.rec_id,
+        ref=ExternalRef(row.system, row.stream, row.key),
+        entity=row.entity,
+        entity_id=row.entity_id,
+        status=RecordStatus(row.status),
+        primary=row.is_primary,
+        origin=Origin(row.origin),
+        claims=load_claims(row.claims),
+        shadow=load_shadow(row.doc, row.confirmed_at),
+        raw_hash=bytes(row.raw_hash),
+        mapping_hash=row.mapping_hash,
+        reread=row.reread,
+    )
+
+
+def _row(record: SourceRecord) -> dict[str, Any]:
+    return {
+        "rec_id": record.rec_id,
+        "system": record.ref.system,
+        "stream": record.ref.stream,
+        "key": record.ref.key,
+        "entity": record.entity,
+        "entity_id": record.entity_id,
+        "status": record.status.value,
+        "is_primary": record.primary,
+        "origin": record.origin.value,
+        "claims": dump_claims(record.claims),
+        "raw_hash": record.raw_hash,
+        "mapping_hash": record.mapping_hash,
+        "reread": record.reread,
+    }

@@ -1,0 +1,267 @@
+"""The tables. Times are microseconds since 1970 on the hub's clock; documents are JSON text.
+
+The journal is made of ``observation``, ``delivery_log``, ``link_log`` and ``task`` decisions, in the order of
+``commit_log``; everything else can be rebuilt from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as text, through orjson: the same on both databases, and readable by their JSON functions."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return (
+            None if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        )
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+_Id = String(32)
+_Name = String(100)
+_Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("verb", _Name, nullable=False),
+    Column("target", String(200), nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("finished", BigInteger, nullable=False),
+    Column("status", _Name, nullable=False),
+    Column("counts", Json, nullable=False),
+    Column("error", Text, nullable=False),
+    Index(None, "started"),
+)
+
+config_version = Table(
+    "config_version",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+)
+
+system_state = Table(
+    "system_state",
+    metadata,
+    Column("system", _Name, primary_key=True),
+    Column("state", _Name, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+stream_state = Table(
+    "stream_state",
+    metadata,
+    Column("system", _Name, primary_key=True),
+    Column("stream", _Name, primary_key=True),
+    Column("cursor", Text),
+    Column("watermark", BigInteger, nullable=False),
+    Column("scan_started", BigInteger, nullable=False),
+    Column("complete_at", BigInteger, nullable=False),
+    Column("fulls", Integer, nullable=False),
+)
+
+commit_log = Table(
+    "commit_log",
+    metadata,
+    Column("pos", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", _Name, nullable=False),
+    Column("run_id", String(40), nullable=False),
+    Column("detail", Json, nullable=False),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("rec_id", _Id, nullable=False),
+    Column("system", _Name, nullable=False),
+    Column("stream", _Name, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("entity", _Name, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("stamp", BigInteger),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("watermark", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("pos", BigInteger, nullable=False),
+    Column("run_id", String(40), nullable=False),
+    Index(None, "state", "entity", "seq"),
+    Index(None, "pos"),
+    Index(None, "rec_id", "seq"),
+)
+
+source_record = Table(
+    "source_record",
+    metadata,
+    Column("rec_id", _Id, primary_key=True),
+    Column("system", _Name, nullable=False),
+    Column("stream", _Name, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("entity", _Name, nullable=False),
+    Column("entity_id", _Id),
+    Column("status", String(10), nullable=False),
+    Column("is_primary", Boolean, nullable=False),
+    Column("origin", String(10), nullable=False),
+    Column("claims", Json, nullable=False),
+    Column("raw_hash", LargeBinary, nullable=False),
+    Column("mapping_hash", String(64), nullable=False),
+    Column("reread", Boolean, nullable=False),
+    UniqueConstraint("system", "stream", "key"),
+    Index(None, "entity_id"),
+    Index(None, "system", "stream", "rec_id"),
+)
+
+shadow = Table(
+    "shadow",
+    metadata,
+    Column("rec_id", _Id, primary_key=True),
+    Column("doc", Json, nullable=False),
+    Column("confirmed_at", BigInteger, nullable=False),
+)
+
+entity = Table(
+    "entity",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("type", _Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("golden", Json, nullable=False),
+    Column("winners", Json, nullable=False),
+    Column("withheld", Json, nullable=False),
+    Column("config_hash", String(64), nullable=False),
+    Column("redirect_to", _Id),
+    Column("dirty", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Index(None, "type", "dirty"),
+)
+
+entity_history = Table(
+    "entity_history",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("superseded", Json, nullable=False),
+    Column("causes", Json, nullable=False),
+    Column("run_id", String(40), nullable=False),
+)
+
+link_log = Table(
+    "link_log",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("pos", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("verb", _Name, nullable=False),
+    Column("rec_id", _Id, nullable=False),
+    Column("entity_id", _Id, nullable=False),
+    Column("author", _Name, nullable=False),
+    Column("evidence", Json, nullable=False),
+    Index(None, "entity_id"),
+    Index(None, "pos"),
+)
+
+block_key = Table(
+    "block_key",
+    metadata,
+    Column("hash", _Id, primary_key=True),
+    Column("rec_id", _Id, primary_key=True),
+    Index(None, "rec_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String(280), primary_key=True),
+    Column("entity_id", _Id, nullable=False),
+    Column("entity", _Name, nullable=False),
+    Column("system", _Name, nullable=False),
+    Column("stream", _Name, nullable=False),
+    Column("rec_id", _Id),
+    Column("version", Integer, nullable=False),
+    Column("leased_version", Integer, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("sent", Json, nullable=False),
+    Index(None, "system", "state", "not_before"),
+)
+
+delivery_log = Table(
+    "delivery_log",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("pos", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("rec_id", _Id),
+    Column("key", Text),
+    Column("entity_id", _Id, nullable=False),
+    Column("system", _Name, nullable=False),
+    Column("stream", _Name, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("operation", String(10), nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("sent", Json, nullable=False),
+    Column("held", Json, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "pos"),
+    Index(None, "entity_id"),
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", String(20), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("decision", Json),
+    Column("opened", BigInteger, nullable=False),
+    Column("closed", BigInteger, nullable=False),
+    Index(None, "kind", "subject", "open"),
+)

@@ -1,0 +1,58 @@
+"""Where streams, systems and runs stand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.claims import Instant
+from crm_master.domain.lifecycle import SystemState
+from crm_master.ports import RunEntry, StreamState
+from crm_master.store.schema import run, stream_state, system_state
+from crm_master.store.sql import upsert
+
+_STREAM_COLUMNS = ("cursor", "watermark", "scan_started", "complete_at", "fulls")
+
+
+class StateRepository:
+    """See ``crm_master.ports.States``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def stream(self, system: str, stream: str) -> StreamState:
+        query = sa.select(stream_state).where(
+            stream_state.c.system == system, stream_state.c.stream == stream
+        )
+        row = self._connection.execute(query).mappings().one_or_none()
+        return StreamState(system, stream) if row is None else StreamState(**row)
+
+    def save_stream(self, state: StreamState) -> None:
+        upsert(self._connection, stream_state, [asdict(state)], _STREAM_COLUMNS)
+
+    def systems(self) -> dict[str, SystemState]:
+        query = sa.select(system_state.c.system, system_state.c.state)
+        return {name: SystemState(state) for name, state in self._connection.execute(query)}
+
+    def save_system(self, system: str, state: SystemState, at: Instant) -> None:
+        row = {"system": system, "state": state.value, "stopped": False, "at": at}
+        upsert(self._connection, system_state, [row], ("state", "at"))
+
+    def stopped(self) -> frozenset[str]:
+        query = sa.select(system_state.c.system).where(system_state.c.stopped)
+        return frozenset(self._connection.execute(query).scalars())
+
+    def stop(self, system: str, on: bool) -> None:
+        self._connection.execute(
+            sa.update(system_state).where(system_state.c.system == system).values(stopped=on)
+        )
+
+    def save_run(self, entry: RunEntry) -> None:
+        columns = ("finished", "status", "counts", "error")
+        upsert(self._connection, run, [asdict(entry)], columns)
+
+    def runs(self, limit: int) -> list[RunEntry]:
+        query = sa.select(run).order_by(run.c.started.desc(), run.c.id.desc()).limit(limit)
+        return [RunEntry(**row) for row in self._connection.execute(query).mappings()]
