@@ -1,0 +1,1 @@
+"""Runnable examples: real peer systems, and the demo that joins them."""

@@ -1,0 +1,54 @@
+"""Real systems to try Concord against: installed once, started on loopback, stopped without trace.
+
+    from examples import peers
+
+    with peers.tryton() as erp, peers.mailman() as lists, peers.postgres() as database:
+        print(erp.rest_url, lists.url, database.url)
+
+Standard library only. See README.md beside this file for what these systems do.
+"""
+
+from collections.abc import Callable
+
+from examples.peers import database, erp, lists
+from examples.peers.database import Postgres
+from examples.peers.erp import Tryton, TrytonClient
+from examples.peers.installing import PeerError
+from examples.peers.lists import Mailman, MailmanClient, MailmanRefusal
+from examples.peers.processes import Server, free_port
+
+tryton = Tryton
+mailman = Mailman
+postgres = Postgres
+
+INSTALLERS: dict[str, Callable[[], object]] = {
+    "tryton": erp.install,
+    "mailman": lists.install,
+    "postgres": database.install,
+}
+
+
+def install(*systems: str) -> None:
+    """Install these systems (all without a name); what is there already is kept."""
+    for system in systems or tuple(INSTALLERS):
+        if system not in INSTALLERS:
+            raise PeerError(f"No peer is called {system!r}; there are {', '.join(INSTALLERS)}.")
+        INSTALLERS[system]()
+
+
+__all__ = [
+    "INSTALLERS",
+    "Mailman",
+    "MailmanClient",
+    "MailmanRefusal",
+    "PeerError",
+    "Postgres",
+    "Server",
+    "Tryton",
+    "TrytonClient",
+    "free_port",
+    "install",
+    "mailman",
+    "postgres",
+    "tryton",
+]
