@@ -1,0 +1,82 @@
+# Every target works from a fresh clone: what it needs is installed first. `make help` lists them.
+
+.POSIX:
+.DEFAULT_GOAL := help
+PYTHON = python3
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+CODE = crm_master connectors mappings dags examples tests
+LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock
+PEERS = tryton mailman postgres
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-header --no-emit-index-url --no-emit-find-links
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: venv
+venv: $(STAMP) ## Install Concord and its pinned dependencies into .venv
+
+$(STAMP): pyproject.toml requirements.lock requirements-bootstrap.lock
+	@echo "== environment"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+		--config-setting editable_mode=compat -e .
+	@touch $(STAMP)
+
+.PHONY: lock
+lock: $(STAMP) ## Resolve all dependencies anew into the lock files
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) examples/peers/tryton.in -o examples/peers/tryton.lock
+	$(COMPILE) --override examples/peers/mailman.overrides examples/peers/mailman.in -o examples/peers/mailman.lock
+	@$(MAKE) check-locks
+
+.PHONY: check
+check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock files; runs no tests
+	@echo "== ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/mypy $(CODE)
+	@echo "== import-linter"
+	@$(BIN)/lint-imports
+
+.PHONY: check-locks
+check-locks: # Lock files name versions and hashes, never where to download from
+	@echo "== lock files"
+	@! grep -nE '://|^ *(-i|-f|--index-url|--extra-index-url|--find-links|--trusted-host)|file:' $(LOCKS) \
+		|| { echo "A lock file holds an address: make lock writes it without."; exit 1; }
+
+.PHONY: peers
+peers: $(STAMP) ## Install the real systems that tests and demo run against
+	@echo "== peers: $(PEERS)"
+	@$(BIN)/python -m examples.peers install $(PEERS)
+
+.PHONY: test
+test: $(STAMP) peers ## All tests that need no root
+	@echo "== tests"
+	@$(BIN)/python -m pytest -m "not debian" $(ARGS)
+
+.PHONY: test-debian
+test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
+	@test "$$(id -u)" = 0 || { echo "make test-debian installs packages: run it as root."; exit 1; }
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+	@$(BIN)/python -m pytest -m debian $(ARGS)
+
+.PHONY: demo
+demo: $(STAMP) peers ## Two real systems kept in step, before your eyes
+	@$(BIN)/python -m examples.demo
+
+.PHONY: up
+up: $(STAMP) ## Airflow with Concord's DAGs and console on this machine
+	@$(BIN)/python -m dags.up
+
+.PHONY: clean
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	rm -rf *.egg-info
