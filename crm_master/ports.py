@@ -293,6 +293,9 @@ class Outbox(Protocol):
     def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
         """Queue deliveries. One that is queued already only moves to the newer version."""
 
+    def resume(self, ids: Collection[RecordId]) -> None:
+        """Take up deliveries that waited for a newer state of their record."""
+
     def cancel(self, ids: Collection[str]) -> None:
         """Take back what was not begun."""
 

@@ -234,8 +234,9 @@ class _Sheet:
         if reading.presence is Presence.MISSING:
             return
         if reading.presence is Presence.UNREADABLE:
-            self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
-            self.notices.append(Notice(name, Why.UNREADABLE, reading.reason or ""))
+            if shadow is None or not shadow.unreadable:
+                self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
+                self.notices.append(Notice(name, Why.UNREADABLE, reading.reason or ""))
             return
         if shadow is None or shadow.held is UNSET:
             self._first_sight(spec, reading)
@@ -305,7 +306,7 @@ class _Sheet:
             claimed[member] = value.get(member)
             if shadow is None or shadow.sent is UNSET or not isinstance(shadow.sent, dict):
                 continue
-            held = shadow.held or {}
+            held = shadow.held if isinstance(shadow.held, dict) else {}
             if member in shadow.sent and native[member] == held.get(member):
                 sent = self._decoded(spec.name, {**native, **shadow.sent}) or {}
                 claimed[member] = sent.get(member)

@@ -46,6 +46,7 @@ class DeliveryState(StrEnum):
     UNKNOWN = "unknown"  # a create whose answer was lost: look before anything else
     HELD = "held"  # waits for a person
     REFUSED = "refused"  # waits for the golden record or the mapping to change
+    OVERTAKEN = "overtaken"  # waits for a newer state of the record to be reconciled
 
 
 class TaskKind(StrEnum):

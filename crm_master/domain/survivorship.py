@@ -112,15 +112,15 @@ def reconcile(claims: Iterable[tuple[ClaimKey, Held]], policy: Policy) -> Reconc
         if policy.entity.fields[name].cardinality is Cardinality.MANY:
             golden[name] = _union(by_field[name], policy.rank, winners)
             continue
-        held = [entry for _, entry in by_field[name]]
-        verdict = _DECIDERS[rule.rule](held, rule, policy.rank)
+        claimed = [held for _, held in by_field[name]]
+        verdict = _DECIDERS[rule.rule](claimed, rule, policy.rank)
         if verdict.contested:
             withheld.add(name)
         if verdict.losers:
             conflicts.append(Conflict(name, rule.rule, tuple(verdict.losers), verdict.contested))
         if verdict.winner is not None:
             spec = policy.entity.fields[name]
-            golden[name] = _completed(verdict, held, spec, rule, policy.rank)
+            golden[name] = _completed(verdict, claimed, spec, rule, policy.rank)
             winner = verdict.winner
             winners[ClaimKey(name)] = Winner(winner.record, winner.claim.seq, rule.rule)
         elif verdict.value is not None:
@@ -161,7 +161,7 @@ def _against(claims: Sequence[Held], winner: Held) -> list[Held]:
     return sorted(others, key=lambda held: (held.system, held.record))
 
 
-def _by_recency(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
+def _by_recency(claims: Sequence[Held], _rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
     winner = most_recent(claims, rank)
     return _Verdict(winner, losers=_against(claims, winner))
 
@@ -196,7 +196,7 @@ def _by_strictness(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str,
     return _Verdict(winner, losers=_against(live, winner))
 
 
-def _by_hand(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
+def _by_hand(claims: Sequence[Held], _rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
     live = unreplaced(claims)
     winner = most_recent(live, rank)
     if all(held.claim.value == winner.claim.value for held in live):

@@ -32,14 +32,19 @@ class InboxRepository:
         self._connection = connection
 
     def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
-        ids = [record_id(row.ref) for row in rows]
-        last = self._last_hashes(ids)
+        ids = [row.raw_hash.hex() if row.dead else record_id(row.ref) for row in rows]
+        last = self._last_hashes(
+            [rec_id for rec_id, row in zip(ids, rows, strict=True) if not row.dead]
+        )
+        known = self._known_dead(
+            [rec_id for rec_id, row in zip(ids, rows, strict=True) if row.dead]
+        )
         landed: list[dict[str, Any]] = []
         records: dict[RecordId, dict[str, Any]] = {}
         for rec_id, row in zip(ids, rows, strict=True):
+            if last.get(rec_id) == row.raw_hash or rec_id in known:
+                continue
             if row.dead is None:
-                if last.get(rec_id) == row.raw_hash:
-                    continue
                 last[rec_id] = row.raw_hash
                 records[rec_id] = _NEW_RECORD | {
                     "rec_id": rec_id,
@@ -55,6 +60,13 @@ class InboxRepository:
         ordered = [records[rec_id] for rec_id in sorted(records)]
         upsert(self._connection, source_record, ordered, ("raw_hash", "reread"))
         return len(landed), len(rows) - len(landed)
+
+    def _known_dead(self, ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(observation.c.rec_id).where(observation.c.rec_id.in_(part))
+            found.update(self._connection.execute(query).scalars())
+        return found
 
     def _last_hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
         found: dict[RecordId, bytes] = {}
@@ -119,7 +131,7 @@ class InboxRepository:
         for part in chunks(set(seqs)):
             result = self._connection.execute(
                 sa.update(observation)
-                .where(observation.c.seq.in_(part), observation.c.rec_id != "")
+                .where(observation.c.seq.in_(part), observation.c.attempts > 0)
                 .values(state=InboxState.PENDING.value, attempts=0)
             )
             changed += result.rowcount
@@ -145,7 +157,7 @@ class InboxRepository:
 def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:
     state = InboxState.PENDING if row.dead is None else InboxState.DEAD
     return {
-        "rec_id": rec_id if row.dead is None else "",
+        "rec_id": rec_id,
         "system": row.ref.system,
         "stream": row.ref.stream,
         "key": row.ref.key,

@@ -17,6 +17,7 @@ from crm_master.store.sql import chunks, locking, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
+_WAITING = (DeliveryState.REFUSED.value, DeliveryState.OVERTAKEN.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
 
@@ -34,10 +35,16 @@ class OutboxRepository:
         ]
         upsert(self._connection, outbox, rows, ("version",))
         # a refusal held for the version it was given for
-        for part in chunks({message.id for message in ordered}):
+        self._again(outbox.c.id, {message.id for message in ordered}, _WAITING)
+
+    def resume(self, ids: Collection[RecordId]) -> None:
+        self._again(outbox.c.rec_id, set(ids), (DeliveryState.OVERTAKEN.value,))
+
+    def _again(self, column: sa.Column[str], values: set[str], states: Collection[str]) -> None:
+        for part in chunks(values):
             self._connection.execute(
                 sa.update(outbox)
-                .where(outbox.c.id.in_(part), outbox.c.state == DeliveryState.REFUSED.value)
+                .where(column.in_(part), outbox.c.state.in_(states))
                 .values(state=DeliveryState.PENDING.value, attempts=0, not_before=0)
             )
 
@@ -144,7 +151,7 @@ class OutboxRepository:
         query = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
         if system is not None:
             query = query.where(outbox.c.system == system)
-        return {state: number for state, number in self._connection.execute(query)}
+        return dict(self._connection.execute(query).tuples().all())
 
 
 def _row(message: OutboxMessage) -> dict[str, Any]:

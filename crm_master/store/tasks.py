@@ -94,7 +94,7 @@ class TaskRepository:
 
     def count(self) -> dict[str, int]:
         query = sa.select(task.c.kind, sa.func.count()).where(task.c.open).group_by(task.c.kind)
-        return {kind: number for kind, number in self._connection.execute(query)}
+        return dict(self._connection.execute(query).tuples().all())
 
 
 def _task(row: Any) -> Task:

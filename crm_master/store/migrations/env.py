@@ -1,11 +1,14 @@
 """Alembic's environment: the connection is handed over by ``Database.migrate``."""
 
+from typing import Any, Literal
+
 from alembic import context
+from alembic.autogenerate.api import AutogenContext
 
 from crm_master.store.schema import Json, metadata
 
 
-def _render(kind: str, item: object, _context: object) -> str | bool:
+def _render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
     return "sa.Text()" if kind == "type" and isinstance(item, Json) else False
 
 

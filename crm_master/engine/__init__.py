@@ -1,0 +1,1 @@
+"""The use cases, batch by batch: land, reconcile, deliver, decide, repair."""

@@ -1,0 +1,140 @@
+"""Steps 6 and 7 for one customer: recompute the golden record from all live claims, and see who has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from crm_master.domain.changes import Change, Patch, diff, patch, withhold
+from crm_master.domain.claims import UNBORN, ClaimKey, Instant
+from crm_master.domain.lifecycle import RecordStatus, SystemState
+from crm_master.domain.survivorship import Held, Reconciled, reconcile
+from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
+from crm_master.ports import Customer, OutboxMessage, SourceRecord
+
+Watermarks = Mapping[tuple[str, str], Instant]
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """A customer as all live claims have it now, beside what it was."""
+
+    reconciled: Reconciled
+    changes: Mapping[str, Change]
+    causes: tuple[int, ...]
+    first: bool
+
+
+def counts_for(record: SourceRecord, states: Mapping[str, SystemState]) -> bool:
+    """Whether a record's claims count: its system has joined, and it is no alias of another record."""
+    joined = states.get(record.ref.system) in (SystemState.ACTIVE, SystemState.OBSERVE)
+    return joined and record.status is not RecordStatus.ALIAS
+
+
+def live_claims(records: Iterable[SourceRecord]) -> Iterator[tuple[ClaimKey, Held]]:
+    for record in records:
+        for key, claim in record.claims.items():
+            yield key, Held(claim, record.ref.system, record.rec_id)
+
+
+def recompute(
+    plan: EntityPlan,
+    customer: Customer,
+    records: Sequence[SourceRecord],
+    states: Mapping[str, SystemState],
+) -> Recomputed:
+    """Move ``customer`` to its next version, computed from scratch. Claims counted for the first time are born in it."""
+    version = customer.version + 1
+    counted = [record for record in records if counts_for(record, states)]
+    causes: set[int] = set()
+    for record in counted:
+        for key, claim in record.claims.items():
+            if claim.born == UNBORN:
+                record.claims[key] = replace(claim, born=version)
+                causes.add(claim.seq)
+    reconciled = reconcile(live_claims(counted), plan.policy)
+    changes = diff(customer.golden, reconciled.golden)
+    first = customer.version == 0
+    customer.version = version
+    customer.golden = dict(reconciled.golden)
+    customer.winners = dict(reconciled.winners)
+    customer.withheld = reconciled.withheld
+    return Recomputed(reconciled, changes, tuple(sorted(causes)), first)
+
+
+@dataclass(slots=True)
+class FannedOut:
+    """Who has to be told of a customer: deliveries to queue, deliveries no longer needed, records that show it already."""
+
+    messages: list[OutboxMessage]
+    unneeded: list[str]
+    patches: list[tuple[SourceRecord, Patch]]
+    creates: list[StreamPlan]
+
+
+def fan_out(
+    hub: Hub,
+    plan: EntityPlan,
+    customer: Customer,
+    reconciled: Reconciled,
+    records: Sequence[SourceRecord],
+    states: Mapping[str, SystemState],
+    watermarks: Watermarks,
+    at: Instant,
+) -> FannedOut:
+    """Compare the golden record with every linked record's shadow, and with where policy wants the customer created."""
+    out = FannedOut([], [], [], [])
+    present: set[tuple[str, str]] = set()
+    for record in records:
+        ref = record.ref
+        present.add((ref.system, ref.stream))
+        stream = _target(hub, record, states)
+        if stream is None:
+            continue
+        message = _message(customer, stream, record.rec_id)
+        needed = patch(reconciled, record.shadow, stream.mapping, plan.spec)
+        out.patches.append((record, needed))
+        if needed.writes:
+            out.messages.append(message)
+            continue
+        out.unneeded.append(message.id)
+        known = watermarks.get((ref.system, ref.stream), 0)
+        shown = record.shadow.showing(customer.version, at, known)
+        record.shadow = withhold(shown, reconciled.withheld, customer.version - 1)
+    for stream in hub.streams(customer.entity):
+        if stream.creates is None:
+            continue
+        message = _message(customer, stream, None)
+        wanted = (
+            states.get(stream.system) is SystemState.ACTIVE
+            and (stream.system, stream.stream) not in present
+            and all(test.holds(customer.golden) for test in stream.creates)
+        )
+        if wanted:
+            out.messages.append(message)
+            out.creates.append(stream)
+        else:
+            out.unneeded.append(message.id)
+    return out
+
+
+def _target(hub: Hub, record: SourceRecord, states: Mapping[str, SystemState]) -> StreamPlan | None:
+    """The stream plan of a record that may be written, else ``None``."""
+    system = hub.systems.get(record.ref.system)
+    stream = system.streams.get(record.ref.stream) if system else None
+    if stream is None or not stream.writes or not record.primary:
+        return None
+    if record.status is not RecordStatus.LIVE:
+        return None
+    return stream if states.get(record.ref.system) is SystemState.ACTIVE else None
+
+
+def _message(customer: Customer, stream: StreamPlan, rec_id: str | None) -> OutboxMessage:
+    return OutboxMessage(
+        entity_id=customer.id,
+        entity=customer.entity,
+        system=stream.system,
+        stream=stream.stream,
+        rec_id=rec_id,
+        version=customer.version,
+    )

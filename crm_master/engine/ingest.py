@@ -1,0 +1,173 @@
+"""Step 2: land what a system shows. Raw rows and cursor in one commit; unchanged rows end here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from connectors.contract import BadRow, Document, Page, RawRecord, Scan, Source
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import ExternalRef
+from crm_master.domain.lifecycle import TaskKind
+from crm_master.engine.ledger import Run
+from crm_master.engine.plan import StreamPlan
+from crm_master.ports import Clock, Landing, StreamState, Task, UnitOfWork, UnitOfWorkFactory
+
+REREAD_BATCH = 100
+
+
+def ingest(
+    plan: StreamPlan,
+    source: Source,
+    store: UnitOfWorkFactory,
+    clock: Clock,
+    run: Run,
+    scan: Scan = Scan.DELTA,
+) -> None:
+    """Read a stream to its end, page by page, and land it.
+
+    The cursor is committed with the rows of its page, so a crash loses and repeats nothing. An answer that cannot be
+    parsed raises ``connectors.errors.BadAnswer`` with the cursor where it was.
+    """
+    _reread(plan, source, store, clock, run)
+    with store() as uow:
+        state = uow.states.stream(plan.system, plan.stream)
+    cursor = None if scan is Scan.FULL and not state.scan_started else state.cursor
+    for page in source.read(plan.stream, cursor, scan):
+        _land(plan, page, state, store, run)
+
+
+def _land(
+    plan: StreamPlan, page: Page, state: StreamState, store: UnitOfWorkFactory, run: Run
+) -> None:
+    with store() as uow:
+        state.scan_started = state.scan_started or micros(page.started)
+        landed, unchanged = land(plan, page.records, page, state.watermark, uow, run.id)
+        reject(plan, page.rejects, page, uow, run.id)
+        state.cursor = page.cursor
+        if page.complete:
+            state.watermark, state.scan_started = state.scan_started, 0
+            state.complete_at = micros(page.ended)
+            state.fulls += page.scan is Scan.FULL and not page.rejects
+        uow.states.save_stream(state)
+        uow.commit()
+    read = len(page.records) + len(page.rejects)
+    run.add({"read": read, "landed": landed, "unchanged": unchanged, "rejected": len(page.rejects)})
+
+
+def land(
+    plan: StreamPlan,
+    records: Sequence[RawRecord],
+    page: Page,
+    watermark: Instant,
+    uow: UnitOfWork,
+    run_id: str,
+) -> tuple[int, int]:
+    """Put records into the inbox unless they equal what was landed last. Gives (landed, unchanged)."""
+    rows = []
+    for record in records:
+        raw = canonical(record.document)
+        rows.append(
+            Landing(
+                ref=ExternalRef(plan.system, plan.stream, record.key),
+                entity=plan.entity,
+                raw=raw,
+                raw_hash=fingerprint(raw, deleted=record.deleted),
+                stamp=None if record.stamp is None else micros(record.stamp),
+                started=micros(page.started),
+                ended=micros(page.ended),
+                watermark=watermark,
+                deleted=record.deleted,
+            )
+        )
+    return uow.inbox.land(rows, run_id) if rows else (0, 0)
+
+
+def reject(
+    plan: StreamPlan, rejects: Sequence[BadRow], page: Page, uow: UnitOfWork, run_id: str
+) -> None:
+    """Keep rows that are no records as bytes, each with a dead letter that says why."""
+    rows, letters = [], []
+    for bad in rejects:
+        raw_hash = hashlib.blake2b(bad.raw, digest_size=16).digest()
+        key = bad.key or f"row-{raw_hash.hex()[:12]}"
+        ref = ExternalRef(plan.system, plan.stream, key)
+        rows.append(
+            Landing(
+                ref=ref,
+                entity=plan.entity,
+                raw=bad.raw,
+                raw_hash=raw_hash,
+                stamp=None,
+                started=micros(page.started),
+                ended=micros(page.ended),
+                watermark=0,
+                dead=bad.reason,
+            )
+        )
+        letters.append(Task(TaskKind.DEAD_LETTER, str(ref), {"reason": bad.reason}))
+    if rows:
+        uow.inbox.land(rows, run_id)
+        uow.tasks.open(letters, micros(page.ended))
+
+
+def _reread(
+    plan: StreamPlan, source: Source, store: UnitOfWorkFactory, clock: Clock, run: Run
+) -> None:
+    """Read again the records whose last reading was older than our last write to them (RULES 6)."""
+    while True:
+        with store() as uow:
+            waiting = uow.records.to_reread(plan.system, plan.stream, REREAD_BATCH)
+            watermark = uow.states.stream(plan.system, plan.stream).watermark
+        if not waiting:
+            return
+        started = clock()
+        found = source.fetch(plan.stream, [record.ref.key for record in waiting])
+        records = [
+            shown if shown is not None else RawRecord(key, {}, deleted=True)
+            for key, shown in found.items()
+        ]
+        page = spot_page(records, started, clock())
+        with store() as uow:
+            landed, unchanged = land(plan, records, page, watermark, uow, run.id)
+            uow.commit()
+        run.add({"reread": len(records), "landed": landed, "unchanged": unchanged})
+
+
+def spot_page(records: Sequence[RawRecord], started: Instant, ended: Instant) -> Page:
+    """Single records, read outside a scan, as a page."""
+    return Page(
+        records=tuple(records),
+        cursor=None,
+        complete=False,
+        scan=Scan.DELTA,
+        started=moment(started),
+        ended=moment(ended),
+    )
+
+
+def canonical(document: Document) -> bytes:
+    """A document as bytes: equal documents give equal bytes. Lone surrogates and huge integers survive."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(document, sort_keys=True).encode("ascii")
+
+
+def fingerprint(raw: bytes, *, deleted: bool = False) -> bytes:
+    """What tells one state of a record from another."""
+    return hashlib.blake2b(raw + (b"\x00gone" if deleted else b""), digest_size=16).digest()
+
+
+def micros(when: datetime) -> Instant:
+    """An aware time as microseconds since 1970."""
+    return int(when.timestamp() * 1_000_000)
+
+
+def moment(instant: Instant) -> datetime:
+    """Microseconds since 1970 as an aware time in UTC."""
+    return datetime.fromtimestamp(instant / 1_000_000, UTC)

@@ -1,0 +1,66 @@
+"""A run and its ledger of counts, kept whether it ends well or not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from crm_master.ports import Clock, RunEntry, UnitOfWorkFactory
+
+
+class Progress(Protocol):
+    """Told after each batch how far a run is."""
+
+    def __call__(self, what: str, counts: Mapping[str, int]) -> None: ...
+
+
+def silent(what: str, counts: Mapping[str, int]) -> None:
+    """Tells nobody."""
+
+
+class Run:
+    """One execution under way. ``counts`` is its ledger."""
+
+    def __init__(self, entry: RunEntry, progress: Progress) -> None:
+        self.id = entry.id
+        self.what = f"{entry.verb} {entry.target}".strip()
+        self.counts: Counter[str] = Counter()
+        self._progress = progress
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Book a batch and tell how far the run is."""
+        self.counts.update(counts)
+        self._progress(self.what, self.counts)
+
+
+@contextmanager
+def running(
+    verb: str,
+    target: str,
+    store: UnitOfWorkFactory,
+    clock: Clock,
+    new_id: Callable[[], str],
+    progress: Progress = silent,
+) -> Iterator[Run]:
+    """A run that is on record before it does anything, and closed with its counts however it ends."""
+    entry = RunEntry(id=new_id(), verb=verb, target=target, started=clock())
+    run = Run(entry, progress)
+    _save(store, entry)
+    try:
+        yield run
+    except BaseException as error:
+        entry.status, entry.error = "failed", f"{type(error).__name__}: {error}"
+        raise
+    else:
+        entry.status = "done"
+    finally:
+        entry.finished, entry.counts = clock(), dict(run.counts)
+        _save(store, entry)
+
+
+def _save(store: UnitOfWorkFactory, entry: RunEntry) -> None:
+    with store() as uow:
+        uow.states.save_run(entry)
+        uow.commit()

@@ -1,0 +1,122 @@
+"""Step 5 for a batch: whose are the records that nobody is linked to yet?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from crm_master.domain.fields import Canonical
+from crm_master.domain.identity import (
+    Candidate,
+    Decision,
+    MatchRules,
+    New,
+    Profile,
+    block_keys,
+    decide,
+    profile,
+)
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.lifecycle import RecordStatus
+from crm_master.engine.plan import EntityPlan
+from crm_master.ports import SourceRecord, UnitOfWork
+
+BLOCK_CAP = 50
+"""Records looked at under one key. A key that more records share says little about identity."""
+
+
+class Matcher(Protocol):
+    """Decides whose a record is. The likelihood model takes this place."""
+
+    def __call__(self, record: SourceRecord) -> Decision: ...
+
+
+def values_of(record: SourceRecord) -> dict[str, Canonical]:
+    """A record's asserted values, list fields as dicts of element key to element."""
+    values: dict[str, Canonical] = {}
+    for key, claim in record.claims.items():
+        if claim.value is None:
+            continue
+        if key.element is None:
+            values[key.field] = claim.value
+        else:
+            values.setdefault(key.field, {})[key.element] = claim.value
+    return values
+
+
+class BatchMatcher:
+    """Matches the records of one batch against the store and against each other, in order.
+
+    All candidates are fetched before the first decision: two queries for a batch, however many records it has.
+    """
+
+    def __init__(
+        self,
+        plan: EntityPlan,
+        uow: UnitOfWork,
+        records: Sequence[SourceRecord],
+        known: Mapping[RecordId, SourceRecord],
+    ) -> None:
+        self._rules: MatchRules = plan.match
+        self._kind = plan.spec.name
+        self._profiles: dict[RecordId, Profile] = {}
+        self._blocks: dict[str, list[RecordId]] = {}
+        self._records: dict[RecordId, SourceRecord] = dict(known)
+        self._occupied: dict[tuple[str, str], set[EntityId]] = {}
+        hashes: set[str] = set()
+        for record in records:
+            hashes |= self.index(record)
+        stored = uow.records.by_blocks(hashes, BLOCK_CAP)
+        unknown = {found for ids in stored.values() for found in ids} - self._records.keys()
+        self._records.update(uow.records.get(unknown))
+        for hash_, ids in stored.items():
+            bucket = self._blocks.setdefault(hash_, [])
+            bucket.extend(found for found in ids if found not in bucket)
+        entities = {found.entity_id for found in self._records.values() if found.entity_id}
+        for member in uow.records.of_entities(entities):
+            self._occupy(member)
+
+    def index(self, record: SourceRecord) -> frozenset[str]:
+        """Note a record's keys, so that later records of the batch find it. Gives its block hashes."""
+        of = profile(values_of(record), self._rules)
+        self._profiles[record.rec_id] = of
+        record.blocks = frozenset(_hash(self._kind, key) for key in block_keys(of, self._rules))
+        self._records[record.rec_id] = record
+        for hash_ in record.blocks:
+            bucket = self._blocks.setdefault(hash_, [])
+            if record.rec_id not in bucket:
+                bucket.append(record.rec_id)
+        return record.blocks
+
+    def __call__(self, record: SourceRecord) -> Decision:
+        if not record.blocks:
+            return New()
+        ids = {found for hash_ in record.blocks for found in self._blocks.get(hash_, ())}
+        ids.discard(record.rec_id)
+        candidates = [
+            Candidate(found, self._records[found].entity_id, self._profile(found))
+            for found in sorted(ids)
+            if self._records[found].status is RecordStatus.LIVE
+        ]
+        occupied = self._occupied.get((record.ref.system, record.ref.stream), set())
+        return decide(self._profiles[record.rec_id], candidates, occupied, self._rules)
+
+    def linked(self, record: SourceRecord) -> None:
+        """Note that a record of the batch has found its customer."""
+        self._occupy(record)
+
+    def _occupy(self, record: SourceRecord) -> None:
+        if record.entity_id is not None and record.status is RecordStatus.LIVE:
+            stream = (record.ref.system, record.ref.stream)
+            self._occupied.setdefault(stream, set()).add(record.entity_id)
+
+    def _profile(self, rec_id: RecordId) -> Profile:
+        if rec_id not in self._profiles:
+            self._profiles[rec_id] = profile(values_of(self._records[rec_id]), self._rules)
+        return self._profiles[rec_id]
+
+
+def _hash(kind: str, key: str) -> str:
+    text = f"{kind}\x1e{key}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

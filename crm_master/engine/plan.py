@@ -1,0 +1,114 @@
+"""A deployment as the engine sees it: compiled, validated, and free of YAML, HTTP and SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from connectors.contract import Document, Sink
+from crm_master.domain.entities import EntitySpec
+from crm_master.domain.fields import Canonical, Lenses, Mapped, Native, Rejected
+from crm_master.domain.identity import MatchRules
+from crm_master.domain.survivorship import Policy
+
+
+class Translator(Lenses, Protocol):
+    """A compiled mapping of one stream; see ``mappings.compiler``."""
+
+    @property
+    def fields(self) -> frozenset[str]: ...
+
+    def apply(self, document: Document, *, full_payload: bool) -> Mapped | Rejected: ...
+
+    def put(self, document: Document, changes: Mapping[str, Native]) -> Document: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One condition on a golden field (or a group's member): present, or one of some values."""
+
+    field: str
+    member: str | None = None
+    values: tuple[Canonical, ...] = ()  # none: any value will do
+
+    def holds(self, golden: Mapping[str, Canonical]) -> bool:
+        value = golden.get(self.field)
+        if self.member is not None:
+            value = (value or {}).get(self.member)
+        return value in self.values if self.values else value not in (None, {}, "")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """One stream of one system: which entity it carries, how it is translated, which way it flows."""
+
+    system: str
+    stream: str
+    entity: str
+    mapping: Translator
+    reads: bool = True
+    writes: bool = True
+    creates: tuple[Test, ...] | None = None  # None: nobody is created there (RULES 17)
+    full_payload: bool = True
+    skew: int = 0  # microseconds by which the system's stamps may be off
+    schedule: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}/{self.stream}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPlan:
+    """One system: its streams, and how it joins (RULES 16)."""
+
+    name: str
+    streams: Mapping[str, StreamPlan]
+    observe: bool = False
+    join: str = "ask"  # ask: an operator approves the preview; auto: policy does
+    schedule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPlan:
+    """One entity with its policies. ``validate`` names what is wrong with a canonical record, if anything."""
+
+    spec: EntitySpec
+    policy: Policy
+    match: MatchRules
+    failures_allowed: float = (
+        0.0  # share of a batch's records that may fail before the run counts as failed
+    )
+
+
+def _unconnected(name: str) -> Any:
+    raise RuntimeError(f"this hub was built without connections; {name} cannot be reached")
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A whole deployment. ``hash`` and ``content`` identify its configuration in the journal."""
+
+    systems: Mapping[str, SystemPlan]
+    entities: Mapping[str, EntityPlan]
+    hash: str
+    content: str = "{}"
+    connect: Callable[[str], Sink] = field(default=_unconnected)
+
+    def stream(self, system: str, stream: str) -> StreamPlan:
+        """Raises ``KeyError`` naming what is configured."""
+        if system not in self.systems:
+            raise KeyError(
+                f"no system {system!r} in hub.yaml; there are: {', '.join(self.systems)}"
+            )
+        streams = self.systems[system].streams
+        if stream not in streams:
+            raise KeyError(f"no stream {stream!r} in {system}; there are: {', '.join(streams)}")
+        return streams[stream]
+
+    def streams(self, entity: str | None = None) -> Iterator[StreamPlan]:
+        for system in self.systems.values():
+            for stream in system.streams.values():
+                if entity is None or stream.entity == entity:
+                    yield stream

@@ -1,0 +1,411 @@
+"""What became of a write: outcomes turned into shadows, links, tasks and the journal (RULES 6, 7, 24)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import assert_never
+
+from connectors.contract import (
+    Gone,
+    Outcome,
+    RawRecord,
+    Refused,
+    Retry,
+    Sink,
+    Stale,
+    Unknown,
+    WriteCommand,
+    Written,
+)
+from connectors.errors import ConnectorError
+from crm_master.domain.changes import abandon, intend, settle, withhold
+from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.fields import Mapped, Native, Presence
+from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
+from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
+from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.ports import (
+    Clock,
+    Customer,
+    DeliveryEntry,
+    LinkEntry,
+    OutboxMessage,
+    SourceRecord,
+    Task,
+    UnitOfWork,
+)
+
+FIRST_WAIT = 1_000_000  # microseconds
+LONGEST_WAIT = 3_600_000_000
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message with what was rendered for it. ``natives`` are the fields sent, whole."""
+
+    message: OutboxMessage
+    customer: Customer
+    command: WriteCommand
+    plan: StreamPlan
+    record: SourceRecord | None
+    natives: dict[str, Native]
+
+    def entry(
+        self,
+        outcome: str,
+        *,
+        sent: Mapping[str, Native] | None = None,
+        held: Mapping[str, Native] | None = None,
+        reason: str = "",
+        ref: ExternalRef | None = None,
+    ) -> DeliveryEntry:
+        ref = ref or (None if self.record is None else self.record.ref)
+        return DeliveryEntry(
+            rec_id=None if ref is None else record_id(ref),
+            ref=ref,
+            entity_id=self.customer.id,
+            system=self.plan.system,
+            stream=self.plan.stream,
+            version=self.message.version,
+            operation="create" if self.message.rec_id is None else "update",
+            outcome=outcome,
+            sent=sent or {},
+            held=held or {},
+            reason=reason,
+        )
+
+
+@dataclass(slots=True)
+class Confirmed:
+    """An outcome, and what the system holds now where that is known. ``at`` is when it was known."""
+
+    delivery: Delivery
+    outcome: Outcome
+    shown: RawRecord | None
+    started: Instant
+    at: Instant
+
+
+class Settler:
+    """Settles the deliveries of one system."""
+
+    def __init__(self, hub: Hub, sink: Sink, clock: Clock, run_id: str) -> None:
+        self.hub = hub
+        self.sink = sink
+        self.clock = clock
+        self.run_id = run_id
+
+    def confirm(
+        self, plan: StreamPlan, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]
+    ) -> list[Confirmed]:
+        """Ask what the system holds now wherever its answer did not say so."""
+        keys = [
+            outcome.key
+            for outcome in outcomes
+            if isinstance(outcome, Written) and outcome.record is None
+        ]
+        started = self.clock()
+        try:
+            shown = self.sink.fetch(plan.stream, keys) if keys else {}
+        except ConnectorError:
+            shown = {}
+        at = self.clock()
+        return [
+            Confirmed(
+                delivery,
+                outcome,
+                (outcome.record or shown.get(outcome.key))
+                if isinstance(outcome, Written)
+                else None,
+                started,
+                at,
+            )
+            for delivery, outcome in zip(deliveries, outcomes, strict=True)
+        ]
+
+    def settle(
+        self, plan: StreamPlan, confirmed: Sequence[Confirmed], uow: UnitOfWork
+    ) -> Counter[str]:
+        """Book every outcome, in one transaction. Gives the counts for the ledger."""
+        counts: Counter[str] = Counter()
+        at = self.clock()
+        pos = uow.journal.commit("settle", at, self.run_id)
+        ids = [item.delivery.record.rec_id for item in confirmed if item.delivery.record]
+        records = uow.records.get(ids, lock=True)
+        entries: list[DeliveryEntry] = []
+        for item in confirmed:
+            if item.delivery.record is not None:
+                item.delivery.record = records[item.delivery.record.rec_id]
+            entries.append(self._book(plan, item, counts, at, pos, uow))
+        uow.journal.add_deliveries(entries, at, pos)
+        if any(item.delivery.record is None for item in confirmed):
+            uow.inbox.unpark(plan.system, plan.stream)
+        return counts
+
+    def _book(
+        self,
+        plan: StreamPlan,
+        item: Confirmed,
+        counts: Counter[str],
+        at: Instant,
+        pos: int,
+        uow: UnitOfWork,
+    ) -> DeliveryEntry:
+        delivery, outcome = item.delivery, item.outcome
+        match outcome:
+            case Written(existed=True):
+                counts["existed"] += 1
+                return self._bind(plan, item, pos, uow)
+            case Written():
+                counts["created" if delivery.record is None else "updated"] += 1
+                return self._written(plan, item, pos, uow)
+            case Gone():
+                counts["gone"] += 1
+                if delivery.record is not None:
+                    self.gone(delivery.message, delivery.record, uow)
+                return delivery.entry("gone")
+            case Stale():
+                counts["overtaken"] += 1
+                return self._later(
+                    delivery, "stale", "changed since it was read", timedelta(0), uow
+                )
+            case Retry(reason, after):
+                counts["postponed"] += 1
+                return self._later(delivery, "retry", reason, after, uow)
+            case Unknown(reason):
+                counts["unknown"] += 1
+                return self._unknown(delivery, reason, uow)
+            case Refused(reason, path):
+                counts["refused"] += 1
+                return self._refused(delivery, reason, path, at, uow)
+            case other:
+                assert_never(other)
+
+    def _written(
+        self, plan: StreamPlan, item: Confirmed, pos: int, uow: UnitOfWork
+    ) -> DeliveryEntry:
+        delivery, outcome = item.delivery, item.outcome
+        assert isinstance(outcome, Written)
+        held = self._held(plan, item.shown)
+        known = uow.states.stream(plan.system, plan.stream).watermark
+        ref = ExternalRef(plan.system, plan.stream, outcome.key)
+        record = delivery.record
+        if record is None:
+            record = SourceRecord(
+                rec_id=record_id(ref),
+                ref=ref,
+                entity=delivery.customer.entity,
+                entity_id=delivery.customer.id,
+                origin=Origin.HUB,
+                shadow=intend(Shadow(), delivery.natives),
+            )
+            link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
+            uow.customers.add_links([link], item.at, pos)
+        else:
+            held = self._ours(delivery, record, held)
+        complete = item.shown is not None and len(held) == len(self._held(plan, item.shown))
+        if complete and item.shown is not None:
+            record.raw_hash = fingerprint(canonical(item.shown.document))
+        record.reread = not complete
+        before = record.shadow
+        record.shadow = settle(before, held, delivery.message.version, item.at, known)
+        record.shadow = withhold(
+            record.shadow, delivery.customer.withheld, delivery.message.version - 1
+        )
+        record.mapping_hash = plan.mapping.hash
+        uow.records.save([record])
+        uow.outbox.done([delivery.message])
+        self._ineffective(record, before, delivery, item.at, uow)
+        solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
+        uow.tasks.close(solved, item.at)
+        return delivery.entry("written", sent=delivery.natives, held=held, ref=ref)
+
+    def _held(self, plan: StreamPlan, shown: RawRecord | None) -> dict[str, Native]:
+        if shown is None:
+            return {}
+        mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
+        if not isinstance(mapped, Mapped):
+            return {}
+        unsaid = (Presence.MISSING, Presence.UNREADABLE)
+        return {
+            name: reading.native
+            for name, reading in mapped.readings.items()
+            if reading.presence not in unsaid
+        }
+
+    def _ours(
+        self, delivery: Delivery, record: SourceRecord, held: dict[str, Native]
+    ) -> dict[str, Native]:
+        """What may be taken as held: fields that were sent, and others only where they are as before.
+
+        A field that nobody sent and that differs now was changed by a person in the meantime; it is read again as an edit.
+        """
+        fields = record.shadow.fields
+        return {
+            name: native
+            for name, native in held.items()
+            if name in delivery.natives or (name in fields and fields[name].held == native)
+        }
+
+    def _ineffective(
+        self,
+        record: SourceRecord,
+        before: Shadow,
+        delivery: Delivery,
+        at: Instant,
+        uow: UnitOfWork,
+    ) -> None:
+        """Report fields that the system was sent, and that hold what they held before (RULES 7)."""
+        tasks, solved = [], []
+        for name in delivery.natives:
+            now, was = record.shadow.fields[name], before.fields[name]
+            subject = f"{record.ref}:{name}"
+            if was.held is not UNSET and now.held == was.held and now.held != now.sent:
+                payload = {"entity": delivery.customer.id, "field": name}
+                tasks.append(Task(TaskKind.INEFFECTIVE, subject, payload))
+            else:
+                solved.append((TaskKind.INEFFECTIVE, subject))
+        uow.tasks.open(tasks, at)
+        uow.tasks.close(solved, at)
+
+    def _bind(self, plan: StreamPlan, item: Confirmed, pos: int, uow: UnitOfWork) -> DeliveryEntry:
+        """A create found the record there already. It is somebody's: linked, and read as at first sight."""
+        delivery, outcome = item.delivery, item.outcome
+        assert isinstance(outcome, Written)
+        ref = ExternalRef(plan.system, plan.stream, outcome.key)
+        known = uow.records.get([record_id(ref)], lock=True).get(record_id(ref))
+        if known is not None and known.entity_id not in (None, delivery.customer.id):
+            reason = "the system says that this customer is there, as a record of another customer"
+            payload = {
+                "entity": delivery.customer.id,
+                "entities": [known.entity_id],
+                "record": str(ref),
+                "reason": reason,
+            }
+            delivery.message.state = DeliveryState.HELD
+            delivery.message.reason = reason
+            uow.outbox.save([delivery.message])
+            uow.tasks.open([Task(TaskKind.UNKNOWN, delivery.message.id, payload)], item.at)
+            return delivery.entry("refused", reason=reason, ref=ref)
+        record = known or SourceRecord(
+            rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity
+        )
+        record.entity_id = delivery.customer.id
+        record.reread = True
+        uow.records.save([record])
+        link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {"existed": True})
+        uow.customers.add_links([link], item.at, pos)
+        if item.shown is not None:
+            watermark = uow.states.stream(plan.system, plan.stream).watermark
+            page = spot_page([item.shown], item.started, item.at)
+            land(plan, [item.shown], page, watermark, uow, self.run_id)
+        uow.customers.mark_dirty(ids=[delivery.customer.id])
+        uow.outbox.done([delivery.message])
+        return delivery.entry("existed", ref=ref)
+
+    def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> None:
+        """A target that vanished: its record is a tombstone, its delivery is over, a person is told."""
+        at = self.clock()
+        if record.status is RecordStatus.LIVE:
+            record.status = RecordStatus.DELETED
+            record.shadow = abandon(record.shadow)
+            uow.records.save([record])
+            payload = {"entity": message.entity_id, "record": str(record.ref)}
+            uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at)
+            uow.customers.mark_dirty(ids=[message.entity_id])
+        uow.outbox.done([message])
+
+    def nothing_to_do(
+        self,
+        message: OutboxMessage,
+        record: SourceRecord,
+        customer: Customer,
+        mapped: Mapped,
+        read_at: Instant,
+        uow: UnitOfWork,
+    ) -> None:
+        """The system shows the golden record already, perhaps through a write whose answer was lost."""
+        fields = {
+            name: now
+            if now.pending is UNSET
+            else replace(
+                now, sent=now.pending if now.held == now.pending else now.sent, pending=UNSET
+            )
+            for name, now in record.shadow.fields.items()
+        }
+        known = uow.states.stream(record.ref.system, record.ref.stream).watermark
+        shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
+        record.shadow = withhold(shadow, customer.withheld, customer.version - 1)
+        pos = uow.journal.commit("settle", self.clock(), self.run_id)
+        uow.records.save([record])
+        uow.outbox.done([message])
+        entry = DeliveryEntry(
+            rec_id=record.rec_id,
+            ref=record.ref,
+            entity_id=customer.id,
+            system=record.ref.system,
+            stream=record.ref.stream,
+            version=customer.version,
+            operation="update",
+            outcome="noop",
+            held={name: reading.native for name, reading in mapped.readings.items()},
+        )
+        uow.journal.add_deliveries([entry], read_at, pos)
+
+    def _later(
+        self,
+        delivery: Delivery,
+        outcome: str,
+        reason: str,
+        after: timedelta | None,
+        uow: UnitOfWork,
+    ) -> DeliveryEntry:
+        """Nothing was written: back into the queue."""
+        message = delivery.message
+        if delivery.record is not None:
+            delivery.record.shadow = abandon(delivery.record.shadow)
+            uow.records.save([delivery.record])
+        message.state, message.reason = DeliveryState.PENDING, reason
+        message.not_before = self.clock() + self.wait(message, after)
+        uow.outbox.save([message])
+        return delivery.entry(outcome, reason=reason)
+
+    def _unknown(self, delivery: Delivery, reason: str, uow: UnitOfWork) -> DeliveryEntry:
+        """It may have happened. An update is read again before it is rendered again; a create is looked for."""
+        message = delivery.message
+        create = delivery.record is None
+        message.state = DeliveryState.UNKNOWN if create else DeliveryState.PENDING
+        message.reason = reason
+        message.not_before = self.clock() + self.wait(message, None)
+        uow.outbox.save([message])
+        return delivery.entry("unknown", reason=reason)
+
+    def _refused(
+        self, delivery: Delivery, reason: str, path: str | None, at: Instant, uow: UnitOfWork
+    ) -> DeliveryEntry:
+        message = delivery.message
+        if delivery.record is not None:
+            delivery.record.shadow = abandon(delivery.record.shadow)
+            uow.records.save([delivery.record])
+        message.state, message.reason = DeliveryState.REFUSED, reason
+        uow.outbox.save([message])
+        payload = {
+            "entity": delivery.customer.id,
+            "target": delivery.plan.name,
+            "reason": reason,
+            "path": path,
+        }
+        uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at)
+        return delivery.entry("refused", reason=reason)
+
+    def wait(self, message: OutboxMessage, after: timedelta | None) -> int:
+        """Microseconds until the next attempt: what the system asked for, else doubling, with jitter."""
+        if after is not None:
+            return int(after.total_seconds() * 1_000_000)
+        longest = min(FIRST_WAIT << min(message.attempts, 12), LONGEST_WAIT)
+        return random.randint(longest // 2, longest)
