@@ -1,0 +1,201 @@
+"""Compiled mappings: what a mapping file says, as functions that are prepared once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import Document
+from crm_master.domain.fields import Canonical, Clear, Mapped, Native, Presence, Rejected
+from mappings.codecs import CODECS
+from mappings.lenses import GroupLens, Phase
+from mappings.plan import Params, Planned, Planner
+from mappings.spec import EntityFile, MappingSpec
+from mappings.yamlfile import ConfigurationMistakes, Mistake, Tree, check, read_tree
+
+_VERSION = 1  # counts up when the compiler itself comes to read or write differently
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A field of a sample document for which the lens law does not hold (RULES 8). Holds no value."""
+
+    field: str
+    reason: str
+
+
+class CompiledMapping:
+    """One stream's mapping, both ways: ``Lenses`` for the rules, and whole documents for the engine.
+
+    Natives have one form, so that ``==`` compares them: ``None`` for nothing there; a group is a dict of its members,
+    ``None`` where empty, and is ``None`` itself when all are; a list field is a dict of element key to element.
+    """
+
+    def __init__(self, entity: str, planned: Mapping[str, Planned], hash_: str) -> None:
+        self.entity = entity
+        self.fields: tuple[str, ...] = tuple(planned)
+        self._planned = dict(planned)
+        self._readers = [(name, plan.lens.read) for name, plan in planned.items() if plan.reads]
+        self._writable = frozenset(name for name, plan in planned.items() if plan.writes)
+        self._hash = hash_
+
+    @property
+    def hash(self) -> str:
+        """Content hash of the mapping, its parameters, codecs and the fields of the entity that it maps."""
+        return self._hash
+
+    @property
+    def writable(self) -> frozenset[str]:
+        """The fields that may be written to the system."""
+        return self._writable
+
+    def clear(self, name: str) -> Clear:
+        """What an emptied field means. Raises ``KeyError`` for a field that is not mapped."""
+        return self._planned[name].clear
+
+    def apply(self, document: Document, *, full_payload: bool) -> Mapped | Rejected:
+        """What a document says of each field that the mapping reads.
+
+        ``full_payload``: a key that the document lacks is empty, not unknown. A field that cannot be read is an
+        ``UNREADABLE`` reading; only what is no document at all is ``Rejected``.
+        """
+        if type(document) is not dict:
+            return Rejected("", f"{type(document).__name__}; allowed: an object")
+        return Mapped({name: read(document, full_payload) for name, read in self._readers})
+
+    def decode(self, name: str, native: Native) -> Canonical:
+        """Native to canonical; ``None`` stays ``None``. Raises ``ValueError``, ``KeyError`` for no such field."""
+        return self._planned[name].lens.decode(native)
+
+    def encode(self, name: str, value: Canonical) -> Native:
+        """Canonical to native: of a group the writable members. ``None`` stays ``None``.
+
+        Raises ``ValueError`` if the system cannot hold the value, ``KeyError`` for no such field.
+        """
+        return self._planned[name].lens.encode(value)
+
+    def canonical_form(self, name: str, native: Native) -> Native:
+        """``encode(decode(native))``, or ``native`` itself where that cannot be had."""
+        try:
+            return self.encode(name, self.decode(name, native))
+        except ValueError:
+            return native
+
+    def complete(self, name: str, native: Native, held: Native) -> Native:
+        """``native`` with the members that its payload did not speak of taken from ``held``."""
+        lens = self._planned[name].lens
+        if isinstance(lens, GroupLens) and isinstance(native, dict) and isinstance(held, dict):
+            return {**held, **native}
+        return native
+
+    def put(self, document: Document, changes: Mapping[str, Native]) -> Document:
+        """A new document in which the changed fields hold the native values; all else stays as it is.
+
+        Missing children are made, with the attributes of their selector and no key; a child of which nothing mapped
+        remains is removed. A value that is there already is not touched. Of a group, members that the native dict
+        does not name stay. Raises ``ValueError`` for a field that is not writable, or where the document has another
+        shape than the mapping's path.
+        """
+        for name in changes:
+            if name not in self._writable:
+                raise ValueError(
+                    f"{name}: not writable; allowed: {', '.join(sorted(self._writable))}"
+                )
+        after: Document = _copy(document)
+        for phase in Phase:
+            for name, native in changes.items():
+                self._planned[name].lens.store(after, native, phase)
+        return after
+
+    def broken_laws(self, document: Document) -> list[Broken]:
+        """The fields of a sample document that a write of what was read would change: for checks of a mapping."""
+        found = []
+        mapped = self.apply(document, full_payload=True)
+        readings = mapped.readings if isinstance(mapped, Mapped) else {}
+        for name, reading in readings.items():
+            if reading.presence is not Presence.VALUE or name not in self._writable:
+                continue
+            try:
+                sent = self.encode(name, reading.value)
+                again = self.encode(name, self.decode(name, sent))
+            except ValueError as fault:
+                found.append(Broken(name, f"cannot be written back: {fault}"))
+                continue
+            if again != sent:
+                found.append(Broken(name, "what is written is not read back as the same"))
+        return found
+
+
+def compile_mapping(
+    spec: MappingSpec, entity: EntityFile, params: Params | None = None
+) -> CompiledMapping:
+    """The compiled form of ``spec`` against ``entity``, with the system's ``params``.
+
+    Raises ``ConfigurationMistakes`` with all mistakes.
+    """
+    compiled, mistakes = _compile(spec, entity, params or {})
+    if mistakes:
+        raise ConfigurationMistakes(mistakes)
+    return compiled
+
+
+def compile_file(
+    source: Path | str,
+    entity: EntityFile,
+    params: Params | None = None,
+    *,
+    name: str | None = None,
+) -> CompiledMapping:
+    """The compiled mapping of a file (or YAML text): reports the mistakes of shape and of meaning together."""
+    tree = read_tree(source, name=name)
+    spec, mistakes = check(tree, MappingSpec)
+    if spec is not None:
+        return compile_mapping(spec, entity, params)
+    rest, _ = check(_without(tree, mistakes), MappingSpec)
+    if rest is not None:
+        mistakes += _compile(rest, entity, params or {})[1]
+    raise ConfigurationMistakes(mistakes)
+
+
+def _without(tree: Tree, mistakes: list[Mistake]) -> Tree:
+    """``tree`` without the lines that have a mistake, so that the others can still be looked at."""
+    data = tree.data if isinstance(tree.data, dict) else {}
+    fields = data.get("fields")
+    kept = {}
+    for name, line in (fields if isinstance(fields, dict) else {}).items():
+        place = tree.origin.mistake(("fields", name), "", "").path
+        if not any(
+            m.path == place or m.path.startswith((f"{place}.", f"{place}[")) for m in mistakes
+        ):
+            kept[name] = line
+    return Tree({"entity": data.get("entity"), "fields": kept}, tree.origin)
+
+
+def _compile(
+    spec: MappingSpec, entity: EntityFile, params: Params
+) -> tuple[CompiledMapping, list[Mistake]]:
+    planner = Planner(spec, entity, params)
+    planned = planner.fields()
+    heads = sorted({name.partition(".")[0] for name in planner.used})
+    content = {
+        "version": _VERSION,
+        "entity": entity.entity,
+        "lines": planner.used,
+        "codecs": {name: CODECS[name].version for name in sorted(planner.codecs)},
+        "fields": {n: entity.field(n).model_dump(mode="json") for n in heads},
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return CompiledMapping(entity.entity, planned, digest), planner.mistakes
+
+
+def _copy(node: Any) -> Any:
+    if type(node) is dict:
+        return {key: _copy(value) for key, value in node.items()}
+    if type(node) is list:
+        return [_copy(value) for value in node]
+    return node
