@@ -119,7 +119,7 @@ class Postgres(Server):
 
     def _usable_binaries(self) -> Path:
         package = _find_package()
-        found = sorted(package.glob("pginstall*/bin/postgres"), key=lambda path: str(path))
+        found = sorted(package.glob("pginstall*/bin/postgres"), key=str)
         if not found:
             raise PeerError(f"{package} holds no postgres; install the development extra anew.")
         binaries = found[-1].parent

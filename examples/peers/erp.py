@@ -22,7 +22,17 @@ from examples.peers.installing import (
 )
 from examples.peers.processes import HOST, Server, http_answers
 
-MODULES = ["party", "company", "product", "account", "account_invoice", "stock", "sale", "marketing", "marketing_email"]
+MODULES = [
+    "party",
+    "company",
+    "product",
+    "account",
+    "account_invoice",
+    "stock",
+    "sale",
+    "marketing",
+    "marketing_email",
+]
 BASE = HERE / "tryton_base.py"
 # Tryton validates and reformats phone numbers only where the library is installed. Many sites
 # run without it, so both behaviours are worth meeting.

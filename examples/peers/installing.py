@@ -72,10 +72,8 @@ def environment(system: str) -> Path:
     python = str(venv / "bin" / "python")
     if uv := _uv():
         run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(venv)])
-        run(
-            [uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes"]
-            + ["--compile-bytecode", str(lock)]
-        )
+        options = ["--quiet", "--python", python, "--require-hashes", "--compile-bytecode"]
+        run([uv, "pip", "sync", *options, str(lock)])
     else:
         run([sys.executable, "-m", "venv", str(venv)])
         run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)])

@@ -114,10 +114,10 @@ class Server(ABC):
 
     def _launch(self) -> None:
         command = self._prepare()
+        supervisor = [sys.executable, "-I", "-S", str(HERE / "supervisor.py")]
+        ending = [str(int(self.stop_signal)), str(self.stop_seconds)]
         self._supervisor = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(HERE / "supervisor.py")]
-            + [str(int(self.stop_signal)), str(self.stop_seconds), str(self.log)]
-            + [self.user or "-", *command],
+            [*supervisor, *ending, str(self.log), self.user or "-", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -13,11 +13,13 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from typing import Any
 
 
 def main() -> int:
     stop_signal, grace, log, user, *command = sys.argv[1:]
-    credentials = {}
+    credentials: dict[str, Any] = {}
     if user != "-":
         entry = pwd.getpwnam(user)
         credentials = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
@@ -44,14 +46,10 @@ def main() -> int:
             break
     if server.poll() is None:
         server.send_signal(int(stop_signal))
-        try:
+        with suppress(subprocess.TimeoutExpired):
             server.wait(float(grace))
-        except subprocess.TimeoutExpired:
-            pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)  # the rest of its group, and itself if it hangs
-    except ProcessLookupError:
-        pass
     return 0 if server.wait() in (0, -int(stop_signal)) else 1
 
 

@@ -1,0 +1,1 @@
+"""The demo: two real systems, kept in step."""

@@ -1,0 +1,118 @@
+"""Fills a running Tryton and a running Mailman with overlapping, messy, invented customers.
+
+    with peers.tryton() as erp, peers.mailman() as lists:
+        seeded = seed(erp, lists)
+
+What was learned of the systems on the way:
+
+- Tryton takes a list of records in one `create`, children included; 240 parties in one call.
+- Without the library `phonenumbers` in its environment Tryton keeps telephone numbers as typed and
+  repeats them in `value_compact`; with it, `value` becomes the international form, `value_compact`
+  the E.164 form, and a local number is refused unless an address of the party has a country. The
+  country table is empty until somebody imports it, so local numbers then never pass.
+- Without `email-validator` Tryton neither checks nor lowers e-mail addresses.
+- European VAT numbers are always checked, and a wrong one refuses the whole call.
+- Mailman's `POST /users` hashes a password slowly; subscribing an unknown address makes the user
+  and the address with the same display name at once, and is many times faster.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from examples.demo.people import Person, messy_email, messy_name, people
+from examples.peers import Mailman, MailmanClient, Tryton, TrytonClient
+
+IN_TRYTON = 240
+IN_BOTH = 120
+IN_MAILMAN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """Who was put where. `parties` and `members` map a person's number to the system's key."""
+
+    people: list[Person]
+    parties: dict[int, int]
+    members: dict[int, str]
+
+    @property
+    def in_both(self) -> list[Person]:
+        shared = self.parties.keys() & self.members.keys()
+        return [person for person in self.people if person.number in shared]
+
+
+def seed(
+    erp: Tryton,
+    lists: Mailman,
+    *,
+    number: int = 1,
+    tryton: int = IN_TRYTON,
+    mailman: int = IN_MAILMAN,
+    both: int = IN_BOTH,
+) -> Seeded:
+    """Put `tryton` people into Tryton and `mailman` into Mailman, `both` of them into both."""
+    if both > min(tryton, mailman):
+        raise ValueError(f"{both} people cannot be in both of {tryton} and {mailman}")
+    everybody = people(tryton + mailman - both, number)
+    chance = random.Random(number)
+    return Seeded(
+        people=everybody,
+        parties=_fill_tryton(erp, everybody[:tryton], chance),
+        members=_fill_mailman(lists, everybody[tryton - both :], chance),
+    )
+
+
+def _fill_tryton(erp: Tryton, customers: list[Person], chance: random.Random) -> dict[int, int]:
+    client = TrytonClient(erp)
+    try:
+        records = [_party(customer, erp.newsletter, chance) for customer in customers]
+        keys: list[int] = client.model("party.party", "create", records)
+    finally:
+        client.close()
+    return {customer.number: key for customer, key in zip(customers, keys, strict=True)}
+
+
+def _party(customer: Person, newsletter: int, chance: random.Random) -> dict[str, Any]:
+    mechanisms = [{"type": "email", "value": messy_email(customer.email, chance)}]
+    if customer.second_email:
+        mechanisms.append({"type": "email", "value": customer.second_email})
+    if customer.phone:
+        mechanisms.append({"type": "phone", "value": customer.phone})
+    if customer.mobile:
+        mechanisms.append({"type": "mobile", "value": customer.mobile})
+    address = {
+        "street": customer.street,
+        "postal_code": customer.postal_code,
+        "city": customer.city,
+    }
+    name = customer.name if customer.is_company else messy_name(customer.name, chance)
+    party: dict[str, Any] = {
+        "name": name,
+        "contact_mechanisms": [["create", mechanisms]],
+        "addresses": [["create", [address]]],
+    }
+    if customer.vat:
+        party["identifiers"] = [["create", [{"type": "eu_vat", "code": customer.vat}]]]
+    if chance.random() < 0.4:
+        party["categories"] = [["add", [newsletter]]]
+    return party
+
+
+def _fill_mailman(lists: Mailman, customers: list[Person], chance: random.Random) -> dict[int, str]:
+    client = MailmanClient(lists)
+    members = {}
+    try:
+        for customer in customers:
+            # As people subscribe themselves: their own spelling, and not always their first address.
+            use_second = customer.second_email and chance.random() < 0.3
+            email = customer.second_email if use_second else customer.email
+            name = messy_name(customer.name, chance) if chance.random() < 0.8 else ""
+            assert email is not None
+            path = client.subscribe(messy_email(email, chance), name)
+            members[customer.number] = path.rsplit("/", 1)[-1]
+    finally:
+        client.close()
+    return members
