@@ -1,0 +1,331 @@
+"""The shape of a REST system's manifest: requests as templates, and where answers hold what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from connectors.contract import Guard
+from connectors.runtime.manifest import Count, Fault, Manifest, Part, Seconds
+from connectors.runtime.templates import slots
+
+ValueType = Literal["boolean", "date", "datetime", "decimal"]
+
+
+class Call(Part):
+    """One request: ``call: GET /users/{key}``, and templates for its query, headers and body."""
+
+    call: str = Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$")
+    query: Mapping[str, Any] = {}
+    headers: Mapping[str, Any] = {}
+    body: Any = None
+    format: Literal["json", "form"] = "json"
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def method(self) -> str:
+        return self.call.split(" ", 1)[0]
+
+    @property
+    def path(self) -> str:
+        return self.call.split(" ", 1)[1]
+
+    def templates(self) -> Iterator[Any]:
+        """Everything of this request that holds slots."""
+        yield from (self.path, self.query, self.headers, self.body)
+
+
+class Lookup(Call):
+    """A request that answers with records."""
+
+    records: str = ""
+    """Where they are: a list, or a single record; the empty path is the whole answer."""
+
+
+class Paging(Part):
+    """How a listing goes on, and the slots that it fills.
+
+    none: one answer. page: ``{page}`` and ``{size}``. offset: ``{offset}`` and ``{size}``.
+    keyset: ``{last}``, the greatest key so far, and ``{size}``; rows may come and go meanwhile.
+    next: ``{next}``, a token, or a whole address, from the answer (``next``) or its Link header.
+    """
+
+    by: Literal["none", "page", "offset", "keyset", "next"] = "none"
+    size: Count = 100
+    first: int = 1
+    start: int | str = 0
+    """Keyset: a key before all keys."""
+    total: str | None = None
+    """Where the answer says how many records there are."""
+    next: str | None = None
+    """Where the answer has the next token or address; without it the Link header is read."""
+    more: str | None = None
+    """Where the answer says whether there is more."""
+    short_page_ends: bool = False
+    """A page with fewer rows than asked for is the last; else an empty one is."""
+
+
+class Delta(Part):
+    """How to ask for what changed; slot ``{since}``. Its entries replace those of the full read."""
+
+    query: Mapping[str, Any] = {}
+    headers: Mapping[str, Any] = {}
+    body: Any = None
+    overlap: Seconds = 60
+    """Seconds read again: transactions commit later than their time stamps say."""
+    ordered: bool = False
+    """Answers come sorted by stamp, so that a change made during the scan comes at its end."""
+
+
+class Read(Lookup):
+    """The listing of a stream; slots of its paging, and ``{since}``."""
+
+    paging: Paging = Paging()
+    delta: Delta | None = None
+
+
+class Key(Part):
+    """Where a record's key is. An integer key is an integer in requests, a text in the hub."""
+
+    at: str
+    type: Literal["text", "integer"] = "text"
+
+
+class Stamp(Part):
+    """Where a record's change time is: the latest of these paths counts."""
+
+    at: tuple[str, ...]
+    format: str = "iso"
+    """iso, epoch, epoch_ms, a strptime pattern, or native (the dialect's own); also of ``{since}``."""
+    zone: str = "UTC"
+    """For times without an offset of their own."""
+    skew: Seconds = 0
+    """How far this clock may be wrong against the one in the answers' Date."""
+    keep: bool = False
+    """Leave the times in the document. Else a document changes only when a field does."""
+
+
+class Marker(Part):
+    """A value that marks a record, such as a tombstone."""
+
+    at: str
+    equals: str | int | bool
+
+
+class Join(Part):
+    """Whose key matches whose: a path in the record, a path in the listed row."""
+
+    ours: str
+    theirs: str
+
+
+class SideListing(Lookup):
+    """A listing that is read whole once per full scan."""
+
+    paging: Paging = Paging()
+
+
+class SingleLookup(Lookup):
+    """The request that completes one record; slots ``{record.…}``, ``{key}``, and ``{item.…}``."""
+
+    over: str | None = None
+    """A list in the record: one request for each of its items, the answers put together."""
+
+
+class Include(Part):
+    """A part of the record that the system lists elsewhere.
+
+    With ``listing`` a full scan reads that listing once and joins it; without it, every record
+    costs a request of its own. Single records always use ``fetch``.
+    """
+
+    fetch: SingleLookup
+    listing: SideListing | None = None
+    on: Join | None = None
+    keep: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    single: bool = False
+
+    @model_validator(mode="after")
+    def _a_listing_is_joined(self) -> Include:
+        if (self.listing is None) != (self.on is None):
+            raise ValueError("`listing` and `on` belong together")
+        return self
+
+
+class Fetch(Lookup):
+    """Single records: slot ``{key}``, or ``{keys}`` for up to ``batch`` at once."""
+
+    batch: Count = 1
+
+
+class Find(Lookup):
+    """How to see whether a create took effect; slots ``{correlation}`` and ``{after.…}``.
+
+    A lookup whose slots have no value is passed over; the first that finds something counts.
+    """
+
+    whole: bool = True
+    """The answer holds records like those of the listing; else only their keys are used."""
+
+
+class Children(Part):
+    """A part of the document that is written child by child."""
+
+    key: str
+    single: bool = False
+    """One object or null, instead of a list."""
+
+
+class Reference(Lookup):
+    """Turns a code in the document into the system's own key for it; slot ``{value}``."""
+
+    code: str
+    """The path of the code inside the document's value."""
+    take: str = "id"
+    """The path of the key in the first record of the answer."""
+
+
+class Nested(Part):
+    """How changes to children are written in the parent's body: one command for each child.
+
+    Slots: ``{child.…}`` the whole child, ``{change}`` its attributes to write, ``{id}`` its key.
+    """
+
+    created: Any = None
+    updated: Any = None
+    removed: Any = None
+
+
+class When(Part):
+    """Conditions of a step; all must hold."""
+
+    changed: tuple[str, ...] = ()
+    """One of these keys changed."""
+    without: tuple[str, ...] = ()
+    """None of these keys has a value afterwards."""
+    equal: tuple[str, str] | None = None
+    """Two templates that give the same value."""
+
+
+class Step(Call):
+    """One request of a write; sent when its condition holds, once per child with ``each``.
+
+    Slots: ``{key}``, ``{correlation}``, ``{before.…}``, ``{after.…}``, and with ``each`` also
+    ``{child.…}``, ``{change.…}`` and ``{id}``.
+    """
+
+    each: str | None = Field(default=None, pattern=r"^(created|updated|removed) \w+$")
+    when: When = When()
+    send: tuple[str, ...] = ()
+    """Document keys that go into the body if they changed."""
+    nested: Mapping[str, Nested] = {}
+    covers: tuple[str, ...] = ()
+    """Document keys that the body's template writes."""
+    returns: Literal["record", "nothing"] = "nothing"
+    key_at: str | None = None
+    """Where the answer has the new record's key."""
+    key_in_location: str | None = None
+    """A regular expression with one group, for the answer's Location header."""
+
+
+class Writes(Part):
+    """The steps of each kind of write, in order."""
+
+    create: tuple[Step, ...] = ()
+    update: tuple[Step, ...] = ()
+    delete: tuple[Step, ...] = ()
+
+
+class Stream(Part):
+    """One collection of records."""
+
+    about: str = ""
+    key: Key
+    stamp: Stamp | None = None
+    etag: str | None = None
+    """A path in the record, or ``header`` for the answer's ETag header."""
+    deleted: Marker | None = None
+    keep: tuple[str, ...] = ()
+    omit: tuple[str, ...] = ()
+    sort: Mapping[str, tuple[str, ...]] = {}
+    """Lists in the document and the paths that order them."""
+    types: Mapping[str, ValueType] = {}
+    read: Read
+    include: Mapping[str, Include] = {}
+    fetch: Fetch
+    find: tuple[Find, ...] = ()
+    children: Mapping[str, Children] = {}
+    references: Mapping[str, Reference] = {}
+    writes: Writes = Writes()
+    guard: Guard = Guard.REREAD
+    partial: bool = False
+    """A path that is absent from a record is unknown, not empty."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Stream:
+        if self.guard is Guard.ETAG and self.etag is None:
+            raise ValueError("guard etag needs `etag`: where a record's version is")
+        if self.read.delta is not None and self.stamp is None:
+            raise ValueError("`read.delta` needs `stamp`: where a record's change time is")
+        for kind, steps in (
+            ("create", self.writes.create),
+            ("update", self.writes.update),
+            ("delete", self.writes.delete),
+        ):
+            for place, step in enumerate(steps):
+                named = [*step.nested] + ([step.each.split(" ")[1]] if step.each else [])
+                for child in named:
+                    if child not in self.children:
+                        raise ValueError(
+                            f"writes.{kind}.{place} names the children {child!r}, which "
+                            f"`children` does not declare ({', '.join(self.children) or 'none'})"
+                        )
+        for where, allowed, call in self._calls():
+            for slot in (slot for part in call.templates() for slot in slots(part)):
+                if slot.split(".")[0] not in allowed:
+                    raise ValueError(
+                        f"{where} uses {{{slot}}}; its slots are {', '.join(sorted(allowed))}"
+                    )
+        return self
+
+    def _calls(self) -> Iterator[tuple[str, set[str], Call]]:
+        paging = {"page", "offset", "size", "last", "next"}
+        yield "read", paging, self.read
+        if self.read.delta is not None:
+            delta = self.read.delta
+            merged = {"query": delta.query, "headers": delta.headers, "body": delta.body}
+            yield "read.delta", paging | {"since"}, self.read.model_copy(update=merged)
+        yield "fetch", {"key", "keys"}, self.fetch
+        for name, include in self.include.items():
+            yield f"include.{name}.fetch", {"record", "key", "item"}, include.fetch
+            if include.listing is not None:
+                yield f"include.{name}.listing", paging, include.listing
+        for place, find in enumerate(self.find):
+            yield f"find.{place}", {"correlation", "after"}, find
+        for name, reference in self.references.items():
+            yield f"references.{name}", {"value"}, reference
+        scope = {"key", "correlation", "before", "after"}
+        for kind in ("create", "update", "delete"):
+            for place, step in enumerate(getattr(self.writes, kind)):
+                child = {"child", "change", "id"} if step.each else set()
+                yield f"writes.{kind}.{place}", scope | child, step
+
+
+class RestManifest(Manifest):
+    """A system with a REST API."""
+
+    kind: Literal["rest"]
+    dialect: Literal["plain", "tryton"] = "plain"
+    check: Lookup | None = None
+    """A cheap request; without it the first record of the stream is asked for."""
+    streams: Mapping[str, Stream]
+
+    @field_validator("streams")
+    @classmethod
+    def _some(cls, streams: Mapping[str, Stream]) -> Mapping[str, Stream]:
+        if not streams:
+            raise ValueError("a system needs at least one stream")
+        return streams

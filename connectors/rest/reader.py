@@ -1,0 +1,315 @@
+"""Reads one stream: page by page, resumable, and single records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.contract import BadRow, Document, Page, RawRecord, Scan, WriteCommand
+from connectors.errors import BadAnswer, BadConfiguration
+from connectors.rest.calls import build, rows
+from connectors.rest.dialect import Dialect
+from connectors.rest.manifest import Include, Lookup, Stream
+from connectors.rest.paging import Turn, pager
+from connectors.rest.position import Position
+from connectors.rest.records import Composer, attach, for_request, key_of
+from connectors.rest.staging import Staging
+from connectors.runtime import jsonbody, redact
+from connectors.runtime.budget import Priority
+from connectors.runtime.http import Answer, Clock, Transport
+from connectors.runtime.manifest import Verdict
+from connectors.runtime.paths import get
+from connectors.runtime.templates import Absent
+
+_BAD_PART = {"": "unreadable"}
+"""Stands for a listed row that is no document: the record it belongs to is kept for repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Side listings that were read for this scan, and when that began."""
+
+    staging: Staging
+    started: datetime
+
+
+class Reader:
+    """The reading half of one stream of one system."""
+
+    def __init__(
+        self,
+        name: str,
+        stream: Stream,
+        transport: Transport,
+        dialect: Dialect,
+        headers: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        self._name, self._stream = name, stream
+        self._transport, self._dialect, self._headers = transport, dialect, headers
+        self._clock = clock
+        self._composer = Composer(stream, dialect)
+        self._pager = pager(stream.read.paging)
+
+    def pages(self, cursor: str | None, scan: Scan) -> Iterator[Page]:
+        """The pages behind ``cursor``. A page that cannot be read raises: the cursor stays."""
+        position = Position.parse(cursor).begin(scan, self._stream.read.delta is not None)
+        with ExitStack() as stack:
+            side = self._stage(stack) if position.scan is Scan.FULL else None
+            while True:
+                page, position = self._page(position, side)
+                yield page
+                if page.complete:
+                    return
+
+    def _page(self, position: Position, side: _Side | None) -> tuple[Page, Position]:
+        # What a page says is as old as the oldest answer that it is made of.
+        started = side.started if side else self._clock()
+        state = position.paging or self._pager.init_request()
+        scope = self._pager.update_request(state)
+        call = self._stream.read
+        delta = call.delta
+        if position.scan is Scan.DELTA and delta is not None and self._composer.clockwork:
+            since = position.since(timedelta(seconds=delta.overlap))
+            scope["since"] = self._composer.clockwork.write(since)
+            changes: dict[str, Any] = {
+                "query": {**call.query, **delta.query},
+                "headers": {**call.headers, **delta.headers},
+            }
+            if delta.body is not None:
+                changes["body"] = delta.body
+            call = call.model_copy(update=changes)
+        answer = self._ask(call, scope, Priority.BULK)
+        found = rows(answer, call)
+        documents: list[Document] = []
+        rejects: list[BadRow] = []
+        for row in found:
+            decoded = self._composer.decode(row)
+            if isinstance(decoded, BadRow):
+                rejects.append(decoded)
+            else:
+                documents.append(decoded)
+        keys = tuple(key_of(document, self._stream.key) for document in documents)
+        records = self._complete(documents, answer.headers, side, rejects)
+        turn = Turn(len(found), keys, answer.json, answer.headers)
+        following = self._pager.update_state(state, turn)
+        seen = max((record.stamp for record in records if record.stamp), default=None)
+        begun = None
+        if answer.date is not None and self._stream.stamp is not None:
+            begun = answer.date - timedelta(seconds=self._stream.stamp.skew)
+        scan = position.scan or Scan.FULL
+        position = position.after(following, seen, begun)
+        if following is None:
+            position = position.finished(delta.ordered if delta else True)
+        page = Page(
+            records=tuple(records),
+            cursor=position.text(),
+            complete=following is None,
+            scan=scan,
+            started=started,
+            ended=self._clock(),
+            rejects=tuple(rejects),
+        )
+        return page, position
+
+    def fetch(self, keys: Sequence[str]) -> dict[str, RawRecord | None]:
+        """The present state of single records; ``None`` for one that is gone."""
+        found: dict[str, RawRecord | None] = dict.fromkeys(keys)
+        wanted: dict[str | int, str] = {}
+        for key in found:
+            try:
+                wanted[for_request(key, self._stream.key)] = key
+            except ValueError:
+                continue  # such a key this system never gave
+        call, size = self._stream.fetch, self._stream.fetch.batch
+        asked = list(wanted)
+        for start in range(0, len(asked), size):
+            some = asked[start : start + size]
+            scope = {"key": some[0], "keys": some} if size == 1 else {"keys": some}
+            for record in self._lookup(call, scope):
+                if record.key in found and not record.deleted:
+                    found[record.key] = record
+        return found
+
+    def find(self, command: WriteCommand) -> Sequence[RawRecord]:
+        """The records that a create may have made."""
+        scope = {"correlation": command.correlation, "after": command.after}
+        for find in self._stream.find:
+            try:
+                if find.whole:
+                    found: Sequence[RawRecord] = self._lookup(find, scope, strict=True)
+                else:
+                    found = self._by_keys(find, scope)
+            except Absent:
+                continue
+            if found:
+                return found
+        return ()
+
+    def whole(self, answer: Answer, lookup: Lookup) -> RawRecord | None:
+        """The record that an answer to a write holds, completed."""
+        documents = [self._composer.decode(row) for row in rows(answer, lookup)]
+        rejects: list[BadRow] = []
+        good = [document for document in documents if not isinstance(document, BadRow)]
+        records = self._complete(good, answer.headers, None, rejects)
+        return records[0] if len(records) == 1 else None
+
+    def first(self, lookup: Lookup | None) -> Answer:
+        """One cheap answer, for a connectivity check."""
+        if lookup is not None:
+            return self._transport.read(self._request(lookup, {}, Priority.URGENT))
+        scope = {**self._pager.update_request(self._pager.init_request()), "size": 1}
+        request = self._request(self._stream.read, scope, Priority.URGENT)
+        answer = self._transport.read(request)
+        if answer.verdict is Verdict.OK:
+            rows(answer, self._stream.read)
+        return answer
+
+    def rows_of(self, lookup: Lookup, scope: Mapping[str, Any]) -> list[Any]:
+        """The decoded rows of a lookup; none where it answers that there is nothing."""
+        answer = self._transport.read(self._request(lookup, scope, Priority.NORMAL, strict=True))
+        if answer.verdict is Verdict.GONE:
+            return []
+        self._accept(answer)
+        return [self._dialect.decode(row) for row in rows(answer, lookup)]
+
+    def _by_keys(self, find: Lookup, scope: Mapping[str, Any]) -> Sequence[RawRecord]:
+        keys = [key_of(row, self._stream.key) for row in self.rows_of(find, scope)]
+        fetched = self.fetch([str(key) for key in keys if key is not None])
+        return [record for record in fetched.values() if record is not None]
+
+    def _lookup(
+        self, lookup: Lookup, scope: Mapping[str, Any], *, strict: bool = False
+    ) -> list[RawRecord]:
+        request = self._request(lookup, scope, Priority.NORMAL, strict=strict)
+        answer = self._transport.read(request)
+        if answer.verdict is Verdict.GONE:
+            return []
+        self._accept(answer)
+        documents = []
+        for row in rows(answer, lookup):
+            decoded = self._composer.decode(row)
+            if isinstance(decoded, BadRow):
+                raise BadAnswer(f"{request.name}: {decoded.reason}")
+            documents.append(decoded)
+        rejects: list[BadRow] = []
+        records = self._complete(documents, answer.headers, None, rejects)
+        if rejects:
+            raise BadAnswer(f"{request.name}: {rejects[0].reason}")
+        return records
+
+    def _complete(
+        self,
+        documents: list[Document],
+        headers: Mapping[str, str],
+        side: _Side | None,
+        rejects: list[BadRow],
+    ) -> list[RawRecord]:
+        """Records with everything that the system lists elsewhere."""
+        for name, include in self._stream.include.items():
+            if side is not None and include.on is not None:
+                ours = [str(get(document, include.on.ours)) for document in documents]
+                listed = side.staging.find(name, list(dict.fromkeys(ours)))
+                parts: list[list[Any] | None] = [list(listed[key]) for key in ours]
+            else:
+                parts = [self._parts(include, document) for document in documents]
+            kept = []
+            for document, found in zip(documents, parts, strict=True):
+                if found is None:
+                    continue  # it went away while the page was read
+                if _BAD_PART in found:
+                    reason = f"The record's {name} cannot be read."
+                    key = str(key_of(document, self._stream.key))
+                    rejects.append(BadRow(jsonbody.raw(document), reason, key))
+                    continue
+                attach(document, name, include, found)
+                kept.append(document)
+            documents = kept
+        return [self._composer.record(document, headers) for document in documents]
+
+    def _parts(self, include: Include, document: Document) -> list[Any] | None:
+        """The listed parts of one record, asked for one record; ``None`` if the record is gone."""
+        fetch = include.fetch
+        scope = {"record": document, "key": key_of(document, self._stream.key)}
+        items: Sequence[Any] = [None]
+        if fetch.over is not None:
+            items = get(document, fetch.over) or []
+        found: list[Any] = []
+        for item in items:
+            request = self._request(fetch, {**scope, "item": item}, Priority.NORMAL)
+            answer = self._transport.read(request)
+            if answer.verdict is Verdict.GONE:
+                if fetch.over is None:
+                    return None
+                continue
+            self._accept(answer)
+            for row in rows(answer, fetch):
+                found.append(_BAD_PART if jsonbody.fault(row) else self._dialect.decode(row))
+        return found
+
+    def _stage(self, stack: ExitStack) -> _Side | None:
+        joined = {
+            name: include for name, include in self._stream.include.items() if include.listing
+        }
+        if not joined:
+            return None
+        started = self._clock()
+        staging = Staging()
+        stack.callback(staging.close)
+        for name, include in joined.items():
+            self._stage_one(staging, name, include)
+        return _Side(staging, started)
+
+    def _stage_one(self, staging: Staging, name: str, include: Include) -> None:
+        assert include.listing is not None
+        assert include.on is not None
+        listing, theirs = include.listing, include.on.theirs
+        paging = pager(listing.paging)
+        state: dict[str, Any] | None = paging.init_request()
+        while state is not None:
+            answer = self._ask(listing, paging.update_request(state), Priority.BULK)
+            found = rows(answer, listing)
+            staged, keys = [], []
+            for row in found:
+                key = get(row, theirs) if isinstance(row, dict) else None
+                if isinstance(key, str | int):
+                    good = jsonbody.fault(row) is None
+                    staged.append((str(key), self._dialect.decode(row) if good else _BAD_PART))
+                    keys.append(jsonbody.raw(row))
+            staging.add(name, staged)
+            turn = Turn(len(found), tuple(keys), answer.json, answer.headers)
+            following = paging.update_state(state, turn)
+            if following is not None and following.get("restarts") != state.get("restarts"):
+                staging.clear(name)
+            state = following
+
+    def _request(
+        self, call: Lookup, scope: Mapping[str, Any], priority: Priority, *, strict: bool = False
+    ) -> Any:
+        return build(
+            call,
+            scope,
+            self._dialect,
+            shared_headers=self._headers,
+            strict=strict,
+            priority=priority,
+        )
+
+    def _ask(self, call: Lookup, scope: Mapping[str, Any], priority: Priority) -> Answer:
+        """The answer to a listing."""
+        answer = self._transport.read(self._request(call, scope, priority))
+        if answer.verdict is Verdict.GONE:
+            raise BadConfiguration(
+                f"{answer.request.name} answered {answer.status}: there is no such listing. Check "
+                f"the connection's address, the params and the path of stream {self._name!r}."
+            )
+        self._accept(answer)
+        return answer
+
+    def _accept(self, answer: Answer) -> None:
+        if answer.verdict is not Verdict.OK:
+            name = redact.request(answer.request.method, answer.request.template, answer.status)
+            raise BadConfiguration(f"{name}: {redact.reason(answer.message)}")

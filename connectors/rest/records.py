@@ -1,0 +1,174 @@
+"""From a row of an answer to a record, or to a row that is kept for repair. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from connectors.contract import BadRow, Document, RawRecord
+from connectors.errors import BadConfiguration
+from connectors.rest.dialect import Dialect
+from connectors.rest.manifest import Include, Key, Stamp, Stream
+from connectors.runtime import jsonbody
+from connectors.runtime.paths import MISSING, convert, drop, get, walk
+
+
+class Clockwork:
+    """Reads and writes the change times of one stream."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        try:
+            self._zone = ZoneInfo(stamp.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise BadConfiguration(f"{stamp.zone!r} is no time zone.") from None
+
+    def latest(self, document: Any) -> datetime | None:
+        """The latest change time of a document; unreadable ones count as absent."""
+        times = (self.parse(value) for path in self._stamp.at for value in walk(document, path))
+        return max((time for time in times if time is not None), default=None)
+
+    def parse(self, value: Any) -> datetime | None:
+        """A change time in UTC, or ``None``."""
+        if value is None or isinstance(value, bool):
+            return None
+        try:
+            match self._stamp.format:
+                case "iso" | "native":
+                    time = datetime.fromisoformat(str(value))
+                case "epoch":
+                    time = datetime.fromtimestamp(float(value), UTC)
+                case "epoch_ms":
+                    time = datetime.fromtimestamp(float(value) / 1000, UTC)
+                case pattern:
+                    time = datetime.strptime(str(value), pattern)  # noqa: DTZ007
+            if time.tzinfo is None:
+                time = time.replace(tzinfo=self._zone)
+            return time.astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+    def write(self, time: datetime) -> Any:
+        """A time as the system's own requests want it."""
+        match self._stamp.format:
+            case "native":
+                return time
+            case "iso":
+                return time.astimezone(self._zone).isoformat().replace("+00:00", "Z")
+            case "epoch":
+                return int(time.timestamp())
+            case "epoch_ms":
+                return int(time.timestamp() * 1000)
+            case pattern:
+                return time.astimezone(self._zone).strftime(pattern)
+
+
+class Composer:
+    """Makes records of one stream's rows."""
+
+    def __init__(self, stream: Stream, dialect: Dialect) -> None:
+        self._stream, self._dialect = stream, dialect
+        self.clockwork = Clockwork(stream.stamp) if stream.stamp else None
+
+    def decode(self, row: Any) -> Document | BadRow:
+        """The row as plain values, before anything is joined to it."""
+        reason = jsonbody.fault(row)
+        if reason is None and not isinstance(row, dict):
+            reason = "is no object"
+        if reason is not None:
+            key = get(row, self._stream.key.at) if isinstance(row, dict) else None
+            named = str(key) if isinstance(key, int) else None
+            return BadRow(jsonbody.raw(row), f"The row {reason}.", named)
+        try:
+            document = self._dialect.decode(row)
+        except (KeyError, TypeError, ValueError):
+            return BadRow(jsonbody.raw(row), "The row holds a value that the dialect cannot read.")
+        assert isinstance(document, dict)
+        if key_of(document, self._stream.key) is None:
+            at = self._stream.key.at
+            return BadRow(jsonbody.raw(row), f"The row has no usable key at {at!r}.")
+        return document
+
+    def record(self, document: Document, headers: Mapping[str, str]) -> RawRecord:
+        """The whole document as a record: typed, sorted, and without what is not kept."""
+        stream = self._stream
+        key = key_of(document, stream.key)
+        stamp = self.clockwork.latest(document) if self.clockwork else None
+        etag = None
+        if stream.etag == "header":
+            etag = headers.get("ETag")
+        elif stream.etag is not None:
+            found = get(document, stream.etag)
+            etag = None if found is None else str(found)
+        deleted = False
+        if stream.deleted is not None:
+            deleted = get(document, stream.deleted.at) == stream.deleted.equals
+        if stream.keep:
+            kept = {*stream.keep, *stream.include}
+            document = {name: value for name, value in document.items() if name in kept}
+        for path in stream.omit:
+            drop(document, path)
+        if stream.stamp is not None and not stream.stamp.keep:
+            for path in stream.stamp.at:
+                drop(document, path)
+        for path, kind in stream.types.items():
+            if kind == "boolean":
+                convert(document, path, _boolean)
+        for path, by in stream.sort.items():
+            convert(document, path, lambda items, by=by: ordered(items, by))
+        return RawRecord(str(key), document, stamp, etag, deleted)
+
+
+def key_of(document: Any, key: Key) -> str | int | None:
+    """The key as requests want it, or ``None`` if it cannot be one."""
+    value = get(document, key.at)
+    if key.type == "integer":
+        if isinstance(value, str) and value.lstrip("-").isdigit():
+            return int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value) or None
+
+
+def for_request(key: str, shape: Key) -> str | int:
+    """A record's key as requests want it. Raises ``ValueError`` for one that cannot be."""
+    return int(key) if shape.type == "integer" else key
+
+
+def attach(document: Document, name: str, include: Include, found: list[Any]) -> None:
+    """Put a listed part into its record: trimmed, sorted, as a list or as one object or null."""
+    parts = [part for part in found if isinstance(part, dict)]
+    parts = ordered(parts, include.sort)
+    if include.keep:
+        parts = [{k: v for k, v in part.items() if k in include.keep} for part in parts]
+    if include.single:
+        document[name] = parts[0] if parts else None
+    else:
+        document[name] = parts
+
+
+def ordered(items: Any, by: tuple[str, ...]) -> Any:
+    """A list in a fixed order, empty values first; anything else as it is."""
+    if not isinstance(items, list) or not by:
+        return items
+
+    def rank(item: Any) -> list[tuple[int, float, str]]:
+        ranks = []
+        for path in by:
+            value = get(item, path, MISSING)
+            if value is MISSING or value is None:
+                ranks.append((0, 0.0, ""))
+            elif isinstance(value, int | float):
+                ranks.append((1, float(value), ""))
+            else:
+                ranks.append((2, 0.0, str(value)))
+        return ranks
+
+    return sorted(items, key=rank)
+
+
+def _boolean(value: Any) -> Any:
+    return bool(value) if isinstance(value, int) else value

@@ -1,0 +1,324 @@
+"""Writes one stream: the steps of the manifest that a difference calls for, and honest outcomes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from connectors.contract import Gone as GoneOutcome
+from connectors.contract import (
+    Guard,
+    Outcome,
+    RawRecord,
+    Refused,
+    Retry,
+    Stale,
+    Unknown,
+    WriteCommand,
+    Written,
+)
+from connectors.errors import (
+    BadAnswer,
+    BadConfiguration,
+    BadCredentials,
+    ConnectorError,
+    RateLimited,
+    RetryLater,
+    Unreachable,
+)
+from connectors.rest.calls import build
+from connectors.rest.dialect import Dialect
+from connectors.rest.diff import Child, Diff, compare
+from connectors.rest.manifest import Lookup, Nested, Step, Stream
+from connectors.rest.reader import Reader
+from connectors.rest.records import for_request, key_of
+from connectors.rest.references import NoReference, References
+from connectors.runtime import redact
+from connectors.runtime.http import Answer, NotSent, Transport
+from connectors.runtime.manifest import Verdict
+from connectors.runtime.paths import get, scalars
+from connectors.runtime.templates import Absent, render
+
+_CREDENTIALS_PAUSE = timedelta(minutes=15)
+_ANSWER = Lookup(call="GET /")
+"""An answer to a write holds its record at the top."""
+
+
+class _Stop(Exception):
+    """A step ended the command with this outcome."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(type(outcome).__name__)
+        self.outcome = outcome
+
+
+@dataclass
+class _Run:
+    """One command on its way. ``effect`` is true as soon as a step was answered with success."""
+
+    command: WriteCommand
+    kind: str
+    diff: Diff
+    key: str | None
+    etag: str | None
+    effect: bool = False
+    record: RawRecord | None = None
+    sent: int = 0
+    private: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Writer:
+    """The writing half of one stream of one system."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        reader: Reader,
+        transport: Transport,
+        dialect: Dialect,
+        headers: Mapping[str, Any],
+    ) -> None:
+        self._stream, self._reader, self._transport = stream, reader, transport
+        self._dialect, self._headers = dialect, headers
+        self._references = References(stream.references, reader)
+
+    def write(self, command: WriteCommand) -> Outcome:
+        """The outcome of one command. Never raises for what a system does."""
+        if command.key is None:
+            kind = "create"
+        else:
+            kind = "update" if command.after else "delete"
+        steps: tuple[Step, ...] = getattr(self._stream.writes, kind)
+        before = command.before if kind != "create" else {}
+        diff = compare(before, command.after, self._stream.children)
+        private = (*scalars(command.before), *scalars(command.after), command.correlation)
+        run = _Run(command, kind, diff, command.key, command.etag, private=private)
+        if not steps:
+            return Refused(f"The manifest declares no {kind} for this stream.")
+        if kind != "delete":
+            unwritten = next(
+                (name for name in diff.touched() if not _covered(name, diff, steps)), None
+            )
+            if unwritten is not None:
+                return Refused("The manifest has no step that writes this.", unwritten)
+        try:
+            for step in steps:
+                for child in self._occasions(step, run):
+                    self._step(step, child, run)
+            return self._written(run)
+        except _Stop as stop:
+            return stop.outcome
+        except ConnectorError as error:
+            return self._failed(error, run)
+
+    def _occasions(self, step: Step, run: _Run) -> Iterator[Child | None]:
+        """Once, or once per child that changed in the step's way; nothing if no condition holds."""
+        if step.each is None:
+            mine = {*step.send, *step.nested}
+            touched = run.kind != "update" or bool(mine & set(run.diff.touched())) or not mine
+            if touched and self._holds(step, run, None):
+                yield None
+            return
+        verb, name = step.each.split(" ")
+        for child in run.diff.children.get(name, ()):
+            if child.verb == verb and self._holds(step, run, child):
+                yield child
+
+    def _holds(self, step: Step, run: _Run, child: Child | None) -> bool:
+        when = step.when
+        if when.changed and not set(when.changed) & set(run.diff.touched()):
+            return False
+        if any(get(run.command.after, path) not in (None, [], {}) for path in when.without):
+            return False
+        if when.equal is not None:
+            try:
+                left, right = (render(text, self._scope(run, child)) for text in when.equal)
+            except Absent:
+                return False
+            return bool(left == right)
+        return True
+
+    def _scope(self, run: _Run, child: Child | None) -> dict[str, Any]:
+        scope: dict[str, Any] = {
+            "correlation": run.command.correlation,
+            "before": run.command.before,
+            "after": run.command.after,
+        }
+        if run.key is not None:
+            scope["key"] = for_request(run.key, self._stream.key)
+        if child is not None:
+            scope |= {"child": child.child, "change": child.change, "id": child.id}
+        return scope
+
+    def _step(self, step: Step, child: Child | None, run: _Run) -> None:
+        scope = self._scope(run, child)
+        try:
+            body = self._body(step, scope, run)
+            request = build(step, scope, self._dialect, shared_headers=self._headers, body=body)
+        except NoReference as missing:
+            self._stop(run, Refused(str(missing), missing.path))
+        except Absent as absent:
+            self._stop(run, Refused(f"{step.call} needs {{{absent.slot}}}.", absent.slot))
+        except ValueError:
+            self._stop(run, Refused("A value does not fit its declared type."))
+        except Unreachable as error:  # of a lookup: this request was not sent
+            self._stop(run, Retry(str(error), error.retry_after))
+        if self._stream.guard is Guard.ETAG and run.etag is not None:
+            request = replace(request, headers={**request.headers, "If-Match": run.etag})
+        answer = self._transport.send(request)
+        run.sent += 1
+        self._judge(step, answer, run)
+
+    def _judge(self, step: Step, answer: Answer, run: _Run) -> None:
+        name = redact.request(answer.request.method, answer.request.template, answer.status)
+        said = f"{name}: {redact.reason(answer.message, run.private)}"
+        match answer.verdict:
+            case Verdict.OK:
+                run.effect = True
+                run.etag = answer.headers.get("ETag", run.etag)
+                self._learn(step, answer, run)
+            case Verdict.RETRY:
+                after = answer.retry_after
+                pause = None if after is None else timedelta(seconds=after)
+                self._stop(run, Retry(f"{name}.", pause))
+            case Verdict.GONE:
+                gone = run.kind == "delete"
+                self._stop(run, Written(run.key or "") if gone else GoneOutcome())
+            case Verdict.STALE:
+                self._stop(run, Stale())
+            case Verdict.EXISTS:
+                raise _Stop(self._existing(run, said))
+            case Verdict.BAD_CREDENTIALS:
+                self._stop(run, Retry(f"{name}: credentials not accepted.", _CREDENTIALS_PAUSE))
+            case Verdict.UNKNOWN:
+                raise _Stop(Unknown(said))
+            case _:
+                self._stop(run, Refused(said))
+
+    def _learn(self, step: Step, answer: Answer, run: _Run) -> None:
+        """Take key and record out of an answer."""
+        run.record = None
+        if step.returns == "record" and answer.body:
+            row = self._dialect.decode(answer.json)
+            key = key_of(row, self._stream.key)
+            run.key = run.key or (str(key) if key is not None else None)
+            run.record = self._reader.whole(answer, _ANSWER)
+        if run.key is None and step.key_at is not None:
+            key = get(self._dialect.decode(answer.json), step.key_at)
+            run.key = str(key) if isinstance(key, str | int) else None
+        if run.key is None and step.key_in_location is not None:
+            found = re.search(step.key_in_location, answer.headers.get("Location", ""))
+            run.key = found[1] if found else None
+
+    def _stop(self, run: _Run, outcome: Outcome) -> NoReturn:
+        """End the command. After an effect, an outcome must not say that nothing was written."""
+        if run.effect and not isinstance(outcome, Written):
+            part = f"after {run.sent} request(s) of this write took effect"
+            if run.kind == "create":
+                reason = getattr(outcome, "reason", type(outcome).__name__)
+                outcome = Unknown(f"{reason} ({part})")
+            elif isinstance(outcome, Stale | GoneOutcome):
+                outcome = Retry(f"The record changed or went away {part}.")
+            elif isinstance(outcome, Refused):
+                outcome = Refused(f"{outcome.reason} ({part})", outcome.path)
+            elif isinstance(outcome, Retry):
+                outcome = Retry(f"{outcome.reason} ({part})", outcome.after)
+        raise _Stop(outcome)
+
+    def _failed(self, error: ConnectorError, run: _Run) -> Outcome:
+        try:
+            match error:
+                case NotSent():
+                    self._stop(run, Retry(str(error)))
+                case RateLimited():
+                    self._stop(run, Retry(str(error), error.retry_after))
+                case Unreachable() | BadAnswer():
+                    return Unknown(str(error))
+                case RetryLater():
+                    self._stop(run, Retry(str(error), error.retry_after))
+                case BadCredentials():
+                    self._stop(run, Retry(str(error), _CREDENTIALS_PAUSE))
+                case BadConfiguration():
+                    self._stop(run, Refused(str(error)))
+                case _:
+                    return Unknown(str(error))
+        except _Stop as stop:
+            return stop.outcome
+
+    def _existing(self, run: _Run, said: str) -> Outcome:
+        """The system says that what is to be created is there: bind it, if it is the only one."""
+        if run.kind != "create":
+            return Refused(said)
+        try:
+            found = self._reader.find(run.command)
+        except ConnectorError as error:
+            return Unknown(f"It exists already, and the lookup failed: {error}")
+        if len(found) == 1:
+            return Written(found[0].key, found[0], existed=True)
+        how = "no" if not found else "more than one"
+        return Refused(f"{said} A lookup finds {how} record.")
+
+    def _written(self, run: _Run) -> Outcome:
+        """What the system holds now: as it answered, or as read again."""
+        if run.kind == "delete":
+            return Written(run.key or "")
+        if run.key is None:
+            try:
+                found = self._reader.find(run.command)
+            except ConnectorError as error:
+                return Unknown(f"It was created, and the lookup of its key failed: {error}")
+            if len(found) != 1:
+                return Unknown("It was created, and a lookup does not find its key.")
+            return Written(found[0].key, found[0])
+        if run.record is None:
+            try:
+                run.record = self._reader.fetch([run.key])[run.key]
+            except ConnectorError:
+                return Written(run.key)  # it is written; the next read shows what it made of it
+        return Written(run.key, run.record)
+
+    def _body(self, step: Step, scope: dict[str, Any], run: _Run) -> Any:
+        body = render(step.body, scope)
+        if not step.send and not step.nested:
+            return body
+        body = dict(body or {})
+        for name in step.send:
+            if name in run.diff.changed:
+                body[name] = self._value(name, run.diff.changed[name])
+        for name, nested in step.nested.items():
+            commands = [
+                self._command(name, nested, child) for child in run.diff.children.get(name, ())
+            ]
+            if commands:
+                body[name] = commands
+        return body
+
+    def _command(self, name: str, nested: Nested, child: Child) -> Any:
+        template = getattr(nested, child.verb)
+        change = {key: self._value(f"{name}.{key}", value) for key, value in child.change.items()}
+        return render(template, {"child": child.child, "change": change, "id": child.id})
+
+    def _value(self, path: str, value: Any) -> Any:
+        """A document's value as the system wants it: references resolved, types written out."""
+        if path in self._stream.references:
+            return self._references.resolve(path, value)
+        kind = self._stream.types.get(path)
+        return self._dialect.encode(value, kind) if kind and value is not None else value
+
+
+def _covered(name: str, diff: Diff, steps: tuple[Step, ...]) -> bool:
+    """Whether some step writes this key, and for children every way in which it changed."""
+    if name in diff.children:
+        verbs = {child.verb for child in diff.children[name]}
+        for step in steps:
+            if name in step.covers:
+                return True
+            if name in step.nested:
+                verbs -= {v for v in set(verbs) if getattr(step.nested[name], v) is not None}
+            elif step.each is not None and step.each.split(" ")[1] == name:
+                verbs.discard(step.each.split(" ")[0])
+        return not verbs
+    return any(name in step.send or name in step.covers for step in steps)

@@ -1,0 +1,1 @@
+"""What every kind of connector shares: manifests, connections, HTTP, budgets, redaction."""

@@ -1,0 +1,140 @@
+"""The rate budget of one credential."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import IntEnum
+from typing import Protocol
+
+from connectors.errors import RateLimited
+from connectors.runtime.manifest import Limits
+
+
+class Priority(IntEnum):
+    """Who goes first when the budget is short."""
+
+    BULK = 0  # scans
+    NORMAL = 1  # deliveries
+    URGENT = 2  # deletes, consent, people
+
+
+class Budget(Protocol):
+    """Hands out the right to send a request; shared by everyone who uses one credential."""
+
+    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
+        """Wait for the right to send. Raises ``RateLimited`` if the wait would be too long."""
+
+    def observe(self, headers: Mapping[str, str], status: int) -> None:
+        """Learn from an answer: ``Retry-After`` and the system's own rate headers."""
+
+
+class Unlimited:
+    """No budget: for systems without limits, and for tests."""
+
+    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
+        """Never waits."""
+
+    def observe(self, headers: Mapping[str, str], status: int) -> None:
+        """Learns nothing."""
+
+
+class TokenBucket:
+    """A budget for one process.
+
+    A share of the burst is kept for higher priorities. ``Retry-After`` and an exhausted budget
+    close the bucket for everyone until the time that the system named.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        longest_wait: float = 30,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._limits = limits
+        self._longest_wait = longest_wait
+        self._monotonic, self._sleep, self._now = monotonic, sleep, now
+        self._lock = threading.Lock()
+        self._tokens = float(limits.burst)
+        self._filled = monotonic()
+        self._closed_until = 0.0
+
+    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
+        """Wait for ``cost`` tokens, leaving the reserve of higher priorities alone."""
+        reserve = 0.1 * (Priority.URGENT - priority) * self._limits.burst
+        reserve = min(reserve, max(0.0, self._limits.burst - cost))
+        waited = 0.0
+        while wait := self._take(cost, reserve):
+            if waited + wait > self._longest_wait:
+                raise RateLimited(
+                    "The rate budget of this system is used up.",
+                    retry_after=timedelta(seconds=wait),
+                )
+            self._sleep(wait)
+            waited += wait
+
+    def _take(self, cost: float, reserve: float) -> float:
+        """Nothing to wait for, or the seconds until another look is worth it."""
+        with self._lock:
+            now = self._monotonic()
+            if now < self._closed_until:
+                return self._closed_until - now
+            rate = self._limits.per_second
+            if rate is None:
+                return 0.0
+            elapsed = max(0.0, now - self._filled)
+            self._tokens = min(float(self._limits.burst), self._tokens + elapsed * rate)
+            self._filled = now
+            missing = cost + reserve - self._tokens
+            if missing > 1e-9:
+                return max(missing / rate, 0.001)
+            self._tokens -= cost
+            return 0.0
+
+    def observe(self, headers: Mapping[str, str], status: int) -> None:
+        """Close the bucket for as long as the system asks."""
+        names = self._limits.headers
+        wait: float | None = None
+        if status in (429, 503):
+            wait = retry_after(headers, self._now())
+        remaining = headers.get(names.remaining) if names.remaining else None
+        if wait is None and remaining is not None and _number(remaining) == 0 and names.reset:
+            reset = _number(headers.get(names.reset, ""))
+            if reset is not None:
+                # A number as large as this is a time, a smaller one a duration.
+                wait = reset - self._now().timestamp() if reset > 1_000_000_000 else reset
+        if wait is not None and wait > 0:
+            with self._lock:
+                self._closed_until = max(self._closed_until, self._monotonic() + wait)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """The seconds that ``Retry-After`` asks for, written as seconds or as an HTTP date."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    seconds = _number(text)
+    if seconds is None:
+        try:
+            when = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        seconds = (when - now).total_seconds()
+    return max(0.0, seconds)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if abs(number) < 1e12 else None

@@ -1,0 +1,31 @@
+"""Keeps secrets and personal data out of errors and logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|«[^»]*»|“[^”]*”|`[^`]*`")
+_EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
+_NUMBER = re.compile(r"\+?\d[\d\s./-]{3,}\d")
+_TAG = re.compile(r"<[^>]*>")
+_DOTS = "…"
+_LONGEST = 160
+
+
+def reason(text: str, known: Iterable[str] = ()) -> str:
+    """A system's own words, fit for a log: short, one line, without values.
+
+    Everything quoted, e-mail addresses, long numbers and each of the ``known`` values are replaced.
+    """
+    text = " ".join(_TAG.sub(" ", text[:4000]).split())
+    for value in sorted({value for value in known if len(value) > 2}, key=len, reverse=True):
+        text = re.sub(re.escape(value), _DOTS, text, flags=re.IGNORECASE)
+    for pattern in (_QUOTED, _EMAIL, _NUMBER):
+        text = pattern.sub(_DOTS, text)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + _DOTS
+
+
+def request(method: str, template: str, status: int | None = None) -> str:
+    """How an error names a request: method, path template, status. Never the filled path."""
+    return f"{method} {template}" + ("" if status is None else f" answered {status}")
