@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -157,7 +158,7 @@ def test_servers_end_with_their_owner(tmp_path):
     )
     assert owner.stdin is not None
     assert owner.stdout is not None
-    pid, port, _ = owner.stdout.readline().split()
+    pid, port, data = owner.stdout.readline().split()
     assert _listening_on(int(port))
     owner.kill()
     owner.wait()
@@ -168,6 +169,7 @@ def test_servers_end_with_their_owner(tmp_path):
             break
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+    shutil.rmtree(data)
 
 
 @pytest.mark.e2e
