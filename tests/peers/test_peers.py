@@ -204,6 +204,18 @@ def test_postgres_keeps_what_it_commits(postgres_url):
         assert connection.execute("SHOW server_encoding").fetchone() == ("UTF8",)
 
 
+@pytest.mark.debian
+def test_debian_postgres_is_another_version_than_the_wheels(debian_postgres_url, postgres_url):
+    versions = []
+    for url in (debian_postgres_url, postgres_url):
+        with _connect(url) as connection:
+            row = connection.execute("SELECT version()").fetchone()
+            assert row is not None
+            versions.append(str(row[0]))
+    assert "Debian" in versions[0]
+    assert versions[0] != versions[1]
+
+
 def _first():
     import random
 
