@@ -150,6 +150,7 @@ class DeliveryEntry:
     version: int
     operation: str  # create, update
     outcome: str  # intent, written, existed, noop, stale, gone, retry, refused, unknown
+    at: Instant = 0
     sent: Mapping[str, Native] = field(default_factory=dict)
     held: Mapping[str, Native] = field(default_factory=dict)
     reason: str = ""
@@ -227,6 +228,9 @@ class Inbox(Protocol):
     def applied(self, pos: int) -> list[InboxItem]: ...
 
     def get(self, seq: int) -> InboxItem | None: ...
+
+    def dead(self, system: str, stream: str, key: str) -> bytes | None:
+        """The bytes of the newest dead row of that name."""
 
     def pending(self, entity: str | None = None) -> int: ...
 
@@ -312,11 +316,17 @@ class Outbox(Protocol):
     def creating(self, entity: str) -> list[OutboxMessage]:
         """Creates whose answer is open."""
 
-    def release(self, system: str, state: DeliveryState) -> int: ...
+    def retry(self, ids: Collection[str]) -> None:
+        """Have deliveries tried again that waited for a person; one that was sent is looked up first."""
+
+    def drop(self, ids: Collection[str]) -> None:
+        """Give deliveries up."""
 
     def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]: ...
 
     def count(self, system: str | None = None) -> dict[str, int]: ...
+
+    def count_creates(self, system: str) -> dict[str, int]: ...
 
 
 class Tasks(Protocol):
@@ -325,6 +335,9 @@ class Tasks(Protocol):
     def open(self, tasks: Sequence[Task], at: Instant) -> None: ...
 
     def close(self, subjects: Iterable[tuple[TaskKind, str]], at: Instant) -> None: ...
+
+    def standing(self, keys: Iterable[tuple[TaskKind, str]]) -> dict[tuple[TaskKind, str], int]:
+        """The open tasks among ``(kind, subject)`` keys, with their ids."""
 
     def list(
         self, kinds: Collection[TaskKind] = (), *, only_open: bool = True, limit: int = 1000
@@ -347,7 +360,7 @@ class Journal(Protocol):
 
     def deliveries(self, pos: int) -> list[DeliveryEntry]: ...
 
-    def add_deliveries(self, entries: Sequence[DeliveryEntry], at: Instant, pos: int) -> None: ...
+    def add_deliveries(self, entries: Sequence[DeliveryEntry], pos: int) -> None: ...
 
     def save_config(self, hash_: str, content: str, at: Instant) -> bool: ...
 

@@ -20,6 +20,7 @@ from connectors.contract import (
 from connectors.errors import RetryLater
 from crm_master.domain.changes import intend, patch, projection
 from crm_master.domain.claims import Instant, Observed, attribute
+from crm_master.domain.fields import Rejected
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.ingest import land, spot_page
@@ -160,11 +161,13 @@ class Deliverer:
         watermark = uow.states.stream(plan.system, plan.stream).watermark
         mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
         if isinstance(mapped, Rejected):
-            return self._overtaken(plan, message, shown, now, watermark, uow)
+            self._overtaken(plan, message, shown, now, watermark, uow)
+            return None
         observed = Observed(0, watermark, now.started, now.ended, skew=plan.skew)
         seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
         if seen.edits or seen.notices or seen.stale:
-            return self._overtaken(plan, message, shown, now, watermark, uow)
+            self._overtaken(plan, message, shown, now, watermark, uow)
+            return None
         record.shadow = seen.shadow
         reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
         needed = patch(reconciled, record.shadow, plan.mapping, spec)
@@ -301,8 +304,8 @@ class Deliverer:
                 delivery.message.sent = delivery.natives
         uow.records.save(records)
         uow.outbox.save([delivery.message for delivery in deliveries])
-        entries = [delivery.entry("intent", sent=delivery.natives) for delivery in deliveries]
-        uow.journal.add_deliveries(entries, at, pos)
+        entries = [delivery.entry("intent", at, sent=delivery.natives) for delivery in deliveries]
+        uow.journal.add_deliveries(entries, pos)
 
     def _write(self, plan: StreamPlan, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:

@@ -16,9 +16,6 @@ from crm_master.domain.survivorship import Policy
 class Translator(Lenses, Protocol):
     """A compiled mapping of one stream; see ``mappings.compiler``."""
 
-    @property
-    def fields(self) -> frozenset[str]: ...
-
     def apply(self, document: Document, *, full_payload: bool) -> Mapped | Rejected: ...
 
     def put(self, document: Document, changes: Mapping[str, Native]) -> Document: ...

@@ -132,7 +132,10 @@ def _is_passing(error: Exception) -> bool:
 
 
 class Work:
-    """One batch in one transaction: what was loaded, what changed, what is to be said."""
+    """One batch in one transaction: what was loaded, what changed, what is to be said.
+
+    With ``recorded`` links, identity is taken from them and not decided: so the journal is replayed.
+    """
 
     def __init__(
         self,
@@ -142,10 +145,12 @@ class Work:
         at: Instant,
         new_entity_id: Callable[[], EntityId],
         run_id: str,
+        recorded: Mapping[RecordId, LinkEntry] | None = None,
     ) -> None:
         self.hub = hub
         self.plan = plan
         self.uow = uow
+        self.recorded = recorded
         self.at = at
         self.run_id = run_id
         self.new_entity_id = new_entity_id
@@ -282,6 +287,8 @@ class Work:
             if self._is_open(records[rec_id])
         ]
         self.reindexed |= {rec_id for rec_id in self.edited if records[rec_id].entity_id}
+        if self.recorded is not None:
+            return self._replay(open_records, self.recorded)
         if not open_records and not self.reindexed:
             return []
         again = [records[rec_id] for rec_id in sorted(self.reindexed)]
@@ -298,6 +305,21 @@ class Work:
             if entry is not None:
                 links.append(entry)
                 matcher.linked(record)
+        return links
+
+    def _replay(
+        self, open_records: Sequence[SourceRecord], recorded: Mapping[RecordId, LinkEntry]
+    ) -> list[LinkEntry]:
+        """The links that the journal has for these records, instead of deciding again."""
+        links = [recorded[record.rec_id] for record in open_records if record.rec_id in recorded]
+        for record in open_records:
+            entry = recorded.get(record.rec_id)
+            if entry is None:
+                continue
+            record.entity_id = entry.entity_id
+            self.touched.add(entry.entity_id)
+            if entry.verb == "new":
+                self.customers[entry.entity_id] = Customer(entry.entity_id, self.plan.spec.name)
         return links
 
     def _is_open(self, record: SourceRecord) -> bool:
@@ -359,7 +381,7 @@ class Work:
         self.settled.append((TaskKind.MATCH, str(record.ref)))
         return LinkEntry(record.rec_id, entity, verb, "policy", evidence)
 
-    def _remake(self, records: dict[RecordId, SourceRecord], links: Sequence[LinkEntry]) -> None:
+    def _remake(self, records: dict[RecordId, SourceRecord]) -> None:
         """Steps 6 and 7: recompute every customer that was touched, and see who has to be told."""
         self.customers |= self.uow.customers.get(self.touched - self.customers.keys(), lock=True)
         members: dict[EntityId, dict[RecordId, SourceRecord]] = {}

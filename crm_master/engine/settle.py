@@ -58,6 +58,7 @@ class Delivery:
     def entry(
         self,
         outcome: str,
+        at: Instant,
         *,
         sent: Mapping[str, Native] | None = None,
         held: Mapping[str, Native] | None = None,
@@ -74,6 +75,7 @@ class Delivery:
             version=self.message.version,
             operation="create" if self.message.rec_id is None else "update",
             outcome=outcome,
+            at=at,
             sent=sent or {},
             held=held or {},
             reason=reason,
@@ -142,7 +144,7 @@ class Settler:
             if item.delivery.record is not None:
                 item.delivery.record = records[item.delivery.record.rec_id]
             entries.append(self._book(plan, item, counts, at, pos, uow))
-        uow.journal.add_deliveries(entries, at, pos)
+        uow.journal.add_deliveries(entries, pos)
         if any(item.delivery.record is None for item in confirmed):
             uow.inbox.unpark(plan.system, plan.stream)
         return counts
@@ -168,7 +170,7 @@ class Settler:
                 counts["gone"] += 1
                 if delivery.record is not None:
                     self.gone(delivery.message, delivery.record, uow)
-                return delivery.entry("gone")
+                return delivery.entry("gone", item.at)
             case Stale():
                 counts["overtaken"] += 1
                 return self._later(
@@ -223,20 +225,13 @@ class Settler:
         self._ineffective(record, before, delivery, item.at, uow)
         solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
         uow.tasks.close(solved, item.at)
-        return delivery.entry("written", sent=delivery.natives, held=held, ref=ref)
+        return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
 
     def _held(self, plan: StreamPlan, shown: RawRecord | None) -> dict[str, Native]:
         if shown is None:
             return {}
         mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-        if not isinstance(mapped, Mapped):
-            return {}
-        unsaid = (Presence.MISSING, Presence.UNREADABLE)
-        return {
-            name: reading.native
-            for name, reading in mapped.readings.items()
-            if reading.presence not in unsaid
-        }
+        return _natives(mapped) if isinstance(mapped, Mapped) else {}
 
     def _ours(
         self, delivery: Delivery, record: SourceRecord, held: dict[str, Native]
@@ -291,7 +286,7 @@ class Settler:
             delivery.message.reason = reason
             uow.outbox.save([delivery.message])
             uow.tasks.open([Task(TaskKind.UNKNOWN, delivery.message.id, payload)], item.at)
-            return delivery.entry("refused", reason=reason, ref=ref)
+            return delivery.entry("refused", item.at, reason=reason, ref=ref)
         record = known or SourceRecord(
             rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity
         )
@@ -306,7 +301,7 @@ class Settler:
             land(plan, [item.shown], page, watermark, uow, self.run_id)
         uow.customers.mark_dirty(ids=[delivery.customer.id])
         uow.outbox.done([delivery.message])
-        return delivery.entry("existed", ref=ref)
+        return delivery.entry("existed", item.at, ref=ref)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> None:
         """A target that vanished: its record is a tombstone, its delivery is over, a person is told."""
@@ -353,9 +348,10 @@ class Settler:
             version=customer.version,
             operation="update",
             outcome="noop",
-            held={name: reading.native for name, reading in mapped.readings.items()},
+            at=read_at,
+            held=_natives(mapped),
         )
-        uow.journal.add_deliveries([entry], read_at, pos)
+        uow.journal.add_deliveries([entry], pos)
 
     def _later(
         self,
@@ -373,7 +369,7 @@ class Settler:
         message.state, message.reason = DeliveryState.PENDING, reason
         message.not_before = self.clock() + self.wait(message, after)
         uow.outbox.save([message])
-        return delivery.entry(outcome, reason=reason)
+        return delivery.entry(outcome, self.clock(), reason=reason)
 
     def _unknown(self, delivery: Delivery, reason: str, uow: UnitOfWork) -> DeliveryEntry:
         """It may have happened. An update is read again before it is rendered again; a create is looked for."""
@@ -383,7 +379,7 @@ class Settler:
         message.reason = reason
         message.not_before = self.clock() + self.wait(message, None)
         uow.outbox.save([message])
-        return delivery.entry("unknown", reason=reason)
+        return delivery.entry("unknown", self.clock(), reason=reason)
 
     def _refused(
         self, delivery: Delivery, reason: str, path: str | None, at: Instant, uow: UnitOfWork
@@ -401,7 +397,7 @@ class Settler:
             "path": path,
         }
         uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at)
-        return delivery.entry("refused", reason=reason)
+        return delivery.entry("refused", at, reason=reason)
 
     def wait(self, message: OutboxMessage, after: timedelta | None) -> int:
         """Microseconds until the next attempt: what the system asked for, else doubling, with jitter."""
@@ -409,3 +405,13 @@ class Settler:
             return int(after.total_seconds() * 1_000_000)
         longest = min(FIRST_WAIT << min(message.attempts, 12), LONGEST_WAIT)
         return random.randint(longest // 2, longest)
+
+
+def _natives(mapped: Mapped) -> dict[str, Native]:
+    """What a record shows, where it shows something that can be read."""
+    unsaid = (Presence.MISSING, Presence.UNREADABLE)
+    return {
+        name: reading.native
+        for name, reading in mapped.readings.items()
+        if reading.presence not in unsaid
+    }

@@ -67,15 +67,8 @@ def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) ->
 
 
 def _dump_field(now: FieldShadow) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for short, value in (
-        ("h", now.held),
-        ("s", now.sent),
-        ("p", now.pending),
-        ("u", now.undone_to),
-    ):
-        if value is not UNSET:
-            row[short] = value
+    values = {"h": now.held, "s": now.sent, "p": now.pending, "u": now.undone_to}
+    row: dict[str, Any] = {short: value for short, value in values.items() if value is not UNSET}
     if now.undone:
         row["n"] = now.undone
     if now.withheld_at is not None:

@@ -147,6 +147,21 @@ class InboxRepository:
         ).one_or_none()
         return None if row is None else _item(row)
 
+    def dead(self, system: str, stream: str, key: str) -> bytes | None:
+        query = (
+            sa.select(observation.c.raw)
+            .where(
+                observation.c.state == InboxState.DEAD.value,
+                observation.c.system == system,
+                observation.c.stream == stream,
+                observation.c.key == key,
+            )
+            .order_by(observation.c.seq.desc())
+            .limit(1)
+        )
+        raw = self._connection.execute(query).scalar_one_or_none()
+        return None if raw is None else bytes(raw)
+
     def pending(self, entity: str | None = None) -> int:
         query = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
         if entity is not None:

@@ -50,11 +50,11 @@ class JournalRepository:
         )
         return [_entry(row) for row in self._connection.execute(query)]
 
-    def add_deliveries(self, entries: Sequence[DeliveryEntry], at: Instant, pos: int) -> None:
+    def add_deliveries(self, entries: Sequence[DeliveryEntry], pos: int) -> None:
         rows = [
             {
                 "pos": pos,
-                "at": at,
+                "at": entry.at,
                 "rec_id": entry.rec_id,
                 "key": None if entry.ref is None else entry.ref.key,
                 "entity_id": entry.entity_id,
@@ -96,6 +96,7 @@ def _entry(row: Any) -> DeliveryEntry:
         version=row.version,
         operation=row.operation,
         outcome=row.outcome,
+        at=row.at,
         sent=row.sent,
         held=row.held,
         reason=row.reason,

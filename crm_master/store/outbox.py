@@ -131,13 +131,17 @@ class OutboxRepository:
         )
         return [_message(row) for row in self._connection.execute(query)]
 
-    def release(self, system: str, state: DeliveryState) -> int:
-        result = self._connection.execute(
-            sa.update(outbox)
-            .where(outbox.c.system == system, outbox.c.state == state.value)
-            .values(state=DeliveryState.PENDING.value, not_before=0, lease_until=0)
-        )
-        return result.rowcount
+    def retry(self, ids: Collection[str]) -> None:
+        for part in chunks(set(ids)):
+            self._connection.execute(
+                sa.update(outbox)
+                .where(outbox.c.id.in_(part), outbox.c.state == DeliveryState.HELD.value)
+                .values(state=DeliveryState.PENDING.value, attempts=0, not_before=0)
+            )
+
+    def drop(self, ids: Collection[str]) -> None:
+        for part in chunks(set(ids)):
+            self._connection.execute(sa.delete(outbox).where(outbox.c.id.in_(part)))
 
     def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]:
         found: dict[RecordId, OutboxMessage] = {}
@@ -146,6 +150,14 @@ class OutboxRepository:
             for row in self._connection.execute(query):
                 found[row.rec_id] = _message(row)
         return found
+
+    def count_creates(self, system: str) -> dict[str, int]:
+        query = (
+            sa.select(outbox.c.state, sa.func.count())
+            .where(outbox.c.system == system, outbox.c.rec_id.is_(None))
+            .group_by(outbox.c.state)
+        )
+        return dict(self._connection.execute(query).tuples().all())
 
     def count(self, system: str | None = None) -> dict[str, int]:
         query = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)

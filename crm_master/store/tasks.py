@@ -23,7 +23,7 @@ class TaskRepository:
 
     def open(self, tasks: Sequence[Task], at: Instant) -> None:
         newest = {(item.kind, item.subject): item for item in tasks}
-        standing = self._standing(newest)
+        standing = self.standing(newest)
         fresh, renewed = [], []
         for key, item in sorted(newest.items()):
             if key in standing:
@@ -50,7 +50,7 @@ class TaskRepository:
             )
             self._connection.execute(statement, renewed)
 
-    def _standing(self, keys: Iterable[tuple[TaskKind, str]]) -> dict[tuple[TaskKind, str], int]:
+    def standing(self, keys: Iterable[tuple[TaskKind, str]]) -> dict[tuple[TaskKind, str], int]:
         by_kind: dict[TaskKind, set[str]] = {}
         for kind, subject in keys:
             by_kind.setdefault(kind, set()).add(subject)
@@ -65,7 +65,7 @@ class TaskRepository:
         return found
 
     def close(self, subjects: Iterable[tuple[TaskKind, str]], at: Instant) -> None:
-        ids = self._standing(subjects).values()
+        ids = self.standing(subjects).values()
         for part in chunks(list(ids)):
             self._connection.execute(
                 sa.update(task).where(task.c.id.in_(part)).values(open=False, closed=at)

@@ -1,0 +1,195 @@
+"""The golden records made again from the journal alone, and held against those that are there (promise 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from crm_master.domain.changes import abandon, intend, settle, withhold
+from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.ids import EntityId, record_id
+from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
+from crm_master.engine.ledger import Run
+from crm_master.engine.plan import Hub
+from crm_master.engine.reconcile import Work
+from crm_master.engine.stewardship import carry_out
+from crm_master.ports import Commit, DeliveryEntry, SourceRecord, UnitOfWork, UnitOfWorkFactory
+
+PAGE = 500
+
+
+class JournalIncomplete(Exception):
+    """The journal lacks something that is needed to replay it; the text names it."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """How the rebuilt golden records compare with the stored ones."""
+
+    commits: int = 0
+    compared: int = 0
+    different: list[EntityId] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        return not self.different
+
+
+class Rebuilder:
+    """Replays the journal of ``store`` into ``scratch``, an empty store, under the recorded configurations."""
+
+    def __init__(
+        self,
+        store: UnitOfWorkFactory,
+        scratch: UnitOfWorkFactory,
+        compile_hub: Callable[[str], Hub],
+        run: Run,
+    ) -> None:
+        self.store = store
+        self.scratch = scratch
+        self.compile_hub = compile_hub
+        self.run = run
+        self._hubs: dict[str, Hub] = {}
+        self._hub: Hub | None = None
+
+    def __call__(self) -> Rebuilt:
+        """Replay and compare. Memory is that of a batch. Raises ``JournalIncomplete``."""
+        result = Rebuilt()
+        with self.store() as journal:
+            for commit in journal.journal.commits():
+                with self.scratch() as uow:
+                    self._replay(commit, journal, uow)
+                    uow.commit()
+                result.commits += 1
+                self.run.add({"commits": 1})
+        for customer_id, equal in self._compare():
+            result.compared += 1
+            if not equal:
+                result.different.append(customer_id)
+        return result
+
+    def _replay(self, commit: Commit, journal: UnitOfWork, uow: UnitOfWork) -> None:
+        match commit.kind:
+            case "reconcile":
+                self._reconcile(commit, journal, uow)
+            case "sweep":
+                hub = self._configured(commit, journal)
+                ids = list(commit.detail["ids"])
+                found = uow.customers.get(ids)
+                for name in sorted({customer.entity for customer in found.values()}):
+                    of = [id_ for id_ in ids if found[id_].entity == name]
+                    self._work(hub, name, uow, commit.at).sweep(of)
+            case "intent":
+                for entry in journal.journal.deliveries(commit.pos):
+                    self._intend(entry, uow)
+            case "settle":
+                for entry in journal.journal.deliveries(commit.pos):
+                    self._settle(entry, uow)
+            case "activate":
+                for system, state in commit.detail.items():
+                    uow.states.save_system(system, SystemState(state), commit.at)
+            case "decide":
+                carry_out(commit.detail, uow, commit.at, 0)
+            case other:
+                raise JournalIncomplete(f"commit {commit.pos} is of an unknown kind: {other}")
+
+    def _configured(self, commit: Commit, journal: UnitOfWork) -> Hub:
+        hash_ = commit.detail["config"]
+        if hash_ not in self._hubs:
+            content = journal.journal.config(hash_)
+            if content is None:
+                raise JournalIncomplete(
+                    f"commit {commit.pos} ran under a configuration that was not recorded"
+                )
+            self._hubs[hash_] = self.compile_hub(content)
+        self._hub = self._hubs[hash_]
+        return self._hub
+
+    def _work(self, hub: Hub, entity: str, uow: UnitOfWork, at: Instant) -> Work:
+        return Work(hub, hub.entities[entity], uow, at, lambda: "", "rebuild", recorded={})
+
+    def _reconcile(self, commit: Commit, journal: UnitOfWork, uow: UnitOfWork) -> None:
+        hub = self._configured(commit, journal)
+        items = [
+            item for item in journal.inbox.applied(commit.pos) if item.state is InboxState.DONE
+        ]
+        if not items:
+            return
+        known = uow.records.get({item.rec_id for item in items})
+        blank = {
+            item.rec_id: SourceRecord(item.rec_id, item.ref, item.entity)
+            for item in items
+            if item.rec_id not in known
+        }
+        uow.records.save(list(blank.values()))
+        work = self._work(hub, items[0].entity, uow, commit.at)
+        work.recorded = {entry.rec_id: entry for entry in journal.customers.links(pos=commit.pos)}
+        work.reconcile(items)
+
+    def _intend(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
+        if entry.rec_id is None:
+            return
+        record = uow.records.get([entry.rec_id])[entry.rec_id]
+        record.shadow = intend(record.shadow, entry.sent)
+        uow.records.save([record])
+
+    def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
+        """What the settlement did to the record that it was about."""
+        if entry.ref is None:
+            return
+        rec_id = record_id(entry.ref)
+        record = uow.records.get([rec_id]).get(rec_id)
+        if record is None:
+            record = SourceRecord(rec_id, entry.ref, self._entity(entry))
+        withheld = uow.customers.get([entry.entity_id])[entry.entity_id].withheld
+        before = entry.version - 1
+        match entry.outcome:
+            case "written":
+                if entry.operation == "create":
+                    record.entity_id, record.origin = entry.entity_id, Origin.HUB
+                    record.shadow = intend(Shadow(), entry.sent)
+                settled = settle(record.shadow, entry.held, entry.version, entry.at, 0)
+                record.shadow = withhold(settled, withheld, before)
+            case "noop":
+                record.shadow = withhold(_shows(record.shadow, entry), withheld, before)
+            case "existed":
+                record.entity_id = entry.entity_id
+            case "gone":
+                record.status = RecordStatus.DELETED
+                record.shadow = abandon(record.shadow)
+            case "unknown":
+                pass
+            case _:
+                record.shadow = abandon(record.shadow)
+        uow.records.save([record])
+
+    def _entity(self, entry: DeliveryEntry) -> str:
+        assert self._hub is not None, "a delivery is never the first commit"
+        return self._hub.stream(entry.system, entry.stream).entity
+
+    def _compare(self) -> Iterator[tuple[EntityId, bool]]:
+        if self._hub is None:
+            return
+        for entity in self._hub.entities:
+            after = ""
+            while True:
+                with self.store() as uow:
+                    stored = uow.customers.scan(entity, after, PAGE)
+                if not stored:
+                    break
+                after = stored[-1].id
+                with self.scratch() as uow:
+                    made = uow.customers.get({customer.id for customer in stored})
+                for customer in stored:
+                    again = made.get(customer.id)
+                    yield customer.id, again is not None and again.golden == customer.golden
+
+
+def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
+    """The shadow after the system was found to show the golden record already."""
+    fields = dict(shadow.fields)
+    for name, now in fields.items():
+        held = entry.held.get(name, now.held)
+        sent = now.pending if now.pending is not UNSET and held == now.pending else now.sent
+        fields[name] = replace(now, held=held, sent=sent, pending=UNSET)
+    return replace(shadow, fields=fields).showing(entry.version, entry.at, 0)

@@ -1,0 +1,274 @@
+"""What people decide: letting a system in, and the questions that policy leaves open (RULES 5, 9, 16)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
+from crm_master.domain.ids import EntityId, ExternalRef, record_id
+from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.engine.golden import fan_out, recompute
+from crm_master.engine.plan import Hub, SystemPlan
+from crm_master.ports import (
+    Clock,
+    Customer,
+    LinkEntry,
+    SourceRecord,
+    Task,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
+
+PAGE = 500
+
+
+class NotReady(Exception):
+    """A system cannot join yet; the text says what is missing."""
+
+
+class Undecidable(Exception):
+    """A task does not take this decision; the text says which it takes."""
+
+
+@dataclass(slots=True)
+class Preview:
+    """What would happen if some systems joined now. Nothing of it has happened."""
+
+    systems: tuple[str, ...]
+    records: dict[str, int] = field(default_factory=dict)
+    shared: int = 0
+    customers: int = 0
+    changed: int = 0
+    conflicts: int = 0
+    creates: Counter[str] = field(default_factory=Counter)
+    updates: Counter[str] = field(default_factory=Counter)
+    fields: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "systems": list(self.systems),
+            "records": self.records,
+            "customers": self.customers,
+            "in_several_systems": self.shared,
+            "golden_changed": self.changed,
+            "conflicts": self.conflicts,
+            "creates": dict(self.creates),
+            "updates": dict(self.updates),
+            "fields": dict(self.fields),
+        }
+
+
+def joining(hub: Hub, uow: UnitOfWork) -> list[str]:
+    """The systems that wait to be let in."""
+    states = uow.states.systems()
+    return [name for name in hub.systems if states.get(name) is SystemState.JOINING]
+
+
+def not_ready(hub: Hub, system: SystemPlan, uow: UnitOfWork) -> str | None:
+    """Why a system cannot join yet: it needs one error-free full scan, decided to the end."""
+    for stream in system.streams.values():
+        if stream.reads and not uow.states.stream(stream.system, stream.stream).fulls:
+            return f"{stream.name} has not been read completely and without an error yet: run `concord ingest`"
+    waiting = sum(uow.inbox.pending(entity) for entity in hub.entities)
+    if waiting:
+        return f"{waiting} records wait in the inbox: run `concord reconcile`"
+    return None
+
+
+def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: Instant) -> Preview:
+    """Reconcile everything as if ``systems`` had joined, and count what would be written. Commits nothing."""
+    found = Preview(systems)
+    with store() as uow:
+        states = dict(uow.states.systems())
+        for name in systems:
+            states[name] = joined_state(hub.systems[name])
+            for stream in hub.systems[name].streams.values():
+                found.records[stream.name] = uow.records.count(name, stream.stream)["live"]
+        for entity, plan in hub.entities.items():
+            after = ""
+            while customers := uow.customers.scan(entity, after, PAGE):
+                after = customers[-1].id
+                members: dict[EntityId, list[SourceRecord]] = {}
+                for record in uow.records.of_entities({customer.id for customer in customers}):
+                    members.setdefault(record.entity_id or "", []).append(record)
+                for customer in customers:
+                    records = members.get(customer.id, [])
+                    if any(record.ref.system in systems for record in records):
+                        made = recompute(plan, customer, records, states)
+                        out = fan_out(hub, plan, customer, made.reconciled, records, states, {}, at)
+                        found.customers += 1
+                        found.shared += len({record.ref.system for record in records}) > 1
+                        found.changed += bool(made.changes)
+                        found.conflicts += bool(made.reconciled.conflicts)
+                        found.creates.update(stream.name for stream in out.creates)
+                        for record, needed in out.patches:
+                            name = f"{record.ref.system}/{record.ref.stream}"
+                            found.updates[name] += bool(needed.writes)
+                            found.fields.update(f"{name}.{part}" for part in needed.writes)
+    return found
+
+
+def joined_state(system: SystemPlan) -> SystemState:
+    return SystemState.OBSERVE if system.observe else SystemState.ACTIVE
+
+
+def approve(
+    hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, clock: Clock, run_id: str
+) -> int:
+    """Let systems in. Gives how many customers the next reconcile looks at again. Raises ``NotReady``."""
+    with store() as uow:
+        for name in systems:
+            reason = not_ready(hub, hub.systems[name], uow)
+            if reason is not None:
+                raise NotReady(f"{name} cannot join yet: {reason}")
+        at = clock()
+        detail = {name: joined_state(hub.systems[name]).value for name in systems}
+        uow.journal.commit("activate", at, run_id, detail)
+        for name in systems:
+            uow.states.save_system(name, joined_state(hub.systems[name]), at)
+        marked = sum(uow.customers.mark_dirty(system=name) for name in systems)
+        uow.commit()
+    return marked
+
+
+def decide(
+    task_id: int,
+    answer: str,
+    author: str,
+    store: UnitOfWorkFactory,
+    clock: Clock,
+    new_entity_id: Callable[[], EntityId],
+    run_id: str,
+) -> Task:
+    """Carry out a person's answer to a task. Raises ``Undecidable`` naming the answers that the task takes.
+
+    Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field ``accept`` or ``restore``;
+    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``. Everything
+    else only takes ``seen``.
+    """
+    with store() as uow:
+        task = uow.tasks.get(task_id)
+        if task is None or not task.open:
+            raise Undecidable(f"no open task {task_id}; `concord conflicts` lists them")
+        at = clock()
+        detail = {
+            "kind": task.kind.value,
+            "subject": task.subject,
+            "payload": task.payload,
+            "answer": answer,
+            "author": author,
+        }
+        if task.kind is TaskKind.MATCH and answer == "new":
+            detail["new_id"] = new_entity_id()
+        pos = uow.journal.commit("decide", at, run_id, detail)
+        carry_out(detail, uow, at, pos)
+        uow.tasks.decide(task_id, {"answer": answer, "author": author}, at)
+        uow.commit()
+    return task
+
+
+def carry_out(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
+    """A recorded decision, done: by the steward's command, and again when the journal is replayed."""
+    kind = TaskKind(detail["kind"])
+    if kind in _DECISIONS:
+        _DECISIONS[kind](detail, uow, at, pos)
+    elif detail["answer"] != "seen":
+        raise Undecidable(f"a {kind.value} task takes the answer: seen")
+
+
+def _decide_conflict(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _pos: int) -> None:
+    name = detail["payload"]["field"]
+    contenders = [entry["record"] for entry in detail["payload"]["contenders"]]
+    found = uow.records.get(contenders, lock=True)
+    by_ref = {str(record.ref): record for record in found.values()}
+    record = by_ref.get(detail["answer"])
+    if record is None or ClaimKey(name) not in record.claims:
+        raise Undecidable(f"a conflict takes one of its records: {', '.join(sorted(by_ref))}")
+    customer = uow.customers.get([detail["payload"]["entity"]])[detail["payload"]["entity"]]
+    claim = record.claims[ClaimKey(name)]
+    record.claims[ClaimKey(name)] = Claim(
+        claim.value, at, at, claim.seq, saw=customer.version, author=detail["author"]
+    )
+    _save(record, uow)
+
+
+def _decide_clear(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _pos: int) -> None:
+    record, name = _record_of(detail, uow)
+    now = record.shadow.fields[name]
+    if detail["answer"] == "accept":
+        seq = detail["payload"]["seq"]
+        saw = record.shadow.saw(name, at)
+        claim = Claim(None, at, at, seq, saw=saw, author=detail["author"])
+        record.claims[ClaimKey(name)] = claim
+    elif detail["answer"] != "restore":
+        raise Undecidable("an emptied field takes the answers: accept, restore")
+    fields = {**record.shadow.fields, name: replace(now, review=False)}
+    record.shadow = replace(record.shadow, fields=fields)
+    _save(record, uow)
+
+
+def _release(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int) -> None:
+    if detail["answer"] != "release":
+        raise Undecidable("a quarantine takes the answer: release")
+    record, name = _record_of(detail, uow)
+    now = record.shadow.fields[name]
+    fresh = replace(now, quarantined=False, undone=0, undone_to=UNSET)
+    record.shadow = replace(record.shadow, fields={**record.shadow.fields, name: fresh})
+    _save(record, uow)
+
+
+def _decide_match(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
+    record = _find(detail["payload"]["record"], uow)
+    answer = detail["answer"]
+    if answer == "new":
+        customer = Customer(detail["new_id"], record.entity)
+        uow.customers.save([customer], at)
+    elif answer in detail["payload"]["entities"]:
+        customer = uow.customers.get([answer])[answer]
+    else:
+        allowed = ", ".join(["new", *detail["payload"]["entities"]])
+        raise Undecidable(f"a match takes the answers: {allowed}")
+    record.entity_id = customer.id
+    verb = "new" if answer == "new" else "link"
+    entry = LinkEntry(record.rec_id, customer.id, verb, detail["author"], {"task": True})
+    uow.customers.add_links([entry], at, pos)
+    _save(record, uow)
+
+
+def _decide_unknown(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int) -> None:
+    outbox_id = detail["subject"]
+    if detail["answer"] == "retry":
+        uow.outbox.retry([outbox_id])
+    elif detail["answer"] == "drop":
+        uow.outbox.drop([outbox_id])
+    else:
+        raise Undecidable("a write of unknown outcome takes the answers: retry, drop")
+
+
+def _record_of(detail: Mapping[str, Any], uow: UnitOfWork) -> tuple[SourceRecord, str]:
+    ref, _, name = detail["subject"].rpartition(":")
+    return _find(ref, uow), name
+
+
+def _find(ref: str, uow: UnitOfWork) -> SourceRecord:
+    system, stream, key = ref.split("/", 2)
+    rec_id = record_id(ExternalRef(system, stream, key))
+    return uow.records.get([rec_id], lock=True)[rec_id]
+
+
+def _save(record: SourceRecord, uow: UnitOfWork) -> None:
+    uow.records.save([record])
+    if record.entity_id is not None:
+        uow.customers.mark_dirty(ids=[record.entity_id])
+
+
+_DECISIONS: Mapping[TaskKind, Callable[[Mapping[str, Any], UnitOfWork, Instant, int], None]] = {
+    TaskKind.CONFLICT: _decide_conflict,
+    TaskKind.CLEAR: _decide_clear,
+    TaskKind.QUARANTINE: _release,
+    TaskKind.MATCH: _decide_match,
+    TaskKind.UNKNOWN: _decide_unknown,
+}

@@ -1,0 +1,313 @@
+"""The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import Scan
+from connectors.errors import ConnectorError
+from crm_master.bootstrap import App, compile_deployment, new_id, now, recorded_files
+from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.engine import stewardship
+from crm_master.engine.deliver import Deliverer
+from crm_master.engine.ingest import ingest as land_stream
+from crm_master.engine.ledger import Progress, Run, running, silent
+from crm_master.engine.plan import Hub
+from crm_master.engine.rebuild import Rebuilder, Rebuilt
+from crm_master.engine.reconcile import Reconciler
+from crm_master.engine.verify import Verdict, Verifier
+from crm_master.store import Database
+
+FAILED = ("rejected", "failed", "refused", "held")
+_TRIED = ("read", "edited", "echoes", "created", "updated", "existed", "already", *FAILED)
+_ROUNDS = 5
+
+
+class RunFailed(Exception):
+    """More records failed than policy allows. What could be done was done, and is committed."""
+
+    def __init__(self, what: str, counts: Mapping[str, int]) -> None:
+        self.counts = dict(counts)
+        failed = ", ".join(f"{counts[name]} {name}" for name in FAILED if counts.get(name))
+        super().__init__(
+            f"{what}: {failed}. The others are done. `concord dlq list` and `concord conflicts` say which and why."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished run: its id, and its counts."""
+
+    run: str
+    verb: str
+    target: str
+    counts: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"run": self.run, "verb": self.verb, "target": self.target, "counts": self.counts}
+
+
+def init(app: App) -> None:
+    """Make or migrate the master database, and register the deployment's systems."""
+    app.store.migrate()
+    _register(app)
+
+
+def _register(app: App) -> None:
+    """Record the configuration, and any system that is new: it joins."""
+    with app.store() as uow:
+        at = now()
+        uow.journal.save_config(app.hub.hash, app.hub.content, at)
+        known = uow.states.systems()
+        for name in app.hub.systems:
+            if name not in known:
+                uow.states.save_system(name, SystemState.JOINING, at)
+        uow.commit()
+
+
+def ingest(
+    app: App, system: str, stream: str, *, full: bool = False, progress: Progress = silent
+) -> Ran:
+    """Land what one stream shows. Raises ``ConnectorError`` if it cannot be read, ``RunFailed`` after bad rows."""
+    plan = app.hub.stream(system, stream)
+    _register(app)
+    with running("ingest", plan.name, app.store, now, new_id, progress) as run:
+        scan = Scan.FULL if full else Scan.DELTA
+        land_stream(plan, app.connect(system), app.store, now, run, scan)
+        return _done(app, run, "ingest", plan.name, plan.entity)
+
+
+def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
+    """Map, match and reconcile what was landed, and queue deliveries. Raises ``RunFailed`` after bad records."""
+    if entity not in app.hub.entities:
+        raise KeyError(f"no entity {entity!r} here; there are: {', '.join(app.hub.entities)}")
+    _register(app)
+    with running("reconcile", entity, app.store, now, new_id, progress) as run:
+        Reconciler(app.hub, entity, app.store, now, new_id, run)()
+        return _done(app, run, "reconcile", entity, entity)
+
+
+def deliver(app: App, system: str, *, progress: Progress = silent) -> Ran:
+    """Write what waits for one system. Raises ``ConnectorError`` or, if writes were refused, ``RunFailed``."""
+    plan = app.hub.systems[system]
+    with running("deliver", system, app.store, now, new_id, progress) as run:
+        Deliverer(app.hub, system, app.connect(system), app.store, now, run)()
+        entity = next(iter(plan.streams.values())).entity
+        return _done(app, run, "deliver", system, entity)
+
+
+def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
+    """The result of a run, or ``RunFailed`` where more failed than the entity's policy allows: never green over that."""
+    counts = dict(run.counts)
+    failed = sum(counts.get(name, 0) for name in FAILED)
+    tried = sum(counts.get(name, 0) for name in _TRIED)
+    if failed and failed > app.hub.entities[entity].failures_allowed * tried:
+        raise RunFailed(f"{verb} {target}", counts)
+    return Ran(run.id, verb, target, counts)
+
+
+def sync(
+    app: App, systems: Sequence[str] = (), *, full: bool = False, progress: Progress = silent
+) -> list[Ran]:
+    """One round: read every stream, reconcile, let in whoever policy lets in, deliver.
+
+    A system that cannot be reached stops nothing but its own part; the first such error is raised at the end.
+    """
+    names = list(systems or app.hub.systems)
+    ran: list[Ran] = []
+    errors: list[Exception] = []
+
+    def attempt(verb: Any, *args: Any, **options: Any) -> None:
+        try:
+            ran.append(verb(app, *args, progress=progress, **options))
+        except (ConnectorError, RunFailed) as error:
+            errors.append(error)
+
+    for name in names:
+        for stream in app.hub.systems[name].streams.values():
+            if stream.reads:
+                attempt(ingest, name, stream.stream, full=full)
+    for entity in app.hub.entities:
+        attempt(reconcile, entity)
+    if let_in(app):
+        for entity in app.hub.entities:
+            attempt(reconcile, entity)
+    for name in names:
+        attempt(deliver, name)
+    for _ in range(_ROUNDS):
+        # records that somebody changed while we were about to write them
+        with app.store() as uow:
+            if not uow.inbox.pending():
+                break
+        for entity in app.hub.entities:
+            attempt(reconcile, entity)
+        for name in names:
+            attempt(deliver, name)
+    if errors:
+        raise errors[0]
+    return ran
+
+
+def let_in(app: App) -> list[str]:
+    """Approve the joining systems whose policy is ``join: auto`` and that are ready. Gives their names."""
+    with app.store() as uow:
+        ready = [
+            name
+            for name in stewardship.joining(app.hub, uow)
+            if app.hub.systems[name].join == "auto"
+            and stewardship.not_ready(app.hub, app.hub.systems[name], uow) is None
+        ]
+    if ready:
+        approve(app, ready)
+    return ready
+
+
+def preview(app: App, systems: Sequence[str] = ()) -> dict[str, Any]:
+    """What would be written if the named systems (all that wait, if none is named) joined now."""
+    return stewardship.preview(app.hub, _joining(app, systems), app.store, now()).as_dict()
+
+
+def approve(app: App, systems: Sequence[str] = ()) -> dict[str, Any]:
+    """Let systems in. The next reconcile carries it out. Raises ``stewardship.NotReady``."""
+    names = _joining(app, systems)
+    with running("approve", ",".join(names), app.store, now, new_id) as run:
+        marked = stewardship.approve(app.hub, names, app.store, now, run.id)
+        run.add({"customers": marked})
+    return {"approved": list(names), "customers": marked}
+
+
+def _joining(app: App, systems: Sequence[str]) -> tuple[str, ...]:
+    for name in systems:
+        if name not in app.hub.systems:
+            raise KeyError(
+                f"no system {name!r} in hub.yaml; there are: {', '.join(app.hub.systems)}"
+            )
+    with app.store() as uow:
+        waiting = stewardship.joining(app.hub, uow)
+    return tuple(systems or waiting)
+
+
+def verify(app: App, *, progress: Progress = silent) -> Verdict:
+    """Read every system live and compare it with the projection of the golden records."""
+    with running("verify", "", app.store, now, new_id, progress) as run:
+        return Verifier(app.hub, app.store, run)(
+            {name: app.connect(name) for name in app.hub.systems}
+        )
+
+
+def rebuild(app: App, *, progress: Progress = silent) -> Rebuilt:
+    """Make the golden records again from the journal, in a scratch store, and compare."""
+    with tempfile.TemporaryDirectory(prefix="concord-rebuild-") as folder:
+        scratch = Database(f"sqlite:///{Path(folder) / 'scratch.db'}")
+        scratch.migrate()
+        try:
+            with running("rebuild", "", app.store, now, new_id, progress) as run:
+                return Rebuilder(app.store, scratch, _recorded_hub, run)()
+        finally:
+            scratch.close()
+
+
+def _recorded_hub(content: str) -> Hub:
+    return compile_deployment(recorded_files(content)).hub
+
+
+def decide(app: App, task_id: int, answer: str, author: str) -> dict[str, Any]:
+    """Carry out an answer to a task. Raises ``stewardship.Undecidable``."""
+    with running("decide", str(task_id), app.store, now, new_id) as run:
+        task = stewardship.decide(task_id, answer, author, app.store, now, new_id, run.id)
+    return {"task": task.id, "kind": task.kind.value, "subject": task.subject, "answer": answer}
+
+
+def tasks(app: App, *, dead: bool = False, every: bool = False) -> list[dict[str, Any]]:
+    """The open questions to people, or (``dead``) the dead letters."""
+    kinds = {TaskKind.DEAD_LETTER} if dead else set(TaskKind) - {TaskKind.DEAD_LETTER}
+    with app.store() as uow:
+        found = uow.tasks.list(kinds, only_open=not every)
+    return [
+        {"id": task.id, "kind": task.kind.value, "subject": task.subject, "open": task.open}
+        | task.payload
+        for task in found
+    ]
+
+
+def replay(app: App, task_ids: Sequence[int] = ()) -> dict[str, Any]:
+    """Put dead letters (all, if none is named) back into the inbox. Those that were no records need a new read."""
+    with app.store() as uow:
+        letters = uow.tasks.list([TaskKind.DEAD_LETTER], limit=100_000)
+        chosen = [letter for letter in letters if not task_ids or letter.id in task_ids]
+        seqs = [letter.payload["seq"] for letter in chosen if "seq" in letter.payload]
+        requeued = uow.inbox.requeue(seqs)
+        uow.commit()
+    return {
+        "letters": len(chosen),
+        "requeued": requeued,
+        "need_a_new_read": len(chosen) - len(seqs),
+    }
+
+
+def raw(app: App, task_id: int) -> bytes | None:
+    """The bytes behind a dead letter, as they were read."""
+    with app.store() as uow:
+        task = uow.tasks.get(task_id)
+        if task is None:
+            return None
+        if "seq" in task.payload:
+            item = uow.inbox.get(task.payload["seq"])
+            return None if item is None else item.raw
+        system, stream, key = task.subject.split("/", 2)
+        return uow.inbox.dead(system, stream, key)
+
+
+def status(app: App) -> dict[str, Any]:
+    """Where everything stands: systems, streams, queues, open questions, the last runs."""
+    with app.store() as uow:
+        states, stopped = uow.states.systems(), uow.states.stopped()
+        systems = {}
+        for name, plan in app.hub.systems.items():
+            streams = {}
+            for stream in plan.streams.values():
+                state = uow.states.stream(name, stream.stream)
+                lag = (now() - state.watermark) / 1_000_000 if state.watermark else None
+                streams[stream.stream] = {
+                    "records": uow.records.count(name, stream.stream),
+                    "lag_seconds": lag,
+                    "full_scans": state.fulls,
+                }
+            systems[name] = {
+                "state": states.get(name, SystemState.JOINING).value,
+                "writes_stopped": name in stopped,
+                "streams": streams,
+                "outbox": uow.outbox.count(name),
+            }
+        return {
+            "hub": app.deployment.settings.name,
+            "customers": {entity: uow.customers.count(entity) for entity in app.hub.entities},
+            "inbox": uow.inbox.pending(),
+            "systems": systems,
+            "tasks": uow.tasks.count(),
+            "runs": [
+                {
+                    "run": entry.id,
+                    "verb": entry.verb,
+                    "target": entry.target,
+                    "status": entry.status,
+                    "seconds": (entry.finished - entry.started) / 1_000_000
+                    if entry.finished
+                    else None,
+                    "counts": entry.counts,
+                    "error": entry.error,
+                }
+                for entry in uow.states.runs(10)
+            ],
+        }
+
+
+def stop(app: App, system: str, *, on: bool) -> None:
+    """The kill switch: stop (or allow again) all writes to a system."""
+    with app.store() as uow:
+        uow.states.stop(system, on)
+        uow.commit()

@@ -1,0 +1,162 @@
+"""The shapes of ``hub.yaml`` and ``policies/<entity>.yaml``, validated before anything runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from crm_master.domain.survivorship import Rule
+from mappings.yamlfile import Configured
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Value = str | int | bool
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class Create(Configured):
+    """When a customer is created in a system that does not know it. Without this nobody is (RULES 17)."""
+
+    when: dict[str, Annotated[list[Value], BeforeValidator(_listed)]] = Field(
+        description="Golden fields (a group's member after a dot) and the values they must have; `present` for any.",
+    )
+
+
+class StreamSettings(Configured):
+    """One stream of one system: which way it flows."""
+
+    direction: Literal["both", "read", "write"] = "both"
+    create: Create | Literal["everybody", "nobody"] = "nobody"
+    schedule: str | None = Field(None, description="Cron; the system's schedule if not given.")
+
+
+class SystemSettings(Configured):
+    """One system of the deployment."""
+
+    system: Name = Field(description="Its manifest: systems/<system>.yaml.")
+    connection: str = Field(
+        description="The Airflow connection, or AIRFLOW_CONN_<ID> in the environment."
+    )
+    params: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    streams: dict[Name, StreamSettings] = Field(min_length=1)
+    join: Literal["ask", "auto"] = "ask"
+    observe: bool = False
+    schedule: str | None = None
+
+
+class HubSettings(Configured):
+    """``hub.yaml``."""
+
+    name: Name
+    rank: list[Name] = Field(
+        description="All systems, the one that wins a tie first: mandatory and total."
+    )
+    systems: dict[Name, SystemSettings] = Field(min_length=1)
+
+    @field_validator("rank")
+    @classmethod
+    def _no_system_twice(cls, rank: list[str]) -> list[str]:
+        if twice := sorted({name for name in rank if rank.count(name) > 1}):
+            raise PydanticCustomError(
+                "rank", "{found}; allowed: every system once", {"found": f"{twice} twice"}
+            )
+        return rank
+
+    @model_validator(mode="after")
+    def _rank_is_total(self) -> HubSettings:
+        missing, extra = set(self.systems) - set(self.rank), set(self.rank) - set(self.systems)
+        if missing or extra:
+            parts = [f"does not rank {sorted(missing)}"] * bool(missing)
+            parts += [f"ranks {sorted(extra)}, which are no systems"] * bool(extra)
+            raise PydanticCustomError(
+                "rank",
+                "rank {found}; allowed: each of {all} once",
+                {"found": " and ".join(parts), "all": sorted(self.systems)},
+            )
+        return self
+
+
+class FieldSettings(Configured):
+    """How one field is decided."""
+
+    rule: Rule
+    order: list[str | list[str]] = Field(
+        default_factory=list,
+        description="For source_priority systems, highest first, ties as a list; for most_restrictive values.",
+    )
+    owner: str | list[str] | None = Field(
+        None, description="For owner: the system whose word it is."
+    )
+    member: str | None = Field(
+        None, description="For most_restrictive: the group's member that counts."
+    )
+
+    @model_validator(mode="after")
+    def _has_what_its_rule_needs(self) -> FieldSettings:
+        needs_order = self.rule in (Rule.SOURCE_PRIORITY, Rule.MOST_RESTRICTIVE)
+        if needs_order and not self.order:
+            raise PydanticCustomError(
+                "rule", f"{self.rule.value} without an order; allowed: with `order: [...]`"
+            )
+        if self.rule is Rule.OWNER and not self.owner:
+            raise PydanticCustomError(
+                "rule", "owner without a system; allowed: with `owner: <system>`"
+            )
+        return self
+
+
+def _rule_or_settings(value: Any) -> Any:
+    return {"rule": value} if isinstance(value, str) else value
+
+
+class KeySettings(Configured):
+    """An identity key: the fields whose values it pools; ``words`` compares them without case, accents and order."""
+
+    fields: list[str] = Field(min_length=1)
+    compare: Literal["exact", "words"] = "exact"
+
+
+def _fields_or_settings(value: Any) -> Any:
+    return {"fields": value} if isinstance(value, list) else value
+
+
+class MatchSettings(Configured):
+    """When two records are the same customer."""
+
+    keys: dict[Name, Annotated[KeySettings, BeforeValidator(_fields_or_settings)]]
+    same: list[list[Name]] = Field(
+        min_length=1, description="Agreement on all keys of one entry is enough."
+    )
+    unless_differ: list[Name] = Field(default_factory=list)
+    within_system: Literal["review", "link", "new"] = "review"
+
+    @field_validator("same", "unless_differ")
+    @classmethod
+    def _names_keys(cls, value: list[Any], info: ValidationInfo) -> list[Any]:
+        known = set(info.data.get("keys", {}))
+        used = {name for entry in value for name in (entry if isinstance(entry, list) else [entry])}
+        if unknown := sorted(used - known):
+            raise PydanticCustomError(
+                "keys",
+                "{found}; allowed: {known}",
+                {"found": f"unknown keys {unknown}", "known": sorted(known)},
+            )
+        return value
+
+
+class PolicySettings(Configured):
+    """``policies/<entity>.yaml``."""
+
+    entity: Name
+    default: Literal["most_recent"] = "most_recent"
+    fields: dict[str, Annotated[FieldSettings, BeforeValidator(_rule_or_settings)]] = Field(
+        default_factory=dict
+    )
+    match: MatchSettings
+    failures_allowed: float = Field(
+        0.0, ge=0, le=1, description="Share of records that may fail before a run counts as failed."
+    )
