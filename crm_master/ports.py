@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.domain.claims import Claim, ClaimKey, Instant, Shadow
@@ -283,12 +284,12 @@ class Customers(Protocol):
     def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
         """Have customers reconciled again: those with a record in ``system``, or those named."""
 
-    def take_dirty(self, entity: str, limit: int) -> list[EntityId]:
+    def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         """Some dirty customers, no longer dirty once this transaction is committed."""
 
-    def scan(self, entity: str, after: EntityId, limit: int) -> list[Customer]: ...
+    def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]: ...
 
-    def count(self, entity: str) -> int: ...
+    def count(self, entity_type: str) -> int: ...
 
 
 class Outbox(Protocol):
@@ -391,17 +392,35 @@ class States(Protocol):
 class UnitOfWork(Protocol):
     """One transaction over all repositories."""
 
-    inbox: Inbox
-    records: Records
-    customers: Customers
-    outbox: Outbox
-    tasks: Tasks
-    journal: Journal
-    states: States
+    @property
+    def inbox(self) -> Inbox: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def customers(self) -> Customers: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def tasks(self) -> Tasks: ...
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def states(self) -> States: ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
     def commit(self) -> None: ...
 

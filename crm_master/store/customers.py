@@ -127,10 +127,10 @@ class CustomerRepository:
     def _mark(self, where: sa.ColumnElement[bool]) -> int:
         return self._connection.execute(sa.update(entity).where(where).values(dirty=True)).rowcount
 
-    def take_dirty(self, type_: str, limit: int) -> list[EntityId]:
+    def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         query = (
             sa.select(entity.c.id)
-            .where(entity.c.type == type_, entity.c.dirty)
+            .where(entity.c.type == entity_type, entity.c.dirty)
             .order_by(entity.c.id)
             .limit(limit)
         )
@@ -142,18 +142,20 @@ class CustomerRepository:
             )
         return ids
 
-    def scan(self, type_: str, after: EntityId, limit: int) -> list[Customer]:
+    def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]:
         query = (
             sa.select(entity)
-            .where(entity.c.type == type_, entity.c.id > after, entity.c.redirect_to.is_(None))
+            .where(
+                entity.c.type == entity_type, entity.c.id > after, entity.c.redirect_to.is_(None)
+            )
             .order_by(entity.c.id)
             .limit(limit)
         )
         return [_customer(row) for row in self._connection.execute(query)]
 
-    def count(self, type_: str) -> int:
+    def count(self, entity_type: str) -> int:
         query = sa.select(sa.func.count()).where(
-            entity.c.type == type_, entity.c.redirect_to.is_(None)
+            entity.c.type == entity_type, entity.c.redirect_to.is_(None)
         )
         return int(self._connection.execute(query).scalar_one())
 

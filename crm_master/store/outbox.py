@@ -125,9 +125,9 @@ class OutboxRepository:
         fresh = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0, "sent": {}}
         self._connection.execute(again.values(fresh), rows)
 
-    def creating(self, type_: str) -> list[OutboxMessage]:
+    def creating(self, entity: str) -> list[OutboxMessage]:
         query = sa.select(outbox).where(
-            outbox.c.entity == type_, outbox.c.rec_id.is_(None), outbox.c.state.in_(_OPEN)
+            outbox.c.entity == entity, outbox.c.rec_id.is_(None), outbox.c.state.in_(_OPEN)
         )
         return [_message(row) for row in self._connection.execute(query)]
 
