@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mappings.compiler import CompiledMapping, compile_file, compile_mapping
+from mappings.schemas import schemas
 from mappings.spec import EntityFile, MappingSpec, load_entity, load_mapping
 from mappings.values import checker, entity_spec, record_schema
 from mappings.yamlfile import ConfigurationMistakes, Mistake, load_model
@@ -27,4 +28,5 @@ __all__ = [
     "load_mapping",
     "load_model",
     "record_schema",
+    "schemas",
 ]

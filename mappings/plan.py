@@ -345,7 +345,7 @@ class Planner:
                 ("fields", name),
                 found,
                 "one line for each place",
-                "Set direction: read on one of them.",
+                "Set many: rest on the list field, or direction: read on one of them.",
             )
 
     def _families(self) -> None:
@@ -360,7 +360,10 @@ class Planner:
             place.keep({i: known[kin] for i, kin, _ in place.families()})
 
     def _note(self, here: tuple[Step, ...], found: str, allowed: str, do: str = "") -> None:
-        self.mistakes.append(self.spec.origin.mistake(here, found, allowed, do))
+        origin = self.spec.origin
+        if here[-1] == "at" and here not in origin.lines:
+            here = here[:-1]  # the short form has no such key
+        self.mistakes.append(origin.mistake(here, found, allowed, do))
 
     def _fail(self, here: tuple[Step, ...], found: str, allowed: str, do: str = "") -> NoReturn:
         self._note(here, found, allowed, do)

@@ -171,5 +171,10 @@ def _single_schema(target: MemberDef) -> dict[str, Any]:
     if kind is FieldType.ENUM:
         return {"enum": list(target.values), **doc}
     if kind in _PATTERNS:
-        return {"type": "string", "pattern": _PATTERNS[FieldType(kind)][0], **doc}
+        return {"type": "string", "pattern": _published(FieldType(kind)), **doc}
     return {"type": "string", "minLength": 1, "maxLength": target.max or LONGEST, **doc}
+
+
+def _published(kind: FieldType) -> str:
+    """The pattern for validators of any language: in Python ``$`` alone would let a line feed pass."""
+    return _PATTERNS[kind][0] + r"(?!\n)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -178,7 +178,19 @@ def mistakes_of(
             if not do and isinstance(value, str) and "expected" in context:
                 do = did_you_mean(value, re.findall(r"'([^']*)'", str(context["expected"])))
         out.append(origin.mistake(loc, found, allowed, do))
-    return out
+    return _merged(out)
+
+
+def _merged(mistakes: list[Mistake]) -> list[Mistake]:
+    """One mistake for each place: the branches of a union fail one by one."""
+    out: dict[tuple[str, str], Mistake] = {}
+    for mistake in mistakes:
+        other = out.get(key := (mistake.path, mistake.found))
+        if other is not None:
+            allowed = " or ".join(dict.fromkeys((other.allowed, mistake.allowed)))
+            mistake = replace(other, allowed=allowed, do=other.do or mistake.do)
+        out[key] = mistake
+    return list(out.values())
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

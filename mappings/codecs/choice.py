@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, kind_of, register, target_of, wrong_kind
@@ -17,13 +17,30 @@ _CODED = frozenset(
 )
 
 
+def _canonical(name: str, info: ValidationInfo) -> str:
+    """A canonical value of the field. Checked one by one, so that each wrong one is reported."""
+    target = target_of(info)
+    allowed: tuple[str, ...] = ()
+    if target is not None and target.type is FieldType.ENUM:
+        allowed = target.values
+    elif target is not None and target.type is FieldType.BOOLEAN:
+        allowed = ("true", "false")
+    elif not name:
+        raise mistake("empty text", "a value")
+    if allowed and name not in allowed:
+        raise mistake(f"the value {name!r}", ", ".join(allowed), did_you_mean(name, allowed))
+    return name
+
+
 class EnumOptions(Options):
     """Options of ``enum``: canonical value to system value. Written out, or directly in place of the options.
 
     A list of system values is read as one canonical value; the first of them is written.
     """
 
-    values: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    values: dict[Annotated[str, AfterValidator(_canonical)], Scalar | tuple[Scalar, ...]] = Field(
+        default_factory=dict
+    )
     lossy: bool = False
     """Several canonical values may share a system value, which is read as the first of them."""
 
@@ -35,25 +52,10 @@ class EnumOptions(Options):
         return data
 
     @model_validator(mode="after")
-    def _fits(self, info: ValidationInfo) -> EnumOptions:
-        target = target_of(info)
-        if target is not None and target.type is FieldType.ENUM:
-            for name in self.values:
-                if name not in target.values:
-                    raise mistake(
-                        f"the value {name!r}",
-                        ", ".join(target.values),
-                        did_you_mean(name, target.values),
-                    )
-        if (
-            target is not None
-            and target.type is FieldType.BOOLEAN
-            and set(self.values) - {"true", "false"}
-        ):
-            raise mistake("an enum of a boolean", "true and false")
+    def _apart(self) -> EnumOptions:
         seen: dict[tuple[bool, Scalar], str] = {}
         for name, native in _pairs(self.values):
-            if native == "" or name == "":
+            if native == "":
                 raise mistake("empty text", "a value; what is empty is empty by itself")
             other = seen.setdefault(_typed(native), name)
             if other != name and not self.lossy:

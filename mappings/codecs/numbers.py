@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, register, text_of, wrong_kind
 from mappings.spec import FieldType, MemberDef, Scalar, mistake
+
+_EXACT = Context(prec=80)
+_FINEST = Decimal("1e-12")
 
 
 class BooleanOptions(Options):
@@ -138,7 +141,8 @@ class Amount(Codec):
             # A JSON number such as 19.990000000000002 is a system's own rounding slip.
             exact = Decimal(repr(native))
             small = exact.is_finite() and exact.adjusted() < 18
-            return _plain(round(exact, 12) if small else exact, self._ALLOWED)
+            rounded = exact.quantize(_FINEST, context=_EXACT) if small else exact
+            return _plain(rounded, self._ALLOWED)
         is_text = isinstance(native, str)
         text = text_of(native, self._ALLOWED)
         if not text:
@@ -162,7 +166,7 @@ class Amount(Codec):
         text = value
         if self._places is not None:
             step = Decimal(1).scaleb(-self._places)
-            text = format(Decimal(value).quantize(step, rounding=ROUND_HALF_EVEN), "f")
+            text = format(Decimal(value).quantize(step, ROUND_HALF_EVEN, _EXACT), "f")
             if Decimal(text) == 0:
                 text = text.removeprefix("-")
         if not self._number:
