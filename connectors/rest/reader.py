@@ -160,10 +160,10 @@ class Reader:
     def first(self, lookup: Lookup | None) -> Answer:
         """One cheap answer, for a connectivity check."""
         if lookup is not None:
-            return self._transport.read(self._request(lookup, {}, Priority.URGENT))
+            return self._transport.read(self._request(lookup, {}, Priority.URGENT), attempts=1)
         scope = {**self._pager.update_request(self._pager.init_request()), "size": 1}
         request = self._request(self._stream.read, scope, Priority.URGENT)
-        answer = self._transport.read(request)
+        answer = self._transport.read(request, attempts=1)
         if answer.verdict is Verdict.OK:
             rows(answer, self._stream.read)
         return answer

@@ -126,14 +126,14 @@ class Transport:
         """Give the connections back."""
         self._session.close()
 
-    def read(self, request: Request) -> Answer:
+    def read(self, request: Request, attempts: int | None = None) -> Answer:
         """An answer to a request without effect, after as many attempts as the manifest allows.
 
         Raises ``connectors.errors``; gone, stale, exists and refused are verdicts of the answer.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._worth_another),
-            stop=tenacity.stop_after_attempt(self._http.attempts),
+            stop=tenacity.stop_after_attempt(attempts or self._http.attempts),
             wait=self._pause,
             sleep=self._sleep,
             reraise=True,

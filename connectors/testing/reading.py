@@ -1,0 +1,170 @@
+"""What every source has to hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from connectors.contract import BadRow, Scan
+from connectors.errors import BadAnswer, BadCredentials, RateLimited, Unreachable
+from connectors.testing.steps import Simulated, Steps, by_key
+from connectors.testing.steps import keys as keys_of
+
+
+class ReadConformance(Steps):
+    """Reads: complete, resumable, and undisturbed by single faults."""
+
+    def test_an_empty_stream_is_one_complete_page(self, system: Simulated) -> None:
+        pages = self.scan(self.connect(system))
+        assert [(len(page.records), page.complete) for page in pages] == [(0, True)]
+
+    @pytest.mark.parametrize("surplus", [-1, 0, 1], ids=["short", "full", "over"])
+    def test_every_record_comes_once_whatever_the_last_page_holds(
+        self, system: Simulated, surplus: int
+    ) -> None:
+        wanted = self.fill(system, 2 * self.size + surplus)
+        pages = self.scan(self.connect(system))
+        assert keys_of(pages) == wanted
+        assert [page.complete for page in pages] == [False] * (len(pages) - 1) + [True]
+        assert all(len(page.records) <= self.size for page in pages)
+
+    def test_a_cut_off_scan_goes_on_where_it_stood(self, system: Simulated) -> None:
+        wanted = self.fill(system, 3 * self.size)
+        first = next(iter(self.connect(system).read(self.stream, None, Scan.FULL)))
+        rest = list(self.connect(system).read(self.stream, first.cursor, Scan.FULL))
+        assert keys_of([first, *rest]) == wanted
+
+    def test_an_unchanged_record_reads_the_same(self, system: Simulated) -> None:
+        keys = self.fill(system, 2)
+        connector = self.connect(system)
+        once, again = by_key(self.scan(connector)), by_key(self.scan(connector))
+        assert once == again
+        assert connector.fetch(self.stream, keys) == once
+
+    def test_a_fetch_tells_who_is_gone(self, system: Simulated) -> None:
+        here, gone = self.fill(system, 2)
+        system.remove(gone)
+        found = self.connect(system).fetch(self.stream, [here, gone])
+        assert found[gone] is None
+        record = found[here]
+        assert record is not None
+        assert record.key == here
+
+    def test_a_page_knows_when_it_was_read(self, system: Simulated) -> None:
+        self.fill(system, 2 * self.size)
+        pages = self.scan(self.connect(system))
+        for page in pages:
+            assert page.started <= page.ended
+            assert page.started.utcoffset() == timedelta(0)
+
+    def test_a_bad_page_holds_the_cursor(self, system: Simulated) -> None:
+        wanted = self.fill(system, 2 * self.size)
+        pages = self.connect(system).read(self.stream, None, Scan.FULL)
+        first = next(iter(pages))
+        system.fail_next("garbage")
+        with pytest.raises(BadAnswer):
+            next(iter(pages))
+        rest = list(self.connect(system).read(self.stream, first.cursor, Scan.FULL))
+        assert keys_of([first, *rest]) == wanted
+
+    def test_a_cut_off_answer_is_asked_for_again(self, system: Simulated) -> None:
+        wanted = self.fill(system, self.size)
+        system.fail_next("cut", after=True)
+        assert keys_of(self.scan(self.connect(system))) == wanted
+
+    @pytest.mark.parametrize(
+        "row",
+        [b'{"id": null}', b'"no record"', b'{"id": 2, "name": "\xff\xfe"}', b'{"id": 2, "n": NaN}'],
+        ids=["no key", "no object", "not UTF-8", "not a number"],
+    )
+    def test_a_bad_row_is_kept_and_stops_nobody(self, system: Simulated, row: bytes) -> None:
+        keys = self.fill(system, self.size)
+        system.poison(keys[1], row)
+        pages = self.scan(self.connect(system))
+        assert keys_of(pages) == [key for key in keys if key != keys[1]]
+        (reject,) = [reject for page in pages for reject in page.rejects]
+        assert isinstance(reject, BadRow)
+        assert reject.reason
+        marks = (b"null", b"no record", b"\xff\xfe", b"NaN")
+        assert any(mark in reject.raw and mark in row for mark in marks)
+
+    def test_a_large_field_comes_whole(self, system: Simulated) -> None:
+        value = "x\x00" + "é" * 1_000_000
+        key = system.add(**{self.field: value})
+        assert by_key(self.scan(self.connect(system)))[key].document[self.field] == value
+
+    def test_a_short_pause_is_kept(self, system: Simulated) -> None:
+        wanted = self.fill(system, self.size)
+        before = sum(system.calls.values())
+        system.fail_next(429, headers={"Retry-After": "0"})
+        pages = self.scan(self.connect(system))
+        assert keys_of(pages) == wanted
+        assert sum(system.calls.values()) == before + len(pages) + 1
+
+    def test_a_long_pause_is_left_to_the_caller(self, system: Simulated) -> None:
+        self.fill(system, 1)
+        system.fail_next(429, headers={"Retry-After": "600"})
+        with pytest.raises(RateLimited) as caught:
+            self.scan(self.connect(system))
+        assert caught.value.retry_after == timedelta(seconds=600)
+
+    def test_a_system_that_is_down_is_unreachable(self, system: Simulated) -> None:
+        connector = self.connect(system)
+        system.stop()
+        with pytest.raises(Unreachable):
+            connector.fetch(self.stream, ["1"])
+        assert not connector.check(self.stream).ok
+
+    def test_an_expired_token_is_renewed_once(self, system: Simulated) -> None:
+        keys = self.fill(system, 1)
+        connector = self.connect(system)
+        connector.fetch(self.stream, keys)
+        system.expire_tokens()
+        try:
+            found = connector.fetch(self.stream, keys)
+        except BadCredentials:
+            health = connector.check(self.stream)
+            assert not health.ok
+            assert "connection" in health.detail
+        else:
+            assert found[keys[0]] is not None
+
+    def test_a_check_shows_a_working_system(self, system: Simulated) -> None:
+        health = self.connect(system).check(self.stream)
+        assert health.ok, health.detail
+
+    def test_a_delta_brings_what_changed(self, system: Simulated) -> None:
+        keys = self.fill(system, 2 * self.size)
+        connector = self.with_delta(system)
+        cursor = self.scan(connector)[-1].cursor
+        system.edit(keys[0], **{self.field: "changed"})
+        pages = self.scan(connector, cursor, Scan.DELTA)
+        assert keys[0] in keys_of(pages)
+        assert {page.scan for page in pages} == {Scan.DELTA}
+        again = self.scan(connector, pages[-1].cursor, Scan.DELTA)
+        assert keys[0] in keys_of(again), "the border belongs to both reads"
+
+    def test_an_edit_behind_the_scan_comes_in_the_next_delta(self, system: Simulated) -> None:
+        keys = self.fill(system, 3 * self.size)
+        connector = self.with_delta(system)
+        pages = iter(connector.read(self.stream, None, Scan.FULL))
+        first = next(pages)
+        passed = first.records[0].key
+        system.edit(passed, **{self.field: "behind"})
+        for key in keys:
+            if key not in {record.key for record in first.records}:
+                system.edit(key, **{self.field: "later"})
+        *_, last = pages
+        found = by_key(self.scan(connector, last.cursor, Scan.DELTA))
+        assert found[passed].document[self.field] == "behind"
+
+    def test_more_records_of_one_time_than_a_page_holds(self, system: Simulated) -> None:
+        keys = self.fill(system, 3 * self.size)
+        for key in keys:
+            system.records[key]["updated"] = "2030-01-01T00:00:00+00:00"
+        connector = self.with_delta(system)
+        cursor = self.scan(connector)[-1].cursor
+        pages = self.scan(connector, cursor, Scan.DELTA, most=10)
+        assert pages[-1].complete
+        assert sorted(keys_of(pages), key=int) == keys
