@@ -86,7 +86,7 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
             continue
         writes[name] = missing
         intents[name] = want
-        if spec.fields[name].cardinality is Cardinality.GROUP:
+        if spec.fields[name].cardinality is Cardinality.GROUP and missing is not None:
             stands = now.held if now.sent is UNSET else now.sent
             intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
     return Patch(writes, intents, holds, frozenset(accepted))
@@ -180,6 +180,8 @@ def _missing(
     if cardinality is Cardinality.ONE:
         stands = now.sent is not UNSET and want == now.sent
         return UNSET if stands or want in (held, normal) else want
+    if want is None and cardinality is Cardinality.GROUP:
+        return UNSET if empty(held) or now.sent is None else None
     want, held, normal = want or {}, held or {}, normal or {}
     sent = now.sent if isinstance(now.sent, dict) else {}
     differing = {

@@ -247,6 +247,8 @@ class _Sheet:
 
     def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
         self.fields[spec.name] = FieldShadow(held=reading.native)
+        if reading.silent:
+            return
         stamp = self.observed.stamp or 0
         when = Interval(stamp, stamp)
         if spec.cardinality is Cardinality.MANY:

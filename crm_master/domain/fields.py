@@ -46,13 +46,15 @@ class Reading:
 
     ``value`` is canonical: for a group a dict of the members that have a value, for a list field a dict of element key to
     canonical element. ``native`` is the same in the system's own representation. ``reason`` explains ``UNREADABLE``,
-    without quoting the value.
+    without quoting the value. A ``silent`` value is one by absence (not on the list: denied); like an empty one it
+    asserts nothing at first sight.
     """
 
     presence: Presence
     native: Native = None
     value: Canonical = None
     reason: str | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

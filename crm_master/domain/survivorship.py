@@ -265,4 +265,4 @@ def _completed(
         next_best = _DECIDERS[rule.rule](others, rule, rank).winner
         if next_best is not None:
             complete[member] = next_best.claim.value[member]
-    return complete
+    return {member: part for member, part in complete.items() if part is not None} or None
