@@ -45,8 +45,11 @@ class Lens(ABC):
     def encode(self, value: Canonical) -> Native: ...
 
     @abstractmethod
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
-        """The part of a put that belongs to ``phase``, in place. Raises ``ValueError`` on another shape."""
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
+        """The part of a put that belongs to ``phase``, in place; ``before`` is the document as it was.
+
+        Raises ``ValueError`` on another shape.
+        """
 
 
 class ValueLens(Lens):
@@ -90,14 +93,15 @@ class ValueLens(Lens):
             native = native[: self._longest].rstrip()
         return native
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         if phase is Phase.SET and native is not None:
             if not same(self.place.get(document), native):
                 self.place.set(document, native)
-        elif (
-            phase is Phase.CLEAR and native is None and not self._is_empty(self.place.get(document))
-        ):
-            self.place.clear(document)
+        elif phase is Phase.CLEAR and native is None:
+            # What was empty before stays: a child that stands here now came with a list.
+            empty = self._is_empty(self.place.get(before))
+            if not empty and not self._is_empty(self.place.get(document)):
+                self.place.clear(document)
 
     def _is_empty(self, native: Native) -> bool:
         try:
@@ -116,7 +120,7 @@ class PresentLens(Lens):
         self._path = path
         self._there = Reading(_VALUE, True, codec.decode(True))
         no = codec.decode(False)
-        self._not_there = MISSING if no is None else Reading(_VALUE, False, no)
+        self._not_there = MISSING if no is None else Reading(_VALUE, False, no, silent=True)
         self._absence = None if no is None else False
 
     def read(self, document: Any, full: bool) -> Reading:
@@ -134,7 +138,7 @@ class PresentLens(Lens):
     def encode(self, value: Canonical) -> Native:
         return None if value is None else self.codec.encode(value)
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         there = _is_there(self.place.get(document))
         if phase is Phase.SET and native is True and not there:
             self.place.create(document)
@@ -162,7 +166,7 @@ class ConstLens(Lens):
     def encode(self, value: Canonical) -> Native:
         return value
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         """Nothing is written."""
 
 
@@ -192,7 +196,7 @@ class QueryLens(Lens):
     def encode(self, value: Canonical) -> Native:
         return None if value is None else self.codec.encode(value)
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         """Nothing is written."""
 
 
@@ -218,11 +222,13 @@ class GroupLens(Lens):
         native: dict[str, Native] = {}
         value: dict[str, Canonical] = {}
         reasons = []
+        silent = True
         for name, lens in self._read.items():
             reading = lens.read(document, full)
             presence = reading.presence
             if presence is _VALUE:
                 native[name], value[name] = reading.native, reading.value
+                silent = silent and reading.silent
             elif presence is _UNREADABLE:
                 reasons.append(f"{name}: {reading.reason}")
             elif presence is not _MISSING:
@@ -234,7 +240,7 @@ class GroupLens(Lens):
         if self._const:
             native |= self._const
             value |= self._const
-        return Reading(_VALUE, native, value)
+        return Reading(_VALUE, native, value, silent=silent)
 
     def decode(self, native: Native) -> Canonical:
         if native is None:
@@ -259,12 +265,12 @@ class GroupLens(Lens):
         native = {name: lens.encode(value.get(name)) for name, lens in self._writable.items()}
         return native if any(part is not None for part in native.values()) else None
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         for name, lens in self._writable.items():
             if native is None:
-                lens.store(document, None, phase)
+                lens.store(document, None, phase, before)
             elif name in native:
-                lens.store(document, native[name], phase)
+                lens.store(document, native[name], phase, before)
 
 
 def element_key(value: Canonical, *, fold: bool) -> str:
