@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from connectors.contract import Sink
 from connectors.runtime.budget import Budget
@@ -20,6 +20,12 @@ KINDS: Mapping[str, tuple[str, str]] = {"rest": ("connectors.rest", "RestManifes
 
 SHIPPED = Path(__file__).parent / "systems"
 """The manifests that ship with Concord, one file per system."""
+
+
+class System(Sink, Protocol):
+    """An opened system. Close it to give its connections back."""
+
+    def close(self) -> None: ...
 
 
 def load_manifest(text_or_path: str | Path, params: Mapping[str, Any] | None = None) -> Manifest:
@@ -49,8 +55,8 @@ def manifest_schema(kind: str) -> dict[str, Any]:
 
 def open_system(
     manifest: Manifest, connection: Connection, clock: Clock, *, budget: Budget | None = None
-) -> Sink:
+) -> System:
     """The system that the manifest describes, at the place that the connection names."""
     package, _ = KINDS[manifest.kind]
-    system: Sink = import_module(package).open(manifest, connection, clock=clock, budget=budget)
+    system: System = import_module(package).open(manifest, connection, clock=clock, budget=budget)
     return system
