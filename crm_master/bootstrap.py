@@ -102,6 +102,32 @@ def open_app(
     return App(home, deployment, Database(database_url(home, environ)), connection)
 
 
+EXAMPLE = """\
+# A hub: which systems there are, where they are, and which way their records flow.
+# Addresses and credentials come from Airflow connections, or from AIRFLOW_CONN_<ID> in the environment.
+name: my_hub
+rank: [erp]                      # every system, the one that wins a tie first
+systems:
+  erp:
+    system: tryton               # systems/tryton.yaml: yours if there is one, else the one that ships
+    connection: erp              # AIRFLOW_CONN_ERP
+    params: {database: tryton, newsletter: 1}
+    join: ask                    # an operator approves what would be written; auto lets policy do it
+    streams:
+      parties: {direction: both}
+"""
+
+
+def write_example(home: Path) -> bool:
+    """Write an example ``hub.yaml`` where there is none. Gives whether it did."""
+    path = home / "hub.yaml"
+    if path.exists():
+        return False
+    home.mkdir(parents=True, exist_ok=True)
+    path.write_text(EXAMPLE, encoding="utf-8")
+    return True
+
+
 def database_url(home: Path, environ: Mapping[str, str] | None = None) -> str:
     """Where the master is: ``CONCORD_DATABASE_URL``, else a SQLite file in the deployment's folder."""
     found = (os.environ if environ is None else environ).get(DATABASE_VARIABLE, "")

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.contract import Scan
+import jsonschema
+
+from connectors.contract import Document, Scan
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App, compile_deployment, new_id, now, recorded_files
+from crm_master.domain.changes import projection
+from crm_master.domain.fields import Presence, Rejected
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine import stewardship
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.explain import explain, find_customer
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, running, silent
 from crm_master.engine.plan import Hub
@@ -21,6 +26,7 @@ from crm_master.engine.rebuild import Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.store import Database
+from mappings.values import record_schema
 
 FAILED = ("rejected", "failed", "refused", "held")
 _TRIED = ("read", "edited", "echoes", "created", "updated", "existed", "already", *FAILED)
@@ -152,6 +158,12 @@ def sync(
     return ran
 
 
+def waiting_to_join(app: App) -> list[str]:
+    """The systems that an operator has not let in yet."""
+    with app.store() as uow:
+        return stewardship.joining(app.hub, uow)
+
+
 def let_in(app: App) -> list[str]:
     """Approve the joining systems whose policy is ``join: auto`` and that are ready. Gives their names."""
     with app.store() as uow:
@@ -260,6 +272,79 @@ def raw(app: App, task_id: int) -> bytes | None:
             return None if item is None else item.raw
         system, stream, key = task.subject.split("/", 2)
         return uow.inbox.dead(system, stream, key)
+
+
+def show(app: App, name: str) -> dict[str, Any]:
+    """One customer with provenance and links, by its id or one of its records. Raises ``explain.NotFound``."""
+    return explain(app.hub, name, app.store)
+
+
+def check_systems(app: App) -> list[dict[str, Any]]:
+    """Ask every stream's system for one cheap answer. Never raises for a system."""
+    found = []
+    for stream in app.hub.streams():
+        try:
+            health = app.connect(stream.system).check(stream.stream)
+            ok, detail = health.ok, health.detail
+        except ConnectorError as error:
+            ok, detail = False, str(error)
+        found.append({"stream": stream.name, "ok": ok, "detail": detail})
+    return found
+
+
+def map_preview(app: App, system: str, stream: str, document: Document) -> dict[str, Any]:
+    """What a document of a system becomes, and what would be written back of it."""
+    plan = app.hub.stream(system, stream)
+    mapped = plan.mapping.apply(document, full_payload=plan.full_payload)
+    if isinstance(mapped, Rejected):
+        return {"rejected": {"path": mapped.path, "reason": mapped.reason}}
+    fields: dict[str, Any] = {}
+    golden: dict[str, Any] = {}
+    for name, reading in sorted(mapped.readings.items()):
+        fields[name] = {
+            "presence": reading.presence.value,
+            "native": reading.native,
+            "value": reading.value,
+        }
+        if reading.reason:
+            fields[name]["reason"] = reading.reason
+        if reading.presence is Presence.VALUE:
+            golden[name] = reading.value
+            if name in plan.mapping.writable:
+                fields[name]["written_back"] = plan.mapping.encode(name, reading.value)
+    schema = record_schema(app.deployment.entities[plan.entity])
+    validator = jsonschema.Draft202012Validator(schema)
+    wrong = [
+        f"{'.'.join(map(str, error.path))}: {error.validator}"
+        for error in validator.iter_errors(golden)
+    ]
+    laws = app.deployment.mappings[system, stream].broken_laws(document)
+    return {
+        "entity": plan.entity,
+        "fields": fields,
+        "canonical": golden,
+        "written_back": plan.mapping.put({}, projection(golden, plan.mapping)),
+        "not_canonical": wrong,
+        "broken_laws": [f"{broken.field}: {broken.reason}" for broken in laws],
+    }
+
+
+def map_record(app: App, system: str, stream: str, key: str) -> dict[str, Any]:
+    """``map_preview`` of a live record. Raises ``LookupError`` if the system has none of that key."""
+    found = app.connect(system).fetch(stream, [key]).get(key)
+    if found is None:
+        raise LookupError(f"{system}/{stream} has no record {key!r}")
+    return map_preview(app, system, stream, found.document)
+
+
+def map_customer(app: App, system: str, stream: str, name: str) -> dict[str, Any]:
+    """What one system would be sent of a customer, as its own document."""
+    plan = app.hub.stream(system, stream)
+    with app.store() as uow:
+        entity_id = find_customer(name, uow)
+        golden = uow.customers.get([entity_id])[entity_id].golden
+    natives = projection(golden, plan.mapping)
+    return {"customer": entity_id, "canonical": golden, "document": plan.mapping.put({}, natives)}
 
 
 def status(app: App) -> dict[str, Any]:

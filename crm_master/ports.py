@@ -230,6 +230,9 @@ class Inbox(Protocol):
 
     def get(self, seq: int) -> InboxItem | None: ...
 
+    def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
+        """The run in which each observation was read."""
+
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
         """The bytes of the newest dead row of that name."""
 

@@ -146,8 +146,8 @@ def decide(
     """Carry out a person's answer to a task. Raises ``Undecidable`` naming the answers that the task takes.
 
     Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field ``accept`` or ``restore``;
-    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``. Everything
-    else only takes ``seen``.
+    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``. All
+    others only take ``seen``.
     """
     with store() as uow:
         task = uow.tasks.get(task_id)

@@ -147,6 +147,15 @@ class InboxRepository:
         ).one_or_none()
         return None if row is None else _item(row)
 
+    def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for part in chunks(set(seqs)):
+            query = sa.select(observation.c.seq, observation.c.run_id).where(
+                observation.c.seq.in_(part)
+            )
+            found.update(self._connection.execute(query).tuples().all())
+        return found
+
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
         query = (
             sa.select(observation.c.raw)
