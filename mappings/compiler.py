@@ -108,7 +108,7 @@ class CompiledMapping:
         after: Document = _copy(document)
         for phase in Phase:
             for name, native in changes.items():
-                self._planned[name].lens.store(after, native, phase)
+                self._planned[name].lens.store(after, native, phase, document)
         return after
 
     def broken_laws(self, document: Document) -> list[Broken]:

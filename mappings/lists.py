@@ -36,7 +36,7 @@ class ItemLens(Lens):
     def encode(self, value: Canonical) -> Native:
         return None if value is None else self.codec.encode(value)
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         """A value has no parts to store into."""
 
 
@@ -99,7 +99,7 @@ class ManyLens(Lens):
         reading = self.element.read(element, True)
         return self.key(reading.value) if reading.presence is Presence.VALUE else None
 
-    def store(self, document: Any, native: Native, phase: Phase) -> None:
+    def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
         if phase is not Phase.LISTS:
             return
         if not isinstance(native, dict | None):
@@ -178,15 +178,15 @@ class ListLens(ManyLens):
     def _updated(self, element: Any, native: Native) -> Any:
         if isinstance(self.element, ItemLens):
             return element if same(element, native) else native
-        self.element.store(element, native, Phase.SET)
-        self.element.store(element, native, Phase.CLEAR)
+        self.element.store(element, native, Phase.SET, element)
+        self.element.store(element, native, Phase.CLEAR, element)
         return element
 
     def _made(self, native: Native) -> Any:
         if isinstance(self.element, ItemLens):
             return native
         element = self._selector.create() if isinstance(self._selector, Where) else {}
-        self.element.store(element, native, Phase.SET)
+        self.element.store(element, native, Phase.SET, element)
         return element
 
 

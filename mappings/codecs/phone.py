@@ -126,27 +126,34 @@ class _Plan:
     """The numbers of one country code: what is valid, and which digits the library would take for a prefix."""
 
     def __init__(self, code: int) -> None:
-        regions = phonenumbers.region_codes_for_country_code(code)
-        self.regions = [
-            found
-            for region in regions
-            if (found := PhoneMetadata.metadata_for_region_or_calling_code(code, region))
-            is not None
+        found = [
+            PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+            for region in phonenumbers.region_codes_for_country_code(code)
         ]
-        # Where several regions share a code, some are told by leading digits: leave those to the library.
-        self.shared = any(found.leading_digits for found in self.regions)
-        self.patterns = [(_whole(found.general_desc), _types(found)) for found in self.regions]
-        main = self.regions[0] if self.regions else None
-        prefix = main.national_prefix_for_parsing if main else None
-        self.prefix = re.compile(prefix) if prefix else None
+        regions = [metadata for metadata in found if metadata is not None]
+        self.regions = [
+            (_start(metadata.leading_digits), _whole(metadata.general_desc), _types(metadata))
+            for metadata in regions
+        ]
+        # The first region is the main one: its prefix is the one that the library looks for.
+        self.prefix = _start(regions[0].national_prefix_for_parsing) if regions else None
 
     def valid(self, digits: str) -> bool:
-        for general, types in self.patterns:
-            if general is not None and general.match(digits):
-                size = len(digits)
-                if any(size in sizes and pattern.match(digits) for sizes, pattern in types):
-                    return True
+        """As the library: a region's leading digits decide, else the first region whose patterns match."""
+        size = len(digits)
+        for leading, general, types in self.regions:
+            if leading is not None and not leading.match(digits):
+                continue
+            fits = general is not None and general.match(digits) is not None
+            if fits and any(size in sizes and kind.match(digits) for sizes, kind in types):
+                return True
+            if leading is not None:
+                return False
         return False
+
+
+def _start(pattern: str | None) -> re.Pattern[str] | None:
+    return re.compile(pattern) if pattern else None
 
 
 def _whole(desc: PhoneNumberDesc | None) -> re.Pattern[str] | None:
@@ -207,7 +214,7 @@ def _quick(text: str, region: str | None) -> str | None:
 
 def _certain(code: int, digits: str) -> str | None:
     plan = _plan(code)
-    if digits[:1] == "0" or plan.shared or (plan.prefix and plan.prefix.match(digits)):
+    if digits[:1] == "0" or (plan.prefix and plan.prefix.match(digits)):
         return None
     return f"+{code}{digits}" if plan.valid(digits) else None
 

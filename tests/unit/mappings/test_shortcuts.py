@@ -56,6 +56,9 @@ def test_most_numbers_take_the_short_cut():
             ("+31 20 123 4567", "BE"),
             ("+49 30 123456", None),
             ("+33 1 23 45 67 89", None),
+            ("+1 415 555 2671", None),
+            ("(415) 555-2671", "US"),
+            ("+44 20 7946 0958", None),
         )
     ]
     assert None not in taken
