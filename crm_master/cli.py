@@ -15,12 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from connectors.errors import ConnectorError
 from crm_master import entrypoints
-from crm_master.bootstrap import HOME_VARIABLE, App, open_app, write_example
-from crm_master.engine.rebuild import JournalIncomplete
-from crm_master.engine.stewardship import NotReady, Undecidable
-from crm_master.store.database import SchemaOutdated
 from mappings.yamlfile import ConfigurationMistakes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -36,16 +31,6 @@ app.add_typer(conflicts_app, name="conflicts")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-_EXPECTED = (
-    ConnectorError,
-    ConfigurationMistakes,
-    JournalIncomplete,
-    LookupError,
-    NotReady,
-    SchemaOutdated,
-    Undecidable,
-    entrypoints.RunFailed,
-)
 _out = Console()
 _err = Console(stderr=True)
 
@@ -59,7 +44,10 @@ class Session:
 @app.callback()
 def options(
     home: Annotated[
-        Path, typer.Option(envvar=HOME_VARIABLE, help="The deployment's folder, with hub.yaml.")
+        Path,
+        typer.Option(
+            envvar=entrypoints.HOME_VARIABLE, help="The deployment's folder, with hub.yaml."
+        ),
     ] = Path(),
 ) -> None:
     """Concord keeps one consistent customer record across a company's systems."""
@@ -67,14 +55,14 @@ def options(
 
 
 @contextmanager
-def _opened(*, fresh: bool = False) -> Iterator[App]:
+def _opened(*, fresh: bool = False) -> Iterator[entrypoints.App]:
     """The deployment, with errors that a person can act on instead of traces."""
     try:
-        found = open_app(Session.home)
+        found = entrypoints.open_app(Session.home)
         if not fresh:
             found.store.check()
         yield found
-    except _EXPECTED as error:
+    except entrypoints.EXPECTED as error:
         text = error.args[0] if isinstance(error, KeyError) else str(error)
         _err.print(f"error: {text}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ConfigurationMistakes) else 1) from error
@@ -122,7 +110,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Make or migrate the master database, and register the systems of hub.yaml."""
-    written = write_example(Session.home) if example else False
+    written = entrypoints.write_example(Session.home) if example else False
     if written:
         result = {"written": str(Session.home / "hub.yaml")}
         if not _print(result, as_json):

@@ -12,7 +12,16 @@ import jsonschema
 
 from connectors.contract import Document, Scan
 from connectors.errors import ConnectorError
-from crm_master.bootstrap import App, compile_deployment, new_id, now, recorded_files
+from crm_master.bootstrap import (
+    HOME_VARIABLE,
+    App,
+    compile_deployment,
+    new_id,
+    now,
+    open_app,
+    recorded_files,
+    write_example,
+)
 from crm_master.domain.changes import projection
 from crm_master.domain.fields import Presence, Rejected
 from crm_master.domain.lifecycle import SystemState, TaskKind
@@ -22,11 +31,13 @@ from crm_master.engine.explain import explain, find_customer
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, running, silent
 from crm_master.engine.plan import Hub
-from crm_master.engine.rebuild import Rebuilder, Rebuilt
+from crm_master.engine.rebuild import JournalIncomplete, Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.store import Database
+from crm_master.store.database import SchemaOutdated
 from mappings.values import record_schema
+from mappings.yamlfile import ConfigurationMistakes
 
 FAILED = ("rejected", "failed", "refused", "held")
 _TRIED = ("read", "edited", "echoes", "created", "updated", "existed", "already", *FAILED)
@@ -42,6 +53,19 @@ class RunFailed(Exception):
         super().__init__(
             f"{what}: {failed}. The others are done. `concord dlq list` and `concord conflicts` say which and why."
         )
+
+
+EXPECTED = (
+    ConfigurationMistakes,
+    ConnectorError,
+    JournalIncomplete,
+    LookupError,
+    RunFailed,
+    SchemaOutdated,
+    stewardship.NotReady,
+    stewardship.Undecidable,
+)
+"""What a verb raises for a person to act on; its text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,3 +420,36 @@ def stop(app: App, system: str, *, on: bool) -> None:
     with app.store() as uow:
         uow.states.stop(system, on)
         uow.commit()
+
+
+__all__ = [
+    "EXPECTED",
+    "HOME_VARIABLE",
+    "App",
+    "Ran",
+    "RunFailed",
+    "approve",
+    "check_systems",
+    "decide",
+    "deliver",
+    "ingest",
+    "init",
+    "let_in",
+    "map_customer",
+    "map_preview",
+    "map_record",
+    "open_app",
+    "preview",
+    "raw",
+    "rebuild",
+    "reconcile",
+    "replay",
+    "show",
+    "status",
+    "stop",
+    "sync",
+    "tasks",
+    "verify",
+    "waiting_to_join",
+    "write_example",
+]
