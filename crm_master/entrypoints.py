@@ -15,7 +15,9 @@ from connectors.errors import ConnectorError
 from crm_master.bootstrap import (
     HOME_VARIABLE,
     App,
+    Deployment,
     compile_deployment,
+    home_files,
     new_id,
     now,
     open_app,
@@ -24,7 +26,7 @@ from crm_master.bootstrap import (
 )
 from crm_master.domain.changes import projection
 from crm_master.domain.fields import Presence, Rejected
-from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
 from crm_master.engine import stewardship
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.explain import explain, find_customer
@@ -79,6 +81,11 @@ class Ran:
 
     def as_dict(self) -> dict[str, Any]:
         return {"run": self.run, "verb": self.verb, "target": self.target, "counts": self.counts}
+
+
+def read_hub(home: Path) -> Deployment:
+    """The deployment in ``home``, from its files alone. Raises ``ConfigurationMistakes`` with every mistake."""
+    return compile_deployment(home_files(home))
 
 
 def init(app: App) -> None:
@@ -415,6 +422,31 @@ def status(app: App) -> dict[str, Any]:
         }
 
 
+_NOT_WAITING = {DeliveryState.HELD.value, DeliveryState.REFUSED.value}
+
+
+def waiting(app: App) -> dict[str, dict[str, int]]:
+    """What time or another run will take care of: observations by entity, deliveries by system. Cheap."""
+    with app.store() as uow:
+        return {
+            "inbox": {entity: uow.inbox.pending(entity) for entity in app.hub.entities},
+            "outbox": {
+                system: sum(
+                    count
+                    for state, count in uow.outbox.count(system).items()
+                    if state not in _NOT_WAITING
+                )
+                for system in app.hub.systems
+            },
+        }
+
+
+def watermark(app: App, system: str, stream: str) -> int:
+    """Before which moment, in microseconds of the epoch, all of a stream is committed; 0 before the first read."""
+    with app.store() as uow:
+        return uow.states.stream(system, stream).watermark
+
+
 def stop(app: App, system: str, *, on: bool) -> None:
     """The kill switch: stop (or allow again) all writes to a system."""
     with app.store() as uow:
@@ -426,8 +458,11 @@ __all__ = [
     "EXPECTED",
     "HOME_VARIABLE",
     "App",
+    "ConfigurationMistakes",
+    "Deployment",
     "Ran",
     "RunFailed",
+    "SchemaOutdated",
     "approve",
     "check_systems",
     "decide",
@@ -441,6 +476,7 @@ __all__ = [
     "open_app",
     "preview",
     "raw",
+    "read_hub",
     "rebuild",
     "reconcile",
     "replay",
@@ -450,6 +486,8 @@ __all__ = [
     "sync",
     "tasks",
     "verify",
+    "waiting",
     "waiting_to_join",
+    "watermark",
     "write_example",
 ]
