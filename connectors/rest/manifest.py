@@ -143,15 +143,15 @@ class Include(Part):
 
     fetch: SingleLookup
     listing: SideListing | None = None
-    on: Join | None = None
+    match: Join | None = None
     keep: tuple[str, ...] = ()
     sort: tuple[str, ...] = ()
     single: bool = False
 
     @model_validator(mode="after")
     def _a_listing_is_joined(self) -> Include:
-        if (self.listing is None) != (self.on is None):
-            raise ValueError("`listing` and `on` belong together")
+        if (self.listing is None) != (self.match is None):
+            raise ValueError("`listing` and `match` belong together")
         return self
 
 
@@ -224,6 +224,8 @@ class Step(Call):
     nested: Mapping[str, Nested] = {}
     covers: tuple[str, ...] = ()
     """Document keys that the body's template writes."""
+    needs: tuple[str, ...] = ()
+    """Slots without a value of which nothing is sent: the write is refused."""
     returns: Literal["record", "nothing"] = "nothing"
     key_at: str | None = None
     """Where the answer has the new record's key."""

@@ -87,7 +87,7 @@ class Reader:
         documents: list[Document] = []
         rejects: list[BadRow] = []
         for row in found:
-            decoded = self._composer.decode(row)
+            decoded = self._composer.decode(row, answer.clean)
             if isinstance(decoded, BadRow):
                 rejects.append(decoded)
             else:
@@ -151,7 +151,7 @@ class Reader:
 
     def whole(self, answer: Answer, lookup: Lookup) -> RawRecord | None:
         """The record that an answer to a write holds, completed."""
-        documents = [self._composer.decode(row) for row in rows(answer, lookup)]
+        documents = [self._composer.decode(row, answer.clean) for row in rows(answer, lookup)]
         rejects: list[BadRow] = []
         good = [document for document in documents if not isinstance(document, BadRow)]
         records = self._complete(good, answer.headers, None, rejects)
@@ -191,7 +191,7 @@ class Reader:
         self._accept(answer)
         documents = []
         for row in rows(answer, lookup):
-            decoded = self._composer.decode(row)
+            decoded = self._composer.decode(row, answer.clean)
             if isinstance(decoded, BadRow):
                 raise BadAnswer(f"{request.name}: {decoded.reason}")
             documents.append(decoded)
@@ -210,8 +210,8 @@ class Reader:
     ) -> list[RawRecord]:
         """Records with everything that the system lists elsewhere."""
         for name, include in self._stream.include.items():
-            if side is not None and include.on is not None:
-                ours = [str(get(document, include.on.ours)) for document in documents]
+            if side is not None and include.match is not None:
+                ours = [str(get(document, include.match.ours)) for document in documents]
                 listed = side.staging.find(name, list(dict.fromkeys(ours)))
                 parts: list[list[Any] | None] = [list(listed[key]) for key in ours]
             else:
@@ -247,7 +247,8 @@ class Reader:
                 continue
             self._accept(answer)
             for row in rows(answer, fetch):
-                found.append(_BAD_PART if jsonbody.fault(row) else self._dialect.decode(row))
+                good = answer.clean or jsonbody.fault(row) is None
+                found.append(self._dialect.decode(row) if good else _BAD_PART)
         return found
 
     def _stage(self, stack: ExitStack) -> _Side | None:
@@ -265,8 +266,8 @@ class Reader:
 
     def _stage_one(self, staging: Staging, name: str, include: Include) -> None:
         assert include.listing is not None
-        assert include.on is not None
-        listing, theirs = include.listing, include.on.theirs
+        assert include.match is not None
+        listing, theirs = include.listing, include.match.theirs
         paging = pager(listing.paging)
         state: dict[str, Any] | None = paging.init_request()
         while state is not None:
@@ -276,7 +277,7 @@ class Reader:
             for row in found:
                 key = get(row, theirs) if isinstance(row, dict) else None
                 if isinstance(key, str | int):
-                    good = jsonbody.fault(row) is None
+                    good = answer.clean or jsonbody.fault(row) is None
                     staged.append((str(key), self._dialect.decode(row) if good else _BAD_PART))
                     keys.append(jsonbody.raw(row))
             staging.add(name, staged)

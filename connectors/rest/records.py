@@ -72,9 +72,9 @@ class Composer:
         self._stream, self._dialect = stream, dialect
         self.clockwork = Clockwork(stream.stamp) if stream.stamp else None
 
-    def decode(self, row: Any) -> Document | BadRow:
+    def decode(self, row: Any, clean: bool) -> Document | BadRow:
         """The row as plain values, before anything is joined to it."""
-        reason = jsonbody.fault(row)
+        reason = None if clean else jsonbody.fault(row)
         if reason is None and not isinstance(row, dict):
             reason = "is no object"
         if reason is not None:

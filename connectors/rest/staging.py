@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
+from connectors.runtime.jsonbody import dump
 
 
 class Staging:
@@ -30,7 +31,7 @@ class Staging:
         self._database.execute("BEGIN")
         self._database.executemany(
             "INSERT INTO row VALUES (?, ?, ?)",
-            ((name, key, orjson.dumps(row)) for key, row in rows),
+            ((name, key, dump(row)) for key, row in rows),
         )
         self._database.execute("COMMIT")
 
@@ -48,7 +49,7 @@ class Staging:
                 f"SELECT key, body FROM row WHERE name = ? AND key IN ({marks}) ORDER BY rowid",
                 (name, *some),
             ):
-                found[key].append(orjson.loads(body))
+                found[key].append(json.loads(body))
         return found
 
     def close(self) -> None:

@@ -156,6 +156,8 @@ class Writer:
     def _step(self, step: Step, child: Child | None, run: _Run) -> None:
         scope = self._scope(run, child)
         try:
+            for slot in step.needs:
+                render("{" + slot + "}", scope, strict=True)
             body = self._body(step, scope, run)
             request = build(step, scope, self._dialect, shared_headers=self._headers, body=body)
         except NoReference as missing:

@@ -79,10 +79,21 @@ class Answer:
     message: str = field(default="", repr=False)
     """The system's own words about an error, not yet redacted."""
 
-    @cached_property
+    @property
     def json(self) -> Any:
         """The body as plain values; ``None`` for an empty one. Raises ``BadAnswer``."""
-        return jsonbody.parse(self.body, self.request.name) if self.body else None
+        return self._parsed.value
+
+    @property
+    def clean(self) -> bool:
+        """Whether every row of ``json`` is sure to be plain JSON."""
+        return self._parsed.clean
+
+    @cached_property
+    def _parsed(self) -> jsonbody.Parsed:
+        if not self.body:
+            return jsonbody.Parsed(None, True)
+        return jsonbody.parse(self.body, self.request.name)
 
     @property
     def date(self) -> datetime | None:
@@ -220,7 +231,7 @@ class Transport:
             text = body[:4000].decode("utf-8", errors="replace")
             if body[:1] in (b"{", b"["):
                 with suppress(BadAnswer):
-                    parsed = jsonbody.parse(body, request.name)
+                    parsed = jsonbody.parse(body, request.name).value
         meaning = verdict(status, text, parsed, tables)
         pause = retry_after(headers, self._clock())
         message = get(parsed, self._http.message, text) if self._http.message else text

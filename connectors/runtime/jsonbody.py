@@ -1,47 +1,50 @@
-"""Reads JSON answers as they really come: quickly when they are right, row by row when not."""
+"""Reads JSON answers as they really come: quickly when they are right, row by row when not.
+
+The standard library's reader is used, because it keeps whole numbers of any length as they are.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
-
-import orjson
+from typing import Any, NamedTuple, NoReturn
 
 from connectors.errors import BadAnswer
 
 
-def parse(body: bytes, what: str) -> Any:
+class Parsed(NamedTuple):
+    """An answer's value. Unless it is ``clean``, ``fault`` has to look at each row."""
+
+    value: Any
+    clean: bool
+
+
+def parse(body: bytes, what: str) -> Parsed:
     """The answer as plain values. Raises ``BadAnswer`` if it is not JSON.
 
     A row with bytes that are not UTF-8 does not spoil its page: such bytes come back as lone
     surrogates, which ``fault`` finds in the row that has them.
     """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        if b"\\ud" not in body and b"\\uD" not in body:
+            return Parsed(json.loads(body.decode("utf-8"), parse_constant=_refuse), True)
+    except (ValueError, RecursionError):
         pass
     try:
-        return json.loads(body.decode("utf-8", errors="surrogateescape"))
+        text = body.decode("utf-8", errors="surrogateescape")
+        return Parsed(json.loads(text), False)
     except (ValueError, RecursionError):
         raise BadAnswer(f"{what} gave something that is not JSON ({len(body)} bytes).") from None
 
 
 def fault(value: Any) -> str | None:
-    """Why a parsed value cannot be a document, or ``None``: bytes that are no text, no numbers."""
+    """Why a parsed value cannot be a document, or ``None``."""
     try:
-        orjson.dumps(value)
-    except (TypeError, ValueError):
-        return "holds bytes that are not UTF-8, or a number out of range"
-    return "holds a number that is not finite" if _infinite(value) else None
-
-
-def _infinite(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_infinite(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_infinite(item) for item in value)
-    return isinstance(value, float) and not math.isfinite(value)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return "holds bytes that are not UTF-8"
+    except ValueError:
+        return "holds a number that is not finite"
+    return None
 
 
 def raw(value: Any) -> bytes:
@@ -54,5 +57,9 @@ def raw(value: Any) -> bytes:
 
 
 def dump(value: Any) -> bytes:
-    """A request's body."""
-    return orjson.dumps(value)
+    """A request's body. Raises ``ValueError`` for what no JSON can hold."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)

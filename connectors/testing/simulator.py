@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from connectors.contract import Document, Sink
-from connectors.registry import load_manifest, open_system
+from connectors.contract import Document
+from connectors.registry import System, load_manifest, open_system
 from connectors.runtime.connection import Connection
 from connectors.runtime.manifest import Manifest
 from connectors.testing.profiles import Profile
@@ -161,7 +161,7 @@ class Simulator:
         """The manifest of this system; ``size`` is the number of rows per page."""
         return load_manifest(self.profile.manifest(), params)
 
-    def open(self, clock: Callable[[], datetime] | None = None, **params: Any) -> Sink:
+    def open(self, clock: Callable[[], datetime] | None = None, **params: Any) -> System:
         """A connector to this system."""
         return open_system(self.manifest(**params), self.connection, clock or self.clock)
 

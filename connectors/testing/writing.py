@@ -118,9 +118,9 @@ class WriteConformance(Steps):
         change = {**record.document, self.field: "Grace"}
         outcomes = connector.write(
             [
-                WriteCommand("1", self.stream, record.key, record.document, change, "c-1"),
                 self.creation("Refused"),
+                WriteCommand("1", self.stream, record.key, record.document, change, "c-1"),
                 self.creation("Made"),
             ]
         )
-        assert [type(outcome) for outcome in outcomes] == [Written, Refused, Written]
+        assert [type(outcome) for outcome in outcomes] == [Refused, Written, Written]
