@@ -27,8 +27,14 @@ class Clockwork:
 
     def latest(self, document: Any) -> datetime | None:
         """The latest change time of a document; unreadable ones count as absent."""
-        times = (self.parse(value) for path in self._stamp.at for value in walk(document, path))
-        return max((time for time in times if time is not None), default=None)
+        latest: datetime | None = None
+        for path in self._stamp.at:
+            values = walk(document, path) if "." in path else (get(document, path),)
+            for value in values:
+                time = self.parse(value)
+                if time is not None and (latest is None or time > latest):
+                    latest = time
+        return latest
 
     def parse(self, value: Any) -> datetime | None:
         """A change time in UTC, or ``None``."""
@@ -46,7 +52,7 @@ class Clockwork:
                     time = datetime.strptime(str(value), pattern)  # noqa: DTZ007
             if time.tzinfo is None:
                 time = time.replace(tzinfo=self._zone)
-            return time.astimezone(UTC)
+            return time if time.tzinfo is UTC else time.astimezone(UTC)
         except (ValueError, OverflowError, OSError):
             return None
 

@@ -131,7 +131,8 @@ class Writer:
         when = step.when
         if when.changed and not set(when.changed) & set(run.diff.touched()):
             return False
-        if any(get(run.command.after, path) not in (None, [], {}) for path in when.without):
+        # An empty object is a child of which nothing is known yet: it is there.
+        if any(get(run.command.after, path) not in (None, []) for path in when.without):
             return False
         if when.equal is not None:
             try:
