@@ -249,7 +249,8 @@ class _Sheet:
         self.fields[spec.name] = FieldShadow(held=reading.native)
         if reading.silent:
             return
-        stamp = self.observed.stamp or 0
+        # a stamp from the future shows a wrong clock: it would win until its time has come
+        stamp = min(self.observed.stamp or 0, self.observed.ended)
         when = Interval(stamp, stamp)
         if spec.cardinality is Cardinality.MANY:
             for element, value in (reading.value or {}).items():
