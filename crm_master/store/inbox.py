@@ -153,7 +153,7 @@ class InboxRepository:
             query = sa.select(observation.c.seq, observation.c.run_id).where(
                 observation.c.seq.in_(part)
             )
-            found.update(self._connection.execute(query).tuples().all())
+            found.update((seq, run_id) for seq, run_id in self._connection.execute(query))
         return found
 
     def dead(self, system: str, stream: str, key: str) -> bytes | None:

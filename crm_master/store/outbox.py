@@ -157,13 +157,13 @@ class OutboxRepository:
             .where(outbox.c.system == system, outbox.c.rec_id.is_(None))
             .group_by(outbox.c.state)
         )
-        return dict(self._connection.execute(query).tuples().all())
+        return {row.state: row[1] for row in self._connection.execute(query)}
 
     def count(self, system: str | None = None) -> dict[str, int]:
         query = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
         if system is not None:
             query = query.where(outbox.c.system == system)
-        return dict(self._connection.execute(query).tuples().all())
+        return {row.state: row[1] for row in self._connection.execute(query)}
 
 
 def _row(message: OutboxMessage) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class TaskRepository:
 
     def count(self) -> dict[str, int]:
         query = sa.select(task.c.kind, sa.func.count()).where(task.c.open).group_by(task.c.kind)
-        return dict(self._connection.execute(query).tuples().all())
+        return {row.kind: row[1] for row in self._connection.execute(query)}
 
 
 def _task(row: Any) -> Task:
