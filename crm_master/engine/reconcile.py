@@ -441,12 +441,13 @@ class Work:
                 if claim is None or claim.base is UNSET:
                     continue
                 subject = f"{record.ref}:{key.field}"
-                if _won(customer.golden, key, claim.value):
+                winner = customer.winners.get(key)
+                ours = winner is not None and winner.record == record.rec_id
+                if ours or _won(customer.golden, key, claim.value):
                     self.settled.append((TaskKind.REVERTED, subject))
                     continue
                 if key.field in customer.withheld:
                     continue
-                winner = customer.winners.get(key)
                 rule = self.plan.policy.of(key.field).rule.value
                 payload = {
                     "entity": customer.id,
