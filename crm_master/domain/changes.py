@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -45,13 +45,15 @@ class Patch:
     """What one record needs: the natives to write (of a group only the members that differ), and what is held back.
 
     ``intents`` are the same fields whole, as the system shall then hold them. ``accepted`` are fields where the system
-    made something else of what it was sent; they count as converged.
+    made something else of what it was sent; they count as converged. ``unshown`` are fields in which the record, once it is
+    written, still does not show the golden record: whoever edits it has not seen that (RULES 4).
     """
 
     writes: Mapping[str, Native] = field(default_factory=dict)
     intents: Mapping[str, Native] = field(default_factory=dict)
     holds: Mapping[str, Hold] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
+    unshown: frozenset[str] = frozenset()
 
 
 def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySpec) -> Patch:
@@ -89,7 +91,25 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
         if spec.fields[name].cardinality is Cardinality.GROUP and missing is not None:
             stands = now.held if now.sent is UNSET else now.sent
             intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
-    return Patch(writes, intents, holds, frozenset(accepted))
+    only_read = _only_read(reconciled.golden, shadow, lenses)
+    unshown = reconciled.withheld.union(holds, only_read)
+    return Patch(writes, intents, holds, frozenset(accepted), unshown)
+
+
+def _only_read(golden: Mapping[str, Canonical], shadow: Shadow, lenses: Lenses) -> Iterator[str]:
+    """The fields that cannot be written to the system and in which it shows something else than the golden record."""
+    for name, now in shadow.fields.items():
+        if name in lenses.writable or name not in golden:
+            continue
+        try:
+            shown = None if now.held is UNSET else lenses.decode(name, now.held)
+        except ValueError:
+            shown = UNSET
+        value = golden[name]
+        if isinstance(shown, dict) and isinstance(value, dict):
+            value = {part: value.get(part) for part in shown}
+        if shown != value:
+            yield name
 
 
 def projection(golden: Mapping[str, Canonical], lenses: Lenses) -> dict[str, Native]:

@@ -100,7 +100,7 @@ def fan_out(
         out.unneeded.append(message.id)
         known = watermarks.get((ref.system, ref.stream), 0)
         shown = record.shadow.showing(customer.version, at, known)
-        record.shadow = withhold(shown, reconciled.withheld, customer.version - 1)
+        record.shadow = withhold(shown, needed.unshown, customer.version - 1)
     for stream in hub.streams(customer.entity):
         if stream.creates is None:
             continue

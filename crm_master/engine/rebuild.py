@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from crm_master.domain.changes import abandon, intend, settle, withhold
+from crm_master.domain.changes import abandon, intend, patch, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.ids import EntityId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
+from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub
 from crm_master.engine.reconcile import Work
 from crm_master.engine.stewardship import carry_out
-from crm_master.ports import Commit, DeliveryEntry, SourceRecord, UnitOfWork, UnitOfWorkFactory
+from crm_master.ports import (
+    Commit,
+    Customer,
+    DeliveryEntry,
+    SourceRecord,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 
 PAGE = 500
 
@@ -141,17 +149,18 @@ class Rebuilder:
         record = uow.records.get([rec_id]).get(rec_id)
         if record is None:
             record = SourceRecord(rec_id, entry.ref, self._entity(entry))
-        withheld = uow.customers.get([entry.entity_id])[entry.entity_id].withheld
+        customer = uow.customers.get([entry.entity_id])[entry.entity_id]
         before = entry.version - 1
         match entry.outcome:
             case "written":
                 if entry.operation == "create":
                     record.entity_id, record.origin = entry.entity_id, Origin.HUB
                     record.shadow = intend(Shadow(), entry.sent)
-                settled = settle(record.shadow, entry.held, entry.version, entry.at, 0)
-                record.shadow = withhold(settled, withheld, before)
+                record.shadow = settle(record.shadow, entry.held, entry.version, entry.at, 0)
+                record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "noop":
-                record.shadow = withhold(_shows(record.shadow, entry), withheld, before)
+                record.shadow = _shows(record.shadow, entry)
+                record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "existed":
                 record.entity_id = entry.entity_id
             case "gone":
@@ -162,6 +171,13 @@ class Rebuilder:
             case _:
                 record.shadow = abandon(record.shadow)
         uow.records.save([record])
+
+    def _unshown(self, customer: Customer, record: SourceRecord) -> frozenset[str]:
+        assert self._hub is not None, "a delivery is never the first commit"
+        mapping = self._hub.stream(record.ref.system, record.ref.stream).mapping
+        spec = self._hub.entities[customer.entity].spec
+        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+        return patch(reconciled, record.shadow, mapping, spec).unshown
 
     def _entity(self, entry: DeliveryEntry) -> str:
         assert self._hub is not None, "a delivery is never the first commit"

@@ -22,11 +22,12 @@ from connectors.contract import (
     Written,
 )
 from connectors.errors import ConnectorError
-from crm_master.domain.changes import abandon, intend, settle, withhold
+from crm_master.domain.changes import abandon, intend, patch, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.fields import Mapped, Native, Presence
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
+from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
@@ -215,10 +216,10 @@ class Settler:
             record.raw_hash = fingerprint(canonical(item.shown.document))
         record.reread = not complete
         before = record.shadow
-        record.shadow = settle(before, held, delivery.message.version, item.at, known)
-        record.shadow = withhold(
-            record.shadow, delivery.customer.withheld, delivery.message.version - 1
-        )
+        version = delivery.message.version
+        record.shadow = settle(before, held, version, item.at, known)
+        unshown = self._unshown(plan, delivery.customer, record)
+        record.shadow = withhold(record.shadow, unshown, version - 1)
         record.mapping_hash = plan.mapping.hash
         uow.records.save([record])
         uow.outbox.done([delivery.message])
@@ -226,6 +227,13 @@ class Settler:
         solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
         uow.tasks.close(solved, item.at)
         return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
+
+    def _unshown(
+        self, plan: StreamPlan, customer: Customer, record: SourceRecord
+    ) -> frozenset[str]:
+        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+        spec = self.hub.entities[customer.entity].spec
+        return patch(reconciled, record.shadow, plan.mapping, spec).unshown
 
     def _held(self, plan: StreamPlan, shown: RawRecord | None) -> dict[str, Native]:
         if shown is None:
@@ -335,7 +343,11 @@ class Settler:
         }
         known = uow.states.stream(record.ref.system, record.ref.stream).watermark
         shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
-        record.shadow = withhold(shadow, customer.withheld, customer.version - 1)
+        record.shadow = shadow
+        plan = self.hub.stream(record.ref.system, record.ref.stream)
+        record.shadow = withhold(
+            shadow, self._unshown(plan, customer, record), customer.version - 1
+        )
         pos = uow.journal.commit("settle", self.clock(), self.run_id)
         uow.records.save([record])
         uow.outbox.done([message])
