@@ -211,6 +211,10 @@ class Work:
         """Steps 3 and 4 for one observation."""
         item.state = InboxState.DONE
         stream = self.hub.stream(item.ref.system, item.ref.stream)
+        if item.deleted and item.started < record.shadow.confirmed_at:
+            record.reread = True
+            self.counts["stale"] += 1
+            return
         if item.deleted:
             self._tombstone(record)
             return
