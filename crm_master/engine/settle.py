@@ -174,9 +174,9 @@ class Settler:
                 return delivery.entry("gone", item.at)
             case Stale():
                 counts["overtaken"] += 1
-                return self._later(
-                    delivery, "stale", "changed since it was read", timedelta(0), uow
-                )
+                # the next attempt reads anew; a system that says so again and again is not pressed
+                at_once = timedelta(0) if delivery.message.attempts < 2 else None
+                return self._later(delivery, "stale", "changed since it was read", at_once, uow)
             case Retry(reason, after):
                 counts["postponed"] += 1
                 return self._later(delivery, "retry", reason, after, uow)

@@ -1,0 +1,242 @@
+"""RULES 6: a read that is older than our write says nothing; a write never runs over an edit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.contract import Guard, Page, Scan
+from crm_master.domain.changes import intend, settle
+from crm_master.domain.claims import FieldShadow, Observed, Shadow, attribute
+from crm_master.domain.fields import Mapped
+from crm_master.domain.lifecycle import RecordStatus
+from crm_master.engine.ingest import land
+from mappings import entity_spec
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import Setting, World, dying, entity, mapping
+
+SPEC = entity_spec(entity())
+READ = Observed(seq=9, watermark=100, started=195, ended=200)
+
+
+def _mapped(**document: object) -> Mapped:
+    found = mapping().apply(dict(document), full_payload=False)
+    assert isinstance(found, Mapped)
+    return found
+
+
+def _pair(world: MakeWorld, **shop: object) -> World:
+    hub = world("erp", "shop", shop=Setting(can=dict(shop)))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    return hub.settle()
+
+
+def test_rule_06_a_read_begun_before_the_shadow_was_confirmed_asserts_nothing() -> None:
+    shadow = Shadow({"name": FieldShadow(held="new", sent="new")}, confirmed_at=196)
+    found = attribute(_mapped(name="old"), {}, shadow, mapping(), SPEC, READ)
+    assert found.stale
+    assert (found.claims, found.shadow, found.edits) == ({}, shadow, frozenset())
+
+
+def test_rule_06_a_read_begun_afterwards_counts() -> None:
+    shadow = Shadow({"name": FieldShadow(held="new", sent="new")}, confirmed_at=195)
+    found = attribute(_mapped(name="old"), {}, shadow, mapping(), SPEC, READ)
+    assert found.edits
+
+
+def test_rule_06_between_intent_and_settlement_both_values_are_no_edit() -> None:
+    shadow = intend(Shadow({"name": FieldShadow(held="old", sent="old")}), {"name": "new"})
+    for value in ("old", "new"):
+        found = attribute(_mapped(name=value), {}, shadow, mapping(), SPEC, READ)
+        assert not found.edits, value
+    assert attribute(_mapped(name="other"), {}, shadow, mapping(), SPEC, READ).edits
+
+
+def test_rule_06_between_intent_and_settlement_elements_of_both_lists_are_no_edit() -> None:
+    now = FieldShadow(held={"a": "a", "b": "b"}, sent={"a": "a", "b": "b"})
+    shadow = intend(Shadow({"tags": now}), {"tags": {"b": "b", "c": "c"}})
+    for tags in (["a", "b"], ["b", "c"]):
+        assert not attribute(_mapped(tags=tags), {}, shadow, mapping(), SPEC, READ).edits, tags
+    found = attribute(_mapped(tags=["b", "c", "d"]), {}, shadow, mapping(), SPEC, READ)
+    assert {key.element for key in found.edits} == {"d"}
+
+
+def test_rule_06_a_settled_write_shows_what_was_sent_and_what_is_held() -> None:
+    shadow = intend(Shadow({"name": FieldShadow(held="old")}), {"name": "new value"})
+    now = settle(shadow, {"name": "new val"}, 5, 150, 0).fields["name"]
+    assert (now.held, now.sent) == ("new val", "new value")
+
+
+def test_rule_06_a_stale_read_is_read_again(world: MakeWorld) -> None:
+    """The shop is read, then written, and only then is what was read looked at."""
+    hub = _pair(world)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.shop.edit("s1", phone="1")
+    hub.ingest("erp")
+    hub.reconcile()
+    page = next(iter(hub.shop.read("people", None, Scan.FULL)))
+    hub.deliver("shop")  # overtaken: the phone comes in first
+    hub.reconcile()
+    hub.deliver("shop")
+    assert hub.shop["s1"]["name"] == "Ada Lovelace"
+    _land_late(hub, page)
+    counts = hub.reconcile()
+
+    assert counts["stale"] == 1
+    assert hub.record("shop", "s1").reread
+    assert hub.golden["name"] == "Ada Lovelace"
+    counts = hub.ingest("shop")
+    assert counts["reread"] == 1
+    hub.reconcile()
+    assert not hub.record("shop", "s1").reread
+    assert (hub.golden["name"], hub.golden["phone"]) == ("Ada Lovelace", "1")
+
+
+def _land_late(hub: World, page: Page) -> None:
+    """A page that was read long ago is landed only now, as by a slow worker."""
+    plan = hub.hub.stream("shop", "people")
+    with hub.store() as uow:
+        land(plan, page.records, page, 0, uow, "late")
+        uow.commit()
+
+
+def test_rule_06_a_tombstone_read_before_our_write_was_confirmed_is_read_again(
+    world: MakeWorld,
+) -> None:
+    hub = _pair(world)
+    page = next(iter(hub.shop.read("people", None, Scan.FULL)))
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.deliver("shop")
+    gone = replace(page, records=tuple(replace(r, deleted=True) for r in page.records))
+    _land_late(hub, gone)
+    hub.reconcile()
+
+    record = hub.record("shop", "s1")
+    assert record.status is RecordStatus.LIVE
+    assert record.reread
+
+
+@pytest.mark.parametrize("guard", list(Guard))
+def test_rule_06_an_edit_made_before_our_write_is_landed_and_the_delivery_rendered_again(
+    world: MakeWorld, guard: Guard
+) -> None:
+    hub = _pair(world, guard=guard)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.edit("s1", name="Countess", note="by hand")
+    hub.deliver("shop")
+
+    assert hub.shop["s1"]["name"] == "Countess", "it was run over"
+    hub.reconcile()
+    assert hub.golden["note"] == "by hand"
+    hub.round()
+    hub.round()
+    assert hub.erp["e1"]["name"] == hub.shop["s1"]["name"]
+    assert hub.erp["e1"]["note"] == "by hand"
+
+
+def test_rule_06_compare_and_set_finds_the_edit_between_the_read_and_the_write(
+    world: MakeWorld,
+) -> None:
+    hub = _pair(world, guard=Guard.ETAG)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.meanwhile = lambda: hub.shop.edit("s1", phone="1")
+
+    hub.deliver("shop")
+    assert "phone" not in hub.golden
+    assert hub.shop["s1"] == {"name": "Ada", "mail": "ada@example.org", "phone": "1"}
+    hub.reconcile()
+    hub.clock.sleep(10)
+    hub.deliver("shop")
+
+    assert hub.golden["phone"] == "1"
+    assert hub.shop["s1"]["name"] == "Ada Lovelace"
+
+
+def test_rule_06_a_system_that_always_answers_stale_is_not_asked_for_ever(world: MakeWorld) -> None:
+    hub = _pair(world, guard=Guard.ETAG)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.losses = ["stale"] * 50
+
+    hub.deliver("shop")
+
+    assert len(hub.shop.losses) >= 45
+    assert hub.queued() == {"pending": 1}
+
+
+def test_rule_06_a_field_that_a_person_changed_during_our_write_is_an_edit(
+    world: MakeWorld,
+) -> None:
+    """A system without compare-and-set: the answer shows a phone that was not there when we read."""
+    hub = _pair(world, guard=Guard.REREAD)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.meanwhile = lambda: hub.shop.edit("s1", phone="1")
+
+    hub.deliver("shop")
+    assert hub.shop["s1"]["name"] == "Ada Lovelace"
+    hub.round()
+    hub.round()
+
+    assert hub.erp["e1"]["phone"] == "1"
+
+
+@pytest.mark.parametrize("fate", ["done", "undone"])
+def test_rule_06_a_lost_answer_to_an_update_is_read_before_it_is_sent_again(
+    world: MakeWorld, fate: str
+) -> None:
+    hub = _pair(world)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.losses = [fate]
+    hub.deliver("shop")
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    assert hub.golden["name"] == "Ada Lovelace", "whichever it shows, it is no edit"
+
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert hub.shop["s1"]["name"] == "Ada Lovelace"
+    assert len(hub.shop.writes) == 1, "nothing is written twice"
+    assert hub.queued() == {}
+    assert hub.round() == 0
+
+
+def test_rule_06_a_process_killed_between_write_and_settlement_sends_nothing_twice(
+    world: MakeWorld,
+) -> None:
+    hub = _pair(world)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.deliver("shop")
+    assert hub.deliver("shop") == {}, "its lease has not run out"
+
+    hub.clock.sleep(600)
+    hub.round()
+
+    assert len(hub.shop.writes) == 1
+    assert hub.queued() == {}
+
+
+def test_rule_06_the_intent_is_committed_before_the_write(world: MakeWorld) -> None:
+    hub = _pair(world)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    seen: list[object] = []
+    makes = hub.shop.makes
+
+    def look(document: dict) -> dict:
+        seen.append(hub.shadow("shop", "s1").fields["name"].pending)
+        return makes(document)
+
+    hub.shop.makes = look
+    hub.deliver("shop")
+    assert seen == ["Ada Lovelace"]
