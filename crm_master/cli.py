@@ -147,6 +147,22 @@ def check(
 
 
 @app.command()
+def schemas(
+    folder: Annotated[Path, typer.Argument(help="Where to write them; made if there is none.")],
+    as_json: Json = False,
+) -> None:
+    """Write the JSON Schema of every kind of file, for completion and checks in an editor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, schema in entrypoints.schemas().items():
+        text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+        written.append(str(folder / name))
+    if not _print({"written": written}, as_json):
+        _out.print("\n".join(written), markup=False, soft_wrap=True)
+
+
+@app.command()
 def ingest(
     system: str,
     stream: str,

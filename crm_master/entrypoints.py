@@ -12,6 +12,7 @@ import jsonschema
 
 from connectors.contract import Document, Scan
 from connectors.errors import ConnectorError
+from connectors.registry import KINDS, manifest_schema
 from crm_master.bootstrap import (
     HOME_VARIABLE,
     App,
@@ -36,8 +37,11 @@ from crm_master.engine.plan import Hub
 from crm_master.engine.rebuild import JournalIncomplete, Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
+from crm_master.settings import HubSettings, PolicySettings
 from crm_master.store import Database
 from crm_master.store.database import SchemaOutdated
+from mappings.schemas import DIALECT, schema_of
+from mappings.schemas import schemas as mapping_schemas
 from mappings.values import record_schema
 from mappings.yamlfile import ConfigurationMistakes
 
@@ -86,6 +90,17 @@ class Ran:
 def read_hub(home: Path) -> Deployment:
     """The deployment in ``home``, from its files alone. Raises ``ConfigurationMistakes`` with every mistake."""
     return compile_deployment(home_files(home))
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of every kind of file that users write, by its file name: for editors and for checks outside."""
+    found = {
+        "hub": schema_of(HubSettings),
+        "policy": schema_of(PolicySettings),
+        **mapping_schemas(),
+        **{f"manifest-{kind}": {"$schema": DIALECT, **manifest_schema(kind)} for kind in KINDS},
+    }
+    return {f"{name}.schema.json": schema for name, schema in sorted(found.items())}
 
 
 def init(app: App) -> None:
@@ -480,6 +495,7 @@ __all__ = [
     "rebuild",
     "reconcile",
     "replay",
+    "schemas",
     "show",
     "status",
     "stop",

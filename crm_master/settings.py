@@ -21,7 +21,12 @@ def _listed(value: Any) -> Any:
 class Create(Configured):
     """When a customer is created in a system that does not know it. Without this nobody is (RULES 17)."""
 
-    when: dict[str, Annotated[list[Value], BeforeValidator(_listed)]] = Field(
+    when: dict[
+        str,
+        Annotated[
+            list[Value], BeforeValidator(_listed, json_schema_input_type=Value | list[Value])
+        ],
+    ] = Field(
         description="Golden fields (a group's member after a dot) and the values they must have; `present` for any.",
     )
 
@@ -127,7 +132,13 @@ def _fields_or_settings(value: Any) -> Any:
 class MatchSettings(Configured):
     """When two records are the same customer."""
 
-    keys: dict[Name, Annotated[KeySettings, BeforeValidator(_fields_or_settings)]]
+    keys: dict[
+        Name,
+        Annotated[
+            KeySettings,
+            BeforeValidator(_fields_or_settings, json_schema_input_type=list[str] | KeySettings),
+        ],
+    ]
     same: list[list[Name]] = Field(
         min_length=1, description="Agreement on all keys of one entry is enough."
     )
@@ -153,9 +164,13 @@ class PolicySettings(Configured):
 
     entity: Name
     default: Literal["most_recent"] = "most_recent"
-    fields: dict[str, Annotated[FieldSettings, BeforeValidator(_rule_or_settings)]] = Field(
-        default_factory=dict
-    )
+    fields: dict[
+        str,
+        Annotated[
+            FieldSettings,
+            BeforeValidator(_rule_or_settings, json_schema_input_type=Rule | FieldSettings),
+        ],
+    ] = Field(default_factory=dict)
     match: MatchSettings
     failures_allowed: float = Field(
         0.0, ge=0, le=1, description="Share of records that may fail before a run counts as failed."
