@@ -204,9 +204,10 @@ def _missing(
         return UNSET if empty(held) or now.sent is None else None
     want, held, normal = want or {}, held or {}, normal or {}
     sent = now.sent if isinstance(now.sent, dict) else {}
+    stood = held if now.sent is UNSET else sent
     differing = {
         part: want.get(part)
-        for part in (want if cardinality is Cardinality.GROUP else {**want, **(sent or held)})
+        for part in (want if cardinality is Cardinality.GROUP else {**want, **stood})
         if not (part in sent and sent[part] == want.get(part))
         and want.get(part) not in (held.get(part), normal.get(part))
     }
