@@ -223,7 +223,7 @@ class Settler:
         record.mapping_hash = plan.mapping.hash
         uow.records.save([record])
         uow.outbox.done([delivery.message])
-        self._ineffective(record, before, delivery, item.at, uow)
+        self._ineffective(record, before, delivery, held, item.at, uow)
         solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
         uow.tasks.close(solved, item.at)
         return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
@@ -260,12 +260,13 @@ class Settler:
         record: SourceRecord,
         before: Shadow,
         delivery: Delivery,
+        held: Mapping[str, Native],
         at: Instant,
         uow: UnitOfWork,
     ) -> None:
         """Report fields that the system was sent, and that hold what they held before (RULES 7)."""
         tasks, solved = [], []
-        for name in delivery.natives:
+        for name in delivery.natives.keys() & held.keys():
             now, was = record.shadow.fields[name], before.fields[name]
             subject = f"{record.ref}:{name}"
             if was.held is not UNSET and now.held == was.held and now.held != now.sent:

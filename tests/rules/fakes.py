@@ -1,4 +1,4 @@
-"""A hub in a box for the tests of the rules: a clock that stands still, systems made of documents, the real engine and store.
+"""A hub in a box for the tests of the rules: a clock that stands still, systems of documents, the real engine.
 
 A ``FakeSystem`` implements ``connectors.contract.Sink`` honestly: what is written can be read, what is read was there, and
 every fault that it plays is one that real systems have. Nothing is patched.
@@ -6,7 +6,6 @@ every fault that it plays is one that real systems have. Nothing is patched.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,8 +128,8 @@ class FakeSystem:
     """A system of documents in memory.
 
     ``makes`` is what the system makes of a document that it is sent (truncates, ignores, computes). ``losses`` names what
-    becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed`` (done,
-    and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``. ``meanwhile`` is called between the hub's
+    becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed``
+    (done, and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``. ``meanwhile`` is called between the hub's
     read and its write, as a person who is faster would be.
     """
 
@@ -283,7 +282,7 @@ class FakeSystem:
             for name, value in command.after.items()
             if command.before.get(name) != value
         }
-        changes |= {name: None for name in command.before.keys() - command.after.keys()}
+        changes |= dict.fromkeys(command.before.keys() - command.after.keys())
         kept.document = self.makes({**kept.document, **changes})
         kept.version, kept.changed = next(self._versions), self.clock()
         if fate == "done":

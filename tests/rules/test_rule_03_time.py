@@ -10,7 +10,6 @@ import pytest
 from crm_master.domain.claims import (
     Claim,
     ClaimKey,
-    FieldShadow,
     Interval,
     Observed,
     Shadow,
