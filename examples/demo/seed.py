@@ -18,7 +18,9 @@ What was learned of the systems on the way:
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +30,22 @@ from examples.peers import Mailman, MailmanClient, Tryton, TrytonClient
 IN_TRYTON = 240
 IN_BOTH = 120
 IN_MAILMAN = 200
+DUPLICATES = 3
+_TRUNK = {"ES": ("+34", ""), "DE": ("+49", "0")}
+_FORGOTTEN = 17  # every so many of the numbers from abroad are left as they are dialled there
 
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """Who was put where. `parties` and `members` map a person's number to the system's key."""
+    """Who was put where. `parties` and `members` map a person's number to the system's key.
+
+    `duplicates` are parties that somebody made although the person had one already.
+    """
 
     people: list[Person]
     parties: dict[int, int]
     members: dict[int, str]
+    duplicates: dict[int, int]
 
     @property
     def in_both(self) -> list[Person]:
@@ -52,37 +61,70 @@ def seed(
     tryton: int = IN_TRYTON,
     mailman: int = IN_MAILMAN,
     both: int = IN_BOTH,
+    duplicates: int = 0,
 ) -> Seeded:
-    """Put `tryton` people into Tryton and `mailman` into Mailman, `both` of them into both."""
+    """Put `tryton` people into Tryton and `mailman` into Mailman, `both` of them into both.
+
+    `duplicates` of those who are in both get a second party in Tryton.
+    """
     if both > min(tryton, mailman):
         raise ValueError(f"{both} people cannot be in both of {tryton} and {mailman}")
     everybody = people(tryton + mailman - both, number)
     chance = random.Random(number)
+    shared = [person for person in everybody[tryton - both : tryton] if not person.is_company]
     return Seeded(
         people=everybody,
         parties=_fill_tryton(erp, everybody[:tryton], chance),
         members=_fill_mailman(lists, everybody[tryton - both :], chance),
+        duplicates=_enter_twice(erp, shared[:duplicates]),
     )
 
 
 def _fill_tryton(erp: Tryton, customers: list[Person], chance: random.Random) -> dict[int, int]:
     client = TrytonClient(erp)
+    abroad = itertools.count(1)
     try:
-        records = [_party(customer, erp.newsletter, chance) for customer in customers]
+        records = [_party(customer, erp.newsletter, chance, abroad) for customer in customers]
         keys: list[int] = client.model("party.party", "create", records)
     finally:
         client.close()
     return {customer.number: key for customer, key in zip(customers, keys, strict=True)}
 
 
-def _party(customer: Person, newsletter: int, chance: random.Random) -> dict[str, Any]:
+def _enter_twice(erp: Tryton, customers: list[Person]) -> dict[int, int]:
+    """A clerk in a hurry looks nobody up: the same people again, with less of everything."""
+    if not customers:
+        return {}
+    client = TrytonClient(erp)
+    try:
+        keys: list[int] = client.model(
+            "party.party",
+            "create",
+            [
+                {
+                    "name": customer.name.upper(),
+                    "contact_mechanisms": [
+                        ["create", [{"type": "email", "value": customer.email}]]
+                    ],
+                }
+                for customer in customers
+            ],
+        )
+    finally:
+        client.close()
+    return {customer.number: key for customer, key in zip(customers, keys, strict=True)}
+
+
+def _party(
+    customer: Person, newsletter: int, chance: random.Random, abroad: Iterator[int]
+) -> dict[str, Any]:
     mechanisms = [{"type": "email", "value": messy_email(customer.email, chance)}]
     if customer.second_email:
         mechanisms.append({"type": "email", "value": customer.second_email})
     if customer.phone:
-        mechanisms.append({"type": "phone", "value": customer.phone})
+        mechanisms.append({"type": "phone", "value": _dialled(customer.phone, customer, abroad)})
     if customer.mobile:
-        mechanisms.append({"type": "mobile", "value": customer.mobile})
+        mechanisms.append({"type": "mobile", "value": _dialled(customer.mobile, customer, abroad)})
     address = {
         "street": customer.street,
         "postal_code": customer.postal_code,
@@ -99,6 +141,16 @@ def _party(customer: Person, newsletter: int, chance: random.Random) -> dict[str
     if chance.random() < 0.4:
         party["categories"] = [["add", [newsletter]]]
     return party
+
+
+def _dialled(number: str, customer: Person, abroad: Iterator[int]) -> str:
+    """The number as a Belgian clerk writes it: with its country, if that is another one and nobody forgot."""
+    if customer.country not in _TRUNK or number.startswith(("+", "00")):
+        return number
+    if next(abroad) % _FORGOTTEN == 0:
+        return number
+    code, trunk = _TRUNK[customer.country]
+    return f"{code} {number.replace('(', '').replace(')', '').removeprefix(trunk)}"
 
 
 def _fill_mailman(lists: Mailman, customers: list[Person], chance: random.Random) -> dict[int, str]:
