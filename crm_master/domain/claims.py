@@ -166,13 +166,18 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """The outcome of ``attribute``: the record's claims and shadow from now on, and which claims are new."""
+    """The outcome of ``attribute``: the record's claims and shadow from now on, and which claims are new.
+
+    ``due``: although nobody asserted anything, the record may have to be written: a field can be read again, or was emptied
+    where that counts for nothing.
+    """
 
     claims: Claims
     shadow: Shadow
     edits: frozenset[ClaimKey]
     notices: tuple[Notice, ...] = ()
     stale: bool = False
+    due: bool = False
 
 
 def interval(observed: Observed, shadow: Shadow) -> Interval:
@@ -206,7 +211,8 @@ def attribute(
     for name, reading in mapped.readings.items():
         sheet.read(spec.fields[name], reading)
     after = replace(shadow, fields=sheet.fields)
-    return Attributed(sheet.claims, after, frozenset(sheet.edits), tuple(sheet.notices))
+    notices = tuple(sheet.notices)
+    return Attributed(sheet.claims, after, frozenset(sheet.edits), notices, due=sheet.due)
 
 
 class _Sheet:
@@ -228,6 +234,7 @@ class _Sheet:
         self.when = interval(observed, shadow)
         self.edits: list[ClaimKey] = []
         self.notices: list[Notice] = []
+        self.due = False
 
     def read(self, spec: FieldSpec, reading: Reading) -> None:
         name, shadow = spec.name, self.fields.get(spec.name)
@@ -238,6 +245,7 @@ class _Sheet:
                 self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
                 self.notices.append(Notice(name, Why.UNREADABLE, reading.reason or ""))
             return
+        self.due = self.due or (shadow is not None and shadow.unreadable)
         if shadow is None or shadow.held is UNSET:
             self._first_sight(spec, reading)
         elif spec.cardinality is Cardinality.MANY:
@@ -289,6 +297,7 @@ class _Sheet:
         clear = self.lenses.clear(name) if cleared else Clear.ALLOWED
         if clear is Clear.IGNORE:
             self.fields[name] = after
+            self.due = True
             return
         if clear is Clear.REVIEW:
             self.fields[name] = replace(after, review=True)
@@ -337,6 +346,8 @@ class _Sheet:
         if self.lenses.clear(name) is Clear.ALLOWED:
             for key in gone:
                 self._assert(ClaimKey(name, key), None, self.when, key)
+        elif gone:
+            self.due = True
 
     def _same(self, name: str, left: Native, right: Native) -> bool:
         """Whether two representations mean the same; a person who only reformats asserts nothing."""

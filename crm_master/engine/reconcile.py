@@ -18,7 +18,7 @@ from crm_master.domain.claims import (
     Why,
     attribute,
 )
-from crm_master.domain.fields import Canonical, Presence, Rejected
+from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
@@ -230,7 +230,7 @@ class Work:
         observed = Observed(
             item.seq, item.watermark, item.started, item.ended, item.stamp, stream.skew
         )
-        unreadable = [name for name, now in record.shadow.fields.items() if now.unreadable]
+        before = record.shadow.fields
         found = attribute(
             mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
         )
@@ -242,10 +242,12 @@ class Work:
         record.status = RecordStatus.LIVE
         record.mapping_hash = stream.mapping.hash
         self.settled.append((TaskKind.DEAD_LETTER, str(item.ref)))
-        for name in unreadable:
-            reading = mapped.readings.get(name)
-            if reading is not None and reading.presence is not Presence.UNREADABLE:
+        for name, was in before.items():
+            now = record.shadow.fields[name]
+            if was.unreadable and not now.unreadable:
                 self.settled.append((TaskKind.DEAD_LETTER, f"{item.ref}:{name}"))
+            if was.review and not now.review:
+                self.settled.append((TaskKind.CLEAR, f"{item.ref}:{name}"))
         self._notice(item, found.notices)
         if found.edits:
             self.counts["edited"] += 1
@@ -254,7 +256,8 @@ class Work:
                 self.touched.add(record.entity_id)
         else:
             self.counts["echoes"] += 1
-        if any(notice.why is Why.QUARANTINED for notice in found.notices) and record.entity_id:
+        quarantined = any(notice.why is Why.QUARANTINED for notice in found.notices)
+        if (found.due or quarantined) and record.entity_id is not None:
             self.touched.add(record.entity_id)
 
     def _tombstone(self, record: SourceRecord) -> None:
