@@ -275,6 +275,8 @@ class _Sheet:
         self.edits.append(key)
 
     def _value(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        if spec.members:
+            reading = self._complete(spec.name, reading, shadow.held)
         name, native = spec.name, reading.native
         if native == shadow.held:
             self.fields[name] = shadow
@@ -309,6 +311,20 @@ class _Sheet:
         base = self._decoded(name, shadow.held if shadow.sent is UNSET else shadow.sent)
         self.fields[name] = replace(after, review=False)
         self._assert(ClaimKey(name), value, self.when, base)
+
+    def _complete(self, name: str, reading: Reading, held: Native | Unset) -> Reading:
+        """A group with the members that the payload did not speak of: those assert nothing, and stay (RULES 9)."""
+        if not isinstance(reading.native, dict) or not isinstance(held, dict):
+            return reading
+        kept = {member: held[member] for member in held if member not in reading.native}
+        if not kept:
+            return reading
+        stood = self._decoded(name, held)
+        values = stood if isinstance(stood, dict) else {}
+        known = {member: values[member] for member in kept if member in values}
+        return replace(
+            reading, native={**kept, **reading.native}, value={**known, **(reading.value or {})}
+        )
 
     def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
         """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""

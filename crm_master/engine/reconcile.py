@@ -202,6 +202,7 @@ class Work:
         self.reindexed: set[RecordId] = set()
         self.tasks: list[Task] = []
         self.settled: list[tuple[TaskKind, str]] = []
+        self.renewed: list[tuple[TaskKind, str]] = []
         self.customers: dict[EntityId, Customer] = {}
         self.history: list[HistoryEntry] = []
         self.messages: list[OutboxMessage] = []
@@ -448,10 +449,11 @@ class Work:
                 if claim is None or claim.base is UNSET:
                     continue
                 subject = f"{record.ref}:{key.field}"
+                # an edit that lost before stays on record beside the one that loses now
+                self.renewed.append((TaskKind.REVERTED, subject))
                 winner = customer.winners.get(key)
                 ours = winner is not None and winner.record == record.rec_id
                 if ours or _won(customer.golden, key, claim.value):
-                    self.settled.append((TaskKind.REVERTED, subject))
                     continue
                 if key.field in customer.withheld:
                     continue
@@ -485,6 +487,7 @@ class Work:
         uow.outbox.put(self.messages, self.at)
         uow.outbox.resume(records.keys())
         uow.outbox.cancel(self.unneeded)
+        uow.tasks.close(self.renewed, self.at)
         uow.tasks.open(self.tasks, self.at)
         opened = {(task.kind, task.subject) for task in self.tasks}
         uow.tasks.close([key for key in self.settled if key not in opened], self.at)

@@ -1,0 +1,73 @@
+"""A deployment over simulated systems, as a test needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from connectors.testing.simulator import Simulator
+from crm_master import entrypoints
+from crm_master.bootstrap import App, Deployment, compile_deployment, home_files
+from crm_master.store import Database
+
+MATCH = {"keys": {"email": ["email"]}, "same": [["email"]], "within_system": "review"}
+FIELDS: Mapping[str, Any] = {
+    "name": {"at": "name", "as": "name"},
+    "email": {"at": "email", "as": "email"},
+    "phone": {"at": "phone", "as": {"phone": {"region": "BE"}}},
+    "address.city": "city",
+    "owner": "note",
+    "website": "status",
+}
+
+
+def files_for(
+    systems: Mapping[str, Simulator],
+    policies: Mapping[str, Any] | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    mappings: Mapping[str, Mapping[str, Any]] | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """The files of a hub over simulated systems, ranked in their order. ``options`` are those of every stream."""
+    hub = {
+        "name": "test",
+        "rank": list(systems),
+        "systems": {
+            name: {
+                "system": name,
+                "connection": name,
+                "join": "auto",
+                "params": dict(params or {}),
+                "streams": {"customers": dict(options or {})},
+            }
+            for name in systems
+        },
+    }
+    policy = {"entity": "customer", "fields": dict(policies or {}), "match": MATCH}
+    files = {"hub.yaml": hub, "policies/customer.yaml": policy}
+    for name in systems:
+        fields = (mappings or {}).get(name, FIELDS)
+        files[f"mappings/{name}/customers.yaml"] = {"entity": "customer", "fields": dict(fields)}
+    texts = {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
+    return texts | {
+        f"systems/{name}.yaml": system.profile.manifest() for name, system in systems.items()
+    }
+
+
+def compiled(files: Mapping[str, str]) -> Deployment:
+    """A deployment of these files; what they lack is what ships."""
+    shipped = home_files(Path("/nonexistent"))
+    return compile_deployment(lambda name: files.get(name) or shipped(name))
+
+
+def open_hub(systems: Mapping[str, Simulator], files: Mapping[str, str], url: str) -> App:
+    """An app over simulated systems with a migrated master at ``url``."""
+    app = App(
+        Path(), compiled(files), Database(url), lambda connection: systems[connection].connection
+    )
+    entrypoints.init(app)
+    return app
