@@ -14,7 +14,7 @@ from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import CACHE, Codec, Lenient, register, text_of, wrong_kind
 from mappings.spec import FieldType, MemberDef, mistake
 
-_PHONE = "a telephone number such as +32 2 123 45 67"
+_PHONE = "a telephone number such as +32 2 555 12 12"
 _FORMATS = {
     "international": PhoneNumberFormat.INTERNATIONAL,
     "national": PhoneNumberFormat.NATIONAL,
@@ -41,7 +41,7 @@ class PhoneOptions(Lenient):
 
 @register
 class Phone(Codec):
-    """A telephone number, kept as E.164 (``+3221234567``); an extension follows as ``;ext=12``."""
+    """A telephone number, kept as E.164 (``+3225551212``); an extension follows as ``;ext=12``."""
 
     name = "phone"
     gives = frozenset({FieldType.PHONE, FieldType.TEXT})
