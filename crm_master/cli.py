@@ -250,6 +250,21 @@ def approve(
         _out.print(f"{', '.join(result['approved'])} joined. `concord sync` carries it out.")
 
 
+@app.command()
+def rejoin(yes: Yes = False, as_json: Json = False) -> None:
+    """After a restore from a backup: every system joins anew, and nothing is written until approved."""
+    with _opened() as found:
+        if not yes and not typer.confirm(
+            "Stop all writes until every system was read and approved again?"
+        ):
+            raise typer.Exit(1)
+        result = entrypoints.rejoin(found)
+    if not _print(result, as_json):
+        _out.print(
+            f"{', '.join(result['rejoining'])} join anew. Run `concord sync --full`, then `concord approve`."
+        )
+
+
 def _preview(shown: Mapping[str, Any]) -> None:
     _out.print(f"If {', '.join(shown['systems'])} joined now:")
     for stream, number in shown["records"].items():

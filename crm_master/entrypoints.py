@@ -238,6 +238,12 @@ def approve(app: App, systems: Sequence[str] = ()) -> dict[str, Any]:
     return {"approved": list(names), "customers": marked}
 
 
+def rejoin(app: App) -> dict[str, Any]:
+    """After a restore from a backup: every system joins anew, and nothing is written until it is approved."""
+    with running("rejoin", "", app.store, now, new_id) as run:
+        return {"rejoining": stewardship.rejoin(app.hub, app.store, now, run.id)}
+
+
 def _joining(app: App, systems: Sequence[str]) -> tuple[str, ...]:
     for name in systems:
         if name not in app.hub.systems:
@@ -494,6 +500,7 @@ __all__ = [
     "read_hub",
     "rebuild",
     "reconcile",
+    "rejoin",
     "replay",
     "schemas",
     "show",

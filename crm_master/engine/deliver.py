@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from connectors.contract import (
     Capabilities,
     Outcome,
     RawRecord,
+    Retry,
     Sink,
     WriteCommand,
     Written,
@@ -38,7 +40,8 @@ from crm_master.ports import (
 )
 
 BATCH = 20
-LEASE = 120_000_000  # microseconds; longer than any one request and its retries may take
+LEASE = 600_000_000  # microseconds
+MARGIN = 300_000_000  # what one write with its reads may take at worst: none begins later in the lease than that
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Deliverer:
         self.run = run
         self.batch = batch
         self.settler = Settler(hub, sink, clock, run.id)
+        self._begin_by: Instant = 0
 
     def __call__(self) -> None:
         """Deliver until nothing that is due is left. What must wait keeps its place for a later run.
@@ -85,6 +89,7 @@ class Deliverer:
             state = uow.states.systems().get(self.system)
             if state is not SystemState.ACTIVE or self.system in uow.states.stopped():
                 return []
+            self._begin_by = self.clock() + LEASE - MARGIN
             messages = uow.outbox.claim(self.system, self.batch, self.clock(), LEASE)
             uow.commit()
         return messages
@@ -310,7 +315,12 @@ class Deliverer:
     def _write(self, plan: StreamPlan, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:
             return
-        outcomes = self.sink.write([delivery.command for delivery in deliveries])
+        outcomes: list[Outcome] = []
+        for delivery in deliveries:
+            if self.clock() < self._begin_by:
+                outcomes += self.sink.write([delivery.command])
+            else:
+                outcomes.append(Retry("not begun: the lease was nearly over", timedelta(0)))
         self._settle(plan, deliveries, outcomes)
 
     def _settle(

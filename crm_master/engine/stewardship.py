@@ -134,6 +134,25 @@ def approve(
     return marked
 
 
+def rejoin(hub: Hub, store: UnitOfWorkFactory, clock: Clock, run_id: str) -> list[str]:
+    """Have every system join anew, as after a restore from a backup: what the shadows say is then out of date (RULES 16).
+
+    Nothing is written anywhere until each system was read whole and approved again. Gives their names.
+    """
+    with store() as uow:
+        at = clock()
+        names = list(hub.systems)
+        uow.journal.commit("activate", at, run_id, dict.fromkeys(names, SystemState.JOINING.value))
+        for name in names:
+            uow.states.save_system(name, SystemState.JOINING, at)
+        for stream in hub.streams():
+            state = uow.states.stream(stream.system, stream.stream)
+            state.cursor, state.scan_started, state.fulls = None, 0, 0
+            uow.states.save_stream(state)
+        uow.commit()
+    return names
+
+
 def decide(
     task_id: int,
     answer: str,

@@ -103,7 +103,8 @@ def _alembic() -> Config:
 
 
 def _engine(url: str) -> Engine:
-    engine = sa.create_engine(url)
+    # an error of the database must not show the personal data that was on its way there
+    engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _open_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -252,7 +252,7 @@ def test_every_edit_that_was_seen_is_golden_or_on_record(
 def test_the_order_of_polling_does_not_matter(
     history: list[list[Edit]], data: st.DataObject
 ) -> None:
-    goldens = []
+    goldens: list[list[dict[str, Any]]] = []
     for start in (["erp", "shop"], ["shop", "erp"]):
         with world() as made:
             made.round()
