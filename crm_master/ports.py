@@ -311,6 +311,9 @@ class Outbox(Protocol):
         self, system: str, limit: int, now: Instant, lease: Instant
     ) -> list[OutboxMessage]: ...
 
+    def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
+        """Mark leased messages as sent, and renew their lease. Gives the ids that are still ours to send."""
+
     def save(self, messages: Sequence[OutboxMessage]) -> None:
         """Store the state of leased messages, guarded by their fence."""
 

@@ -7,7 +7,7 @@ the next worker what to look at before it does anything (RULES 6, 24).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from connectors.contract import (
@@ -23,6 +23,7 @@ from connectors.errors import RetryLater
 from crm_master.domain.changes import intend, patch, projection
 from crm_master.domain.claims import Instant, Observed, attribute
 from crm_master.domain.fields import Rejected
+from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.ingest import land, spot_page
@@ -142,7 +143,7 @@ class Deliverer:
                 delivery = self._render(plan, message, record, customer, now, uow)
                 if delivery is not None:
                     deliveries.append(delivery)
-            self._intend(deliveries, at, uow)
+            deliveries = self._intend(deliveries, at, uow)
             uow.commit()
         self._write(plan, deliveries)
 
@@ -228,11 +229,14 @@ class Deliverer:
                 customer = customers.get(message.entity_id)
                 if customer is None or customer.id in there:
                     uow.outbox.done([message])
+                    uow.inbox.unpark(plan.system, plan.stream)
                     continue
                 in_doubt = message.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
+                # a person had it sent again: with their leave, and after a look where that is possible
+                in_doubt = in_doubt or (bool(message.sent) and can.find)
                 delivery = self._draft(plan, message, customer)
                 (doubtful if in_doubt else deliveries).append(delivery)
-            self._intend(deliveries, at, uow)
+            deliveries = self._intend(deliveries, at, uow)
             uow.commit()
         self._look(plan, doubtful, can)
         self._write(plan, deliveries)
@@ -262,22 +266,44 @@ class Deliverer:
                     "the answer to a create was lost, and the system cannot be searched for it",
                 )
                 continue
-            found = self.sink.find(plan.stream, delivery.command)
-            if len(found) > 1:
+            # what was sent is looked for, not what would be sent now
+            sent = dict(delivery.message.sent) or delivery.natives
+            command = replace(delivery.command, after=plan.mapping.put({}, sent))
+            found = self.sink.find(plan.stream, command)
+            free = self._free(plan, found)
+            if len(found) > 1 and len(free) != 1:
                 self._ask(
                     delivery, f"{len(found)} records there fit a create whose answer was lost"
                 )
-            elif found:
+            elif free:
                 # what is bound was made by the earlier attempt: its content is ours, not a person's claim
-                delivery.natives = dict(delivery.message.sent) or delivery.natives
-                self._settle(plan, [delivery], [Written(found[0].key, found[0])])
+                delivery.natives, delivery.found = sent, True
+                self._settle(plan, [delivery], [Written(free[0].key, free[0])])
+            elif found:
+                self._ask(
+                    delivery, "a record that fits a create whose answer was lost is another's"
+                )
             else:
                 again.append(delivery)
         if again:
             with self.store() as uow:
-                self._intend(again, self.clock(), uow)
+                again = self._intend(again, self.clock(), uow)
                 uow.commit()
             self._write(plan, again)
+
+    def _free(self, plan: StreamPlan, found: Sequence[RawRecord]) -> list[RawRecord]:
+        """The records that belong to no customer: only such a one can be what a create has made."""
+        ids = {
+            shown.key: record_id(ExternalRef(plan.system, plan.stream, shown.key))
+            for shown in found
+        }
+        with self.store() as uow:
+            known = uow.records.get(ids.values())
+        return [
+            shown
+            for shown in found
+            if (record := known.get(ids[shown.key])) is None or record.entity_id is None
+        ]
 
     def _ask(self, delivery: Delivery, reason: str) -> None:
         message = delivery.message
@@ -294,23 +320,31 @@ class Deliverer:
             uow.commit()
         self.run.add({"held": 1})
 
-    def _intend(self, deliveries: Sequence[Delivery], at: Instant, uow: UnitOfWork) -> None:
-        """Commit what is about to be done, before it is done."""
+    def _intend(
+        self, deliveries: Sequence[Delivery], at: Instant, uow: UnitOfWork
+    ) -> list[Delivery]:
+        """Commit what is about to be done, before it is done. Gives what is still ours to do.
+
+        A worker that was slow may find that its lease has run out, and that another has taken over.
+        """
+        for delivery in deliveries:
+            if delivery.record is None:
+                delivery.message.sent = delivery.natives
+        messages = [delivery.message for delivery in deliveries]
+        mine = uow.outbox.begin(messages, self.clock() + LEASE) if messages else frozenset()
+        deliveries = [delivery for delivery in deliveries if delivery.message.id in mine]
         if not deliveries:
-            return
+            return []
         pos = uow.journal.commit("intent", at, self.run.id)
         records = []
         for delivery in deliveries:
-            delivery.message.state = DeliveryState.SENT
             if delivery.record is not None:
                 delivery.record.shadow = intend(delivery.record.shadow, delivery.natives)
                 records.append(delivery.record)
-            else:
-                delivery.message.sent = delivery.natives
         uow.records.save(records)
-        uow.outbox.save([delivery.message for delivery in deliveries])
         entries = [delivery.entry("intent", at, sent=delivery.natives) for delivery in deliveries]
         uow.journal.add_deliveries(entries, pos)
+        return deliveries
 
     def _write(self, plan: StreamPlan, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:

@@ -150,7 +150,7 @@ class Rebuilder:
         if record is None:
             record = SourceRecord(rec_id, entry.ref, self._entity(entry))
         customer = uow.customers.get([entry.entity_id])[entry.entity_id]
-        before = entry.version - 1
+        before = max(entry.version - 1, 0)
         match entry.outcome:
             case "written":
                 if entry.operation == "create":

@@ -55,6 +55,12 @@ class Delivery:
     plan: StreamPlan
     record: SourceRecord | None
     natives: dict[str, Native]
+    found: bool = False  # a create that was looked for and found, made some time ago
+
+    @property
+    def version(self) -> int:
+        """The version that the record shows; of one that was found it is not known which was sent."""
+        return 0 if self.found else self.message.version
 
     def entry(
         self,
@@ -73,7 +79,7 @@ class Delivery:
             entity_id=self.customer.id,
             system=self.plan.system,
             stream=self.plan.stream,
-            version=self.message.version,
+            version=self.version,
             operation="create" if self.message.rec_id is None else "update",
             outcome=outcome,
             at=at,
@@ -199,6 +205,9 @@ class Settler:
         ref = ExternalRef(plan.system, plan.stream, outcome.key)
         record = delivery.record
         if record is None:
+            known = uow.records.get([record_id(ref)], lock=True).get(record_id(ref))
+            if known is not None and known.entity_id not in (None, delivery.customer.id):
+                return self._bind(plan, item, pos, uow)
             record = SourceRecord(
                 rec_id=record_id(ref),
                 ref=ref,
@@ -209,6 +218,10 @@ class Settler:
             )
             link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
             uow.customers.add_links([link], item.at, pos)
+            if delivery.found:
+                # what it was not sent, somebody else has put there; what changed since must follow
+                held = {name: held[name] for name in held.keys() & delivery.natives.keys()}
+                uow.customers.mark_dirty(ids=[delivery.customer.id])
         else:
             held = self._ours(delivery, record, held)
         complete = item.shown is not None and len(held) == len(self._held(plan, item.shown))
@@ -216,10 +229,10 @@ class Settler:
             record.raw_hash = fingerprint(canonical(item.shown.document))
         record.reread = not complete
         before = record.shadow
-        version = delivery.message.version
+        version = delivery.version
         record.shadow = settle(before, held, version, item.at, known)
         unshown = self._unshown(plan, delivery.customer, record)
-        record.shadow = withhold(record.shadow, unshown, version - 1)
+        record.shadow = withhold(record.shadow, unshown, max(version - 1, 0))
         record.mapping_hash = plan.mapping.hash
         uow.records.save([record])
         uow.outbox.done([delivery.message])
@@ -379,7 +392,7 @@ class Settler:
         if delivery.record is not None:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
-        message.state, message.reason = DeliveryState.PENDING, reason
+        message.state, message.reason, message.sent = DeliveryState.PENDING, reason, {}
         message.not_before = self.clock() + self.wait(message, after)
         uow.outbox.save([message])
         return delivery.entry(outcome, self.clock(), reason=reason)
@@ -401,7 +414,7 @@ class Settler:
         if delivery.record is not None:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
-        message.state, message.reason = DeliveryState.REFUSED, reason
+        message.state, message.reason, message.sent = DeliveryState.REFUSED, reason, {}
         uow.outbox.save([message])
         payload = {
             "entity": delivery.customer.id,

@@ -263,6 +263,8 @@ def _decide_unknown(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _p
         uow.outbox.retry([outbox_id])
     elif detail["answer"] == "drop":
         uow.outbox.drop([outbox_id])
+        # what was set aside as perhaps ours is read as anybody's
+        uow.inbox.unpark(*outbox_id.partition(":")[2].split("/", 1))
     else:
         raise Undecidable("a write of unknown outcome takes the answers: retry, drop")
 

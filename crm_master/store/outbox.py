@@ -17,6 +17,7 @@ from crm_master.store.sql import chunks, locking, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
+_DOUBTFUL = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value)
 _WAITING = (DeliveryState.REFUSED.value, DeliveryState.OVERTAKEN.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
@@ -70,7 +71,11 @@ class OutboxRepository:
                 sa.update(outbox)
                 .where(outbox.c.id.in_(part))
                 .values(
-                    state=DeliveryState.LEASED.value,
+                    # what may have been sent stays so, whoever dies over it: it is looked up first
+                    state=sa.case(
+                        (outbox.c.state.in_(_DOUBTFUL), DeliveryState.SENT.value),
+                        else_=DeliveryState.LEASED.value,
+                    ),
                     fence=outbox.c.fence + 1,
                     lease_until=now + lease,
                     leased_version=outbox.c.version,
@@ -82,6 +87,23 @@ class OutboxRepository:
             message.fence += 1
             message.attempts += 1
         return messages
+
+    def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
+        fences = {message.id: message.fence for message in messages}
+        mine: set[str] = set()
+        for part in chunks(fences.keys()):
+            query = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.id.in_(part))
+            rows = self._connection.execute(locking(self._connection, query))
+            held = [row.id for row in rows if row.fence == fences[row.id]]
+            self._connection.execute(
+                sa.update(outbox).where(outbox.c.id.in_(held)).values(lease_until=until)
+            )
+            mine.update(held)
+        ours = [message for message in messages if message.id in mine]
+        for message in ours:
+            message.state = DeliveryState.SENT
+        self.save(ours)
+        return frozenset(mine)
 
     def save(self, messages: Sequence[OutboxMessage]) -> None:
         if not messages:
@@ -119,7 +141,7 @@ class OutboxRepository:
             for message in sorted(messages, key=lambda message: message.id)
         ]
         mine = sa.and_(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
-        delivered = outbox.c.version == sa.bindparam("rendered")
+        delivered = outbox.c.version <= sa.bindparam("rendered")
         self._connection.execute(sa.delete(outbox).where(mine, delivered), rows)
         again = sa.update(outbox).where(mine, outbox.c.version > sa.bindparam("rendered"))
         fresh = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0, "sent": {}}

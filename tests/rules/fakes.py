@@ -150,6 +150,7 @@ class FakeSystem:
         self.down = False
         self.unparseable = False
         self.find_by_content = False
+        self.merges_on = ""
         self.page_size = 100
         self.writes: list[WriteCommand] = []
         self.requests: list[str] = []
@@ -265,6 +266,11 @@ class FakeSystem:
             return Stale()
         if fate == "undone":
             return Unknown("the answer was lost")
+        if command.key is None and self.merges_on:
+            wanted = command.after.get(self.merges_on)
+            for key, there in self.kept.items():
+                if there.document.get(self.merges_on) == wanted:
+                    return Written(key, self._shown(key))
         kept = self.kept.get(command.key or "")
         if command.key is not None:
             if kept is None:
@@ -403,6 +409,10 @@ class World:
         run = self.run()
         Deliverer(self.hub, name, self.systems[name], self.store, self.clock, run)()
         return dict(run.counts)
+
+    def slow_deliverer(self, name: str) -> Deliverer:
+        """A worker whose steps a test takes one by one."""
+        return Deliverer(self.hub, name, self.systems[name], self.store, self.clock, self.run())
 
     def approve(self, *names: str) -> None:
         stewardship.approve(

@@ -1,0 +1,327 @@
+"""RULES 24: a create whose answer was lost makes no second customer, in the hub or in the system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crm_master.domain.lifecycle import InboxState, TaskKind
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import Setting, World, dying
+
+
+def _shop(world: MakeWorld, *fates: str, **can: Any) -> World:
+    """Ada is in the ERP and shall be created in the shop; the writes there go as ``fates`` say."""
+    hub = world("erp", "shop", shop=Setting(creates=(), can=can))
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.round("erp")
+    hub.shop.losses = list(fates)
+    return hub
+
+
+def test_rule_24_a_lost_answer_is_looked_up_and_bound(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    assert hub.queued() == {"unknown": 1}
+
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert len(hub.shop.kept) == 1
+    assert "find" in hub.shop.requests
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+    assert hub.round() == 0
+
+
+def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> None:
+    hub = _shop(world, "undone")
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 1
+    assert len(hub.shop.writes) == 1
+    assert hub.round() == 0
+
+
+def test_rule_24_a_process_killed_after_the_create_makes_no_second_one(world: MakeWorld) -> None:
+    hub = _shop(world, "killed")
+    with dying():
+        hub.deliver("shop")
+    hub.clock.sleep(600)
+    hub.round()
+    assert len(hub.shop.kept) == 1
+    assert len(hub.customers()) == 1
+
+
+def test_rule_24_a_second_death_before_the_look_changes_nothing(world: MakeWorld) -> None:
+    """The worker that should have looked dies too: the next one still knows that there is something to look for."""
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    with hub.store() as uow:  # a worker takes the delivery, and dies
+        assert uow.outbox.claim("shop", 10, hub.clock(), 1_000_000)
+        uow.commit()
+    hub.clock.sleep(600)
+
+    hub.deliver("shop")
+
+    assert len(hub.shop.kept) == 1
+    assert len(hub.shop.writes) == 1
+
+
+def test_rule_24_a_look_that_fails_changes_nothing(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    hub.shop.down = True
+    hub.deliver("shop")
+    hub.shop.down = False
+    hub.clock.sleep(10_000)
+    hub.deliver("shop")
+    assert len(hub.shop.writes) == 1
+
+
+def test_rule_24_what_is_looked_for_is_what_was_sent(world: MakeWorld) -> None:
+    """Searched by content: the golden record has moved on since, and what was made is found nevertheless."""
+    hub = _shop(world, "done")
+    hub.shop.find_by_content = True
+    hub.deliver("shop")
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert len(hub.shop.kept) == 1
+
+
+def test_rule_24_what_is_bound_is_brought_up_to_date(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    hub.round()
+
+    assert hub.shop.only()["name"] == "Ada Lovelace"
+    assert hub.golden["name"] == "Ada Lovelace"
+
+
+def test_rule_24_a_record_of_another_customer_is_not_taken_for_ours(world: MakeWorld) -> None:
+    """Two people of one name; the search by content finds the other one's record too."""
+    hub = world("erp", "shop", shop=Setting(creates=(), lines="  name: name"), same=(("email",),))
+    hub.shop.find_by_content = True
+    hub.shop.add("s1", name="Ada")
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    hub.round()
+    other = hub.record("shop", "s1").entity_id
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.round("erp")
+    hub.shop.losses = ["undone"]
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert hub.record("shop", "s1").entity_id == other
+    assert hub.task(TaskKind.UNKNOWN), "whether hers was made cannot be known"
+    assert len(hub.shop.kept) == 1
+
+
+def test_rule_24_a_create_that_a_system_merges_into_another_customers_record_takes_nothing(
+    world: MakeWorld,
+) -> None:
+    """The shop keeps one record for each name, and answers a create with the record that it has."""
+    hub = world("erp", "shop", shop=Setting(creates=(), lines="  name: name\n  phone: phone"))
+    hub.shop.merges_on = "name"
+    hub.shop.add("s1", name="Ada", phone="1")
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    hub.round()
+    before = hub.record("shop", "s1")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.round()
+
+    after = hub.record("shop", "s1")
+    assert (after.entity_id, after.claims) == (before.entity_id, before.claims)
+    assert hub.task(TaskKind.UNKNOWN)
+
+
+def test_rule_24_several_that_fit_are_a_question_to_a_person(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.shop.find_by_content = True
+    hub.deliver("shop")
+    hub.shop.add("s9", name="Ada", mail="ada@example.org", tags=[])
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    assert hub.task(TaskKind.UNKNOWN)
+    assert hub.queued() == {"held": 1}
+    assert len(hub.shop.writes) == 1
+
+
+def test_rule_24_without_search_it_is_a_question_to_a_person_never_a_blind_retry(
+    world: MakeWorld,
+) -> None:
+    hub = _shop(world, "done", find=False)
+    hub.deliver("shop")
+    for _ in range(3):
+        hub.clock.sleep(10_000)
+        hub.deliver("shop")
+    assert len(hub.shop.writes) == 1
+    assert hub.queued() == {"held": 1}
+    assert hub.task(TaskKind.UNKNOWN).payload["target"] == "shop/people"
+
+
+def test_rule_24_a_person_may_have_it_sent_again(world: MakeWorld) -> None:
+    hub = _shop(world, "undone", find=False)
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    hub.decide(hub.task(TaskKind.UNKNOWN), "retry")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 1
+    assert hub.queued() == {}
+
+
+def test_rule_24_what_a_person_has_sent_again_is_looked_up_first_where_that_is_possible(
+    world: MakeWorld,
+) -> None:
+    hub = _shop(world, "done")
+    hub.shop.find_by_content = True
+    hub.deliver("shop")
+    hub.shop.add("s9", name="Ada", mail="ada@example.org", tags=[])
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    hub.shop.remove("s9")
+    hub.decide(hub.task(TaskKind.UNKNOWN), "retry")
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    assert len(hub.shop.writes) == 1
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+
+
+def test_rule_24_lookalikes_are_parked_while_a_create_is_open(world: MakeWorld) -> None:
+    """The record that our lost create made is read before its answer is settled: it is not a new customer."""
+    hub = _shop(world, "done", find=False)
+    hub.deliver("shop")
+    hub.ingest("shop")
+    hub.reconcile()
+
+    assert len(hub.customers()) == 1
+    assert hub.record("shop", "shop-1").entity_id is None
+    assert hub.inbox(InboxState.PARKED) == 1
+
+
+def test_rule_24_a_lookalike_without_identity_is_parked_by_its_content(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=(), lines="  name: name", can={"find": False}))
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.round("erp")
+    hub.shop.losses = ["done"]
+    hub.deliver("shop")
+    hub.shop.add("s8", name="Grace")
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 1, "Ada's lookalike only"
+    assert len(hub.customers()) == 2
+
+
+def test_rule_24_parked_records_come_back_when_the_create_is_settled(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert hub.inbox(InboxState.PARKED) == 0
+    assert len(hub.customers()) == 1
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+    assert hub.round() == 0
+
+
+def test_rule_24_parked_records_come_back_when_a_person_drops_the_create(world: MakeWorld) -> None:
+    hub = _shop(world, "done", find=False)
+    hub.deliver("shop")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    hub.decide(hub.task(TaskKind.UNKNOWN), "drop")
+    hub.round()
+    hub.round()
+
+    assert hub.inbox(InboxState.PARKED) == 0
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+    assert len(hub.shop.kept) == 1
+
+
+def test_rule_24_lookalikes_stay_parked_while_a_worker_looks(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    with hub.store() as uow:
+        uow.outbox.claim("shop", 10, hub.clock(), 120_000_000)
+        uow.commit()
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 1
+    assert hub.record("shop", "shop-1").entity_id is None
+
+
+def test_rule_24_an_edit_of_what_was_bound_is_not_swallowed(world: MakeWorld) -> None:
+    """A person edits the new record before the hub has found it again: that is their claim."""
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.shop.edit("shop-1", phone="1")
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert hub.erp["e1"]["phone"] == "1"
+
+
+@pytest.mark.parametrize("after", ["claim", "look"])
+def test_rule_24_two_workers_make_one_record(world: MakeWorld, after: str) -> None:
+    """The first is slow: its lease runs out before it begins, and the second has done the work by then."""
+    hub = _shop(world, *(["done"] if after == "look" else []))
+    if after == "look":
+        hub.deliver("shop")
+        hub.clock.sleep(100)
+    slow = hub.slow_deliverer("shop")
+    messages = slow._claim()
+    hub.clock.sleep(600)
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 1
+
+    slow._deliver(messages)
+
+    assert len(hub.shop.kept) == 1
+    assert len(hub.shop.writes) == 1
+
+
+def test_rule_24_a_worker_whose_lease_ran_out_does_not_begin(world: MakeWorld) -> None:
+    """The second worker is in the middle of its create when the first wakes up."""
+    hub = _shop(world)
+    slow = hub.slow_deliverer("shop")
+    messages = slow._claim()
+    hub.clock.sleep(600)
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.deliver("shop")
+
+    slow._deliver(messages)
+
+    assert len(hub.shop.writes) == 1
