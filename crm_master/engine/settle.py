@@ -205,8 +205,8 @@ class Settler:
         ref = ExternalRef(plan.system, plan.stream, outcome.key)
         record = delivery.record
         if record is None:
-            known = uow.records.get([record_id(ref)], lock=True).get(record_id(ref))
-            if known is not None and known.entity_id not in (None, delivery.customer.id):
+            there = uow.records.get([record_id(ref)], lock=True).get(record_id(ref))
+            if there is not None and there.entity_id not in (None, delivery.customer.id):
                 return self._bind(plan, item, pos, uow)
             record = SourceRecord(
                 rec_id=record_id(ref),
