@@ -182,6 +182,7 @@ class StreamState:
     scan_started: Instant = 0  # of the scan under way; 0: none is
     complete_at: Instant = 0
     fulls: int = 0  # complete, error-free full scans
+    scan_errors: int = 0  # rows of the scan under way, or the last one, that could not be read
 
 
 @dataclass(slots=True)

@@ -45,14 +45,16 @@ def _land(
     plan: StreamPlan, page: Page, state: StreamState, store: UnitOfWorkFactory, run: Run
 ) -> None:
     with store() as uow:
-        state.scan_started = state.scan_started or micros(page.started)
+        if not state.scan_started:
+            state.scan_started, state.scan_errors = micros(page.started), 0
+        state.scan_errors += len(page.rejects)
         landed, unchanged = land(plan, page.records, page, state.watermark, uow, run.id)
         reject(plan, page.rejects, page, uow, run.id)
         state.cursor = page.cursor
         if page.complete:
             state.watermark, state.scan_started = state.scan_started, 0
             state.complete_at = micros(page.ended)
-            state.fulls += page.scan is Scan.FULL and not page.rejects
+            state.fulls += page.scan is Scan.FULL and not state.scan_errors
         uow.states.save_stream(state)
         uow.commit()
     read = len(page.records) + len(page.rejects)

@@ -70,8 +70,11 @@ def joining(hub: Hub, uow: UnitOfWork) -> list[str]:
 def not_ready(hub: Hub, system: SystemPlan, uow: UnitOfWork) -> str | None:
     """Why a system cannot join yet: it needs one error-free full scan, decided to the end."""
     for stream in system.streams.values():
-        if stream.reads and not uow.states.stream(stream.system, stream.stream).fulls:
-            return f"{stream.name} has not been read completely and without an error yet: run `concord ingest`"
+        state = uow.states.stream(stream.system, stream.stream)
+        if stream.reads and not state.fulls:
+            if state.scan_errors:
+                return f"{state.scan_errors} rows of {stream.name} could not be read: see `concord dlq list`"
+            return f"{stream.name} has not been read completely yet: run `concord ingest`"
     waiting = sum(uow.inbox.pending(entity) for entity in hub.entities)
     if waiting:
         return f"{waiting} records wait in the inbox: run `concord reconcile`"

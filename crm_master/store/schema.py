@@ -93,6 +93,7 @@ stream_state = Table(
     Column("scan_started", BigInteger, nullable=False),
     Column("complete_at", BigInteger, nullable=False),
     Column("fulls", Integer, nullable=False),
+    Column("scan_errors", Integer, nullable=False),
 )
 
 commit_log = Table(

@@ -13,7 +13,7 @@ from crm_master.ports import RunEntry, StreamState
 from crm_master.store.schema import run, stream_state, system_state
 from crm_master.store.sql import upsert
 
-_STREAM_COLUMNS = ("cursor", "watermark", "scan_started", "complete_at", "fulls")
+_STREAM_COLUMNS = ("cursor", "watermark", "scan_started", "complete_at", "fulls", "scan_errors")
 
 
 class StateRepository:

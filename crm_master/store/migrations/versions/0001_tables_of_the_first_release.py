@@ -227,6 +227,7 @@ def upgrade() -> None:
         sa.Column("scan_started", sa.BigInteger(), nullable=False),
         sa.Column("complete_at", sa.BigInteger(), nullable=False),
         sa.Column("fulls", sa.Integer(), nullable=False),
+        sa.Column("scan_errors", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("system", "stream", name=op.f("pk_stream_state")),
     )
     op.create_table(
