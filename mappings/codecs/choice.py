@@ -41,6 +41,7 @@ class EnumOptions(Options):
     values: dict[Annotated[str, AfterValidator(_canonical)], Scalar | tuple[Scalar, ...]] = Field(
         default_factory=dict
     )
+    """Canonical value to system value, or to a list of them, of which the first is written. The key may be left out."""
     lossy: bool = False
     """Several canonical values may share a system value, which is read as the first of them."""
 
@@ -189,6 +190,7 @@ class SplitOptions(Options):
     """Options of ``split``."""
 
     separator: Annotated[str, Field(min_length=1, max_length=8)] = ","
+    """What stands between the parts."""
     of: str | dict[str, Any] = "text"
     """The codec of one part."""
 

@@ -22,9 +22,11 @@ class BooleanOptions(Options):
     true: Annotated[tuple[Scalar, ...], Field(min_length=1)] = (
         True, "true", "yes", "y", "t", "on", "1", 1,
     )  # fmt: skip
+    """The system's words for true, in any case."""
     false: Annotated[tuple[Scalar, ...], Field(min_length=1)] = (
         False, "false", "no", "n", "f", "off", "0", 0,
     )  # fmt: skip
+    """The system's words for false, in any case."""
 
     @model_validator(mode="after")
     def _apart(self) -> BooleanOptions:
@@ -108,6 +110,7 @@ class DecimalOptions(Options):
     """Options of ``decimal``."""
 
     point: Literal[".", ","] = "."
+    """The decimal sign of the system."""
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """A separator to pass over when reading; none is written."""
     places: Annotated[int, Field(ge=0, le=12)] | None = None
