@@ -73,8 +73,12 @@ demo: $(STAMP) peers ## Two real systems kept in step, before your eyes
 	@$(BIN)/python -m examples.demo
 
 .PHONY: up
-up: $(STAMP) ## Airflow with Concord's DAGs and console on this machine
-	@$(BIN)/python -m dags.up
+up: $(STAMP) peers ## Airflow with Concord's DAGs on this machine, until Ctrl-C
+	@$(BIN)/python -m examples.demo.up
+
+.PHONY: down
+down: # There is nothing to do: Ctrl-C in `make up` stops and removes everything
+	@echo "Ctrl-C where make up runs stops everything; nothing is left behind."
 
 .PHONY: clean
 clean: ## Remove what the targets made
