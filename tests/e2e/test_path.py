@@ -341,7 +341,8 @@ def _assert_made_once(stage: Stage, hub: Hub, party: int, email: str) -> None:
     """One member, one user, linked to the party as the hub's own; no dead user, no second customer."""
     shown = hub.show(f"{PARTIES}/{party}")
     on_list = [r for r in shown["records"] if r["record"].startswith(SUBSCRIBERS)]
-    assert [r["record"] for r in on_list] == [f"{SUBSCRIBERS}/{stage.user_id(email)}"]
+    found = [(r["record"], r["made_by"]) for r in on_list]
+    assert found == [(f"{SUBSCRIBERS}/{stage.user_id(email)}", "hub")]
     assert stage.owner.member(email) is not None
     assert hub.tasks(TaskKind.UNKNOWN, "") == []
     assert hub.tasks(TaskKind.MATCH, SUBSCRIBERS) == []
