@@ -86,6 +86,7 @@ def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: In
     found = Preview(systems)
     with store() as uow:
         states = dict(uow.states.systems())
+        creating = _creating(hub, systems)
         for name in systems:
             states[name] = joined_state(hub.systems[name])
             for stream in hub.systems[name].streams.values():
@@ -99,7 +100,7 @@ def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: In
                     members.setdefault(record.entity_id or "", []).append(record)
                 for customer in customers:
                     records = members.get(customer.id, [])
-                    if any(record.ref.system in systems for record in records):
+                    if entity in creating or any(r.ref.system in systems for r in records):
                         made = recompute(plan, customer, records, states)
                         out = fan_out(hub, plan, customer, made.reconciled, records, states, {}, at)
                         found.customers += 1
@@ -133,8 +134,25 @@ def approve(
         for name in systems:
             uow.states.save_system(name, joined_state(hub.systems[name]), at)
         marked = sum(uow.customers.mark_dirty(system=name) for name in systems)
+        creating = _creating(hub, systems)
+        marked = 0 if creating else marked
+        for entity in creating:
+            after = ""
+            while customers := uow.customers.scan(entity, after, PAGE):
+                after = customers[-1].id
+                marked += uow.customers.mark_dirty(ids=[customer.id for customer in customers])
         uow.commit()
     return marked
+
+
+def _creating(hub: Hub, systems: tuple[str, ...]) -> set[str]:
+    """The entities whose customers may be created in one of these systems, wherever they are known so far."""
+    return {
+        stream.entity
+        for name in systems
+        for stream in hub.systems[name].streams.values()
+        if stream.creates is not None
+    }
 
 
 def rejoin(hub: Hub, store: UnitOfWorkFactory, clock: Clock, run_id: str) -> list[str]:
