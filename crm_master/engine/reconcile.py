@@ -90,7 +90,12 @@ class Reconciler:
         with self.store() as uow:
             at = self.clock()
             work = Work(self.hub, self.plan, uow, at, self.new_entity_id, self.run.id)
-            failed = self._bisect(list(items), work)
+            if len(items) == 1 and items[0].attempts >= DEAD_FROM:
+                # whoever tried this was not there any more to say what became of it
+                work.set_aside(items[0], "nobody who tried to reconcile it lived to tell")
+                failed = {items[0].rec_id}
+            else:
+                failed = self._bisect(list(items), work)
             uow.commit()
         self.run.add(work.counts)
         return failed
@@ -192,7 +197,12 @@ class Work:
         if item.attempts < DEAD_FROM - 1:
             self.counts["failed"] += 1
             return
-        self._dead(item, f"{type(error).__name__} while it was reconciled")
+        self.set_aside(item, f"{type(error).__name__} while it was reconciled")
+
+    def set_aside(self, item: InboxItem, reason: str) -> None:
+        """Give an item to a person, as bytes."""
+        self._begin()
+        self._dead(item, reason)
         self.uow.inbox.finish([item], 0)
         self.uow.tasks.open(self.tasks, self.at)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from itertools import count
@@ -43,7 +43,8 @@ from crm_master.engine import stewardship
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.ingest import ingest, moment
 from crm_master.engine.ledger import Run, silent
-from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Test
+from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Translator
+from crm_master.engine.plan import Test as Condition
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.ports import Customer, OutboxMessage, RunEntry, SourceRecord, Task
@@ -151,6 +152,7 @@ class FakeSystem:
         self.unparseable = False
         self.find_by_content = False
         self.merges_on = ""
+        self.dies_after: int | None = None
         self.page_size = 100
         self.writes: list[WriteCommand] = []
         self.requests: list[str] = []
@@ -201,6 +203,9 @@ class FakeSystem:
         ] or [[]]
         for place, events in enumerate(pages):
             self.requests.append("read")
+            if self.dies_after == place:
+                self.dies_after = None
+                raise Killed
             self._answer()
             started = moment(self.clock())
             last = place == len(pages) - 1
@@ -303,7 +308,7 @@ class Setting:
     """How one system takes part in a ``World``."""
 
     lines: str = FULL_MAPPING
-    creates: tuple[Test, ...] | None = None
+    creates: tuple[Condition, ...] | None = None
     reads: bool = True
     writes: bool = True
     observe: bool = False
@@ -381,6 +386,12 @@ class World:
             return self.__dict__["systems"][name]
         except KeyError:
             raise AttributeError(name) from None
+
+    def replace_mapping(self, name: str, mapping: Translator) -> None:
+        """Give a system another mapping, as a new release does."""
+        plan = replace(self.hub.stream(name, STREAM), mapping=mapping)
+        system = replace(self.hub.systems[name], streams={STREAM: plan})
+        self.hub = replace(self.hub, systems={**self.hub.systems, name: system})
 
     def close(self) -> None:
         self.store.close()

@@ -1,0 +1,202 @@
+"""RULES 16: a system that joins neither causes nor receives writes until somebody has approved what would happen."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.contract import BadRow
+from crm_master.domain.lifecycle import SystemState
+from crm_master.engine.stewardship import NotReady
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import Setting, World
+
+
+def _newcomer(world: MakeWorld, **shop: object) -> World:
+    """The ERP and the list are in step. The shop is new, and knows Ada and Grace; only Ada is known elsewhere."""
+    hub = world("erp", "list", "shop", shop=Setting(**shop))  # type: ignore[arg-type]
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.list.add("l1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Countess", mail="ada@example.org", phone="1")
+    hub.shop.add("s2", name="Grace", mail="grace@example.org")
+    for name in ("erp", "list"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve("erp", "list")
+    hub.round("erp", "list")
+    hub.ingest("shop", full=True)
+    return hub
+
+
+def test_rule_16_a_joining_system_causes_no_writes(world: MakeWorld) -> None:
+    hub = _newcomer(world)
+    assert hub.round() == 0
+    hub.shop.edit("s1", phone="2")
+    assert hub.round() == 0
+    assert "phone" not in hub.customers()[0].golden
+    assert hub.record("shop", "s1").entity_id == hub.record("erp", "e1").entity_id, "it is matched"
+
+
+def test_rule_16_a_joining_system_receives_no_writes(world: MakeWorld) -> None:
+    hub = _newcomer(world, creates=())
+    hub.round()
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    assert hub.shop.writes == []
+    assert hub.list["l1"]["name"] == "Ada Lovelace"
+
+
+def test_rule_16_it_cannot_join_before_one_full_scan(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    hub.ingest("erp", full=True)
+    hub.reconcile()
+    with pytest.raises(NotReady, match="has not been read completely"):
+        hub.approve("shop")
+
+
+def test_rule_16_it_cannot_join_before_the_scan_has_been_decided(world: MakeWorld) -> None:
+    hub = _newcomer(world)
+    with pytest.raises(NotReady, match="wait in the inbox"):
+        hub.approve("shop")
+
+
+@pytest.mark.parametrize("page", [0, 1], ids=["its last page", "an earlier page"])
+def test_rule_16_a_scan_with_bad_rows_is_not_error_free(world: MakeWorld, page: int) -> None:
+    hub = world("shop")
+    hub.shop.page_size = 1
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    if page:
+        hub.shop.add("s2", name="Grace", mail="grace@example.org")
+    hub.shop.rejects = [BadRow(b"\\xff", "not UTF-8")]
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    with pytest.raises(NotReady):
+        hub.approve("shop")
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    hub.approve("shop")
+
+
+def test_rule_16_the_preview_changes_nothing(world: MakeWorld) -> None:
+    hub = _newcomer(world, creates=())
+    hub.reconcile()
+    before = [(c.id, c.version, c.golden) for c in hub.customers()], hub.record("shop", "s1")
+    hub.preview("shop")
+    assert before == (
+        [(c.id, c.version, c.golden) for c in hub.customers()],
+        hub.record("shop", "s1"),
+    )
+    assert hub.queued() == {}
+
+
+def test_rule_16_the_preview_equals_what_happens(world: MakeWorld) -> None:
+    hub = _newcomer(world)
+    hub.reconcile()
+    said = hub.preview("shop")
+
+    hub.approve("shop")
+    hub.reconcile()
+    for name in hub.systems:
+        hub.deliver(name)
+
+    updates = {
+        f"{name}/people": sum(1 for write in system.writes if write.key is not None)
+        for name, system in hub.systems.items()
+    }
+    assert {name: n for name, n in said.updates.items() if n} == {
+        n: k for n, k in updates.items() if k
+    }
+    assert said.updates["erp/people"] == 1, "the phone"
+    assert said.updates["shop/people"] == 1, "the name"
+    assert said.creates == {}
+    assert said.fields["erp/people.phone"] == said.fields["shop/people.name"] == 1
+
+
+def test_rule_16_the_preview_and_the_approval_cover_customers_who_are_not_there_yet(
+    world: MakeWorld,
+) -> None:
+    """Everybody shall be in the shop: whom only the ERP knows is created there when it joins, as announced."""
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.erp.add("e2", name="Grace", mail="grace@example.org")
+    hub.ingest("erp", full=True)
+    hub.reconcile()
+    hub.approve("erp")
+    hub.reconcile()
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    said = hub.preview("shop")
+    assert said.creates == {"shop/people": 1}
+
+    hub.approve("shop")
+    hub.reconcile()
+    hub.deliver("shop")
+
+    assert len(hub.shop.writes) == said.creates["shop/people"]
+    assert len(hub.shop.kept) == 2
+
+
+def test_rule_16_records_present_in_both_systems_at_first_sync_end_up_once_in_each(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop", erp=Setting(creates=()), shop=Setting(creates=()))
+    for number in range(5):
+        hub.erp.add(f"e{number}", name=f"N{number}", mail=f"n{number}@example.org")
+        hub.shop.add(f"s{number}", name=f"N{number}", mail=f"n{number}@example.org")
+    hub.settle()
+    assert (len(hub.erp.kept), len(hub.shop.kept), len(hub.customers())) == (5, 5, 5)
+    assert hub.written() == 0
+
+
+def test_rule_16_an_observed_system_is_read_and_never_written(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(observe=True, writes=False, creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org", phone="1")
+    hub.settle()
+    assert hub.erp["e1"]["phone"] == "1"
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    assert hub.shop.writes == []
+
+
+def test_rule_16_the_state_observe_alone_stops_writes(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    writes = len(hub.shop.writes)
+    with hub.store() as uow:
+        uow.states.save_system("shop", SystemState.OBSERVE, hub.clock())
+        uow.commit()
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.erp.add("e2", name="Grace", mail="grace@example.org")
+    hub.round()
+    assert len(hub.shop.writes) == writes
+
+
+def test_rule_16_the_kill_switch_stops_writes_and_loses_none(world: MakeWorld) -> None:
+    hub = _newcomer(world)
+    hub.round()
+    with hub.store() as uow:
+        uow.states.stop("list", True)
+        uow.commit()
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    assert hub.list["l1"]["name"] == "Ada"
+    assert hub.list.requests.count("write") == 0
+
+    with hub.store() as uow:
+        uow.states.stop("list", False)
+        uow.commit()
+    hub.round()
+    assert hub.list["l1"]["name"] == "Ada Lovelace"
+
+
+def test_rule_16_the_kill_switch_holds_when_systems_join(world: MakeWorld) -> None:
+    hub = _newcomer(world)
+    hub.reconcile()
+    with hub.store() as uow:
+        uow.states.stop("shop", True)
+        uow.commit()
+    hub.approve("shop")
+    hub.round()
+    assert hub.shop.writes == []

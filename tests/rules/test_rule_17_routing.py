@@ -1,0 +1,97 @@
+"""RULES 17: who is created where is said in the configuration, and nowhere by default."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from crm_master.engine.plan import Test as Condition
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import Setting
+
+
+class Case(NamedTuple):
+    title: str
+    creates: tuple[Condition, ...] | None
+    document: dict[str, Any]
+    created: bool
+
+
+GRANTED = (Condition("consent", "status", ("granted",)),)
+CASES = [
+    Case("nobody by default", None, {}, False),
+    Case("everybody", (), {}, True),
+    Case("whoever has a phone", (Condition("phone"),), {"phone": "1"}, True),
+    Case("whoever has a phone: without", (Condition("phone"),), {}, False),
+    Case("whoever agreed", GRANTED, {"consent": "yes"}, True),
+    Case("whoever agreed: denied", GRANTED, {"consent": "no"}, False),
+    Case("whoever agreed: never asked", GRANTED, {}, False),
+    Case("all conditions", (*GRANTED, Condition("phone")), {"consent": "yes"}, False),
+    Case("a list with something in it", (Condition("tags"),), {"tags": ["a"]}, True),
+    Case("an empty list", (Condition("tags"),), {"tags": []}, False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_rule_17_who_is_created(world: MakeWorld, case: Case) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=case.creates))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", **case.document)
+    hub.settle()
+    assert len(hub.shop.kept) == case.created
+
+
+def test_rule_17_existing_records_are_linked_and_updated_although_nobody_is_created(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    assert hub.shop["s1"]["phone"] == "1"
+
+
+def test_rule_17_a_customer_is_created_when_the_condition_comes_to_hold(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=GRANTED))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", consent="yes")
+    hub.round()
+    assert hub.shop.only()["consent"] == "yes"
+
+
+def test_rule_17_a_create_that_waits_is_taken_back_when_the_condition_ends(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=GRANTED))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", consent="yes")
+    hub.round("erp")
+    assert hub.queued() == {"pending": 1}
+    hub.erp.edit("e1", consent="no")
+    hub.round()
+    assert hub.shop.kept == {}
+    assert hub.queued() == {}
+
+
+def test_rule_17_leaving_the_scope_is_no_delete(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=GRANTED))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", consent="yes")
+    hub.settle()
+    hub.erp.edit("e1", consent="no")
+    hub.round()
+    assert hub.shop.only()["consent"] == "no", "it is told, and kept"
+
+
+def test_rule_17_a_record_that_vanished_is_not_created_again(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.remove(next(iter(hub.shop.kept)))
+    hub.round()
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    hub.round()
+    assert hub.shop.kept == {}
+    assert hub.queued() == {}
