@@ -6,6 +6,7 @@ The standard library's reader is used, because it keeps whole numbers of any len
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NamedTuple, NoReturn
 
 from connectors.errors import BadAnswer
@@ -26,7 +27,8 @@ def parse(body: bytes, what: str) -> Parsed:
     """
     try:
         if b"\\ud" not in body and b"\\uD" not in body:
-            return Parsed(json.loads(body.decode("utf-8"), parse_constant=_refuse), True)
+            text = body.decode("utf-8")
+            return Parsed(json.loads(text, parse_constant=_refuse, parse_float=_finite), True)
     except (ValueError, RecursionError):
         pass
     try:
@@ -63,3 +65,9 @@ def dump(value: Any) -> bytes:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+def _finite(digits: str) -> float:
+    """A number too large for a float would become infinite, and then nothing at all."""
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
