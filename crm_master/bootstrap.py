@@ -7,11 +7,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 import connectors
 import mappings
@@ -38,7 +40,14 @@ from crm_master.store import Database
 from mappings.compiler import CompiledMapping, compile_file
 from mappings.spec import EntityFile, load_entity
 from mappings.values import entity_spec
-from mappings.yamlfile import ConfigurationMistakes, Mistake, did_you_mean, load_model, read_tree
+from mappings.yamlfile import (
+    ConfigurationMistakes,
+    Mistake,
+    check,
+    did_you_mean,
+    load_model,
+    read_tree,
+)
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
 HOME_VARIABLE = "CONCORD_HOME"
@@ -149,7 +158,15 @@ def home_files(home: Path) -> FileReader:
         if rest and folder in shipped:
             places.append(shipped[folder] / rest)
         found = next((place for place in places if place.is_file()), None)
-        return None if found is None else found.read_text(encoding="utf-8")
+        if found is None:
+            return None
+        content = found.read_bytes()
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            mistake = Mistake(name, line, "", "bytes that are no UTF-8", "a YAML file in UTF-8")
+            raise ConfigurationMistakes([mistake]) from None
 
     return read
 
@@ -178,15 +195,12 @@ class _Compiler:
         text = self._file("hub.yaml", "Write one: `concord init` makes an example.")
         if text is None:
             raise ConfigurationMistakes(self._mistakes)
-        settings = load_model(text, HubSettings, name="hub.yaml")
+        settings = self._settings(text)
         systems = {
             name: self._system(name, system, settings) for name, system in settings.systems.items()
         }
-        plans = {}
-        for entity in sorted(
-            {s.entity for plan in systems.values() if plan for s in plan.streams.values()}
-        ):
-            plans[entity] = self._entity(entity, settings)
+        # Also those whose streams have mistakes: the policies are looked at all the same.
+        plans = {entity: self._entity(entity, settings) for entity in sorted(self._entities)}
         if self._mistakes:
             raise ConfigurationMistakes(self._mistakes)
         content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
@@ -200,8 +214,29 @@ class _Compiler:
             hub, settings, self._manifests, self._mappings, self._entities, self._files
         )
 
+    def _settings(self, text: str) -> HubSettings:
+        """``hub.yaml``, or those of its systems that have no mistake: their files are looked at all the same."""
+        tree = read_tree(text, name="hub.yaml")
+        found, mistakes = check(tree, HubSettings)
+        if found is not None:
+            return found
+        self._mistakes += mistakes
+        named = tree.data.get("systems") if isinstance(tree.data, dict) else None
+        systems = {}
+        for name, content in (named if isinstance(named, dict) else {}).items():
+            with suppress(ValidationError):
+                systems[name] = SystemSettings.model_validate(content)
+        rank = list(named) if isinstance(named, dict) else []
+        part = HubSettings.model_construct(name="", rank=rank, systems=systems)
+        part._origin = tree.origin
+        return part
+
     def _file(self, name: str, do: str) -> str | None:
-        text = self._read(name)
+        try:
+            text = self._read(name)
+        except ConfigurationMistakes as error:
+            self._mistakes += error.mistakes
+            return None
         if text is None:
             self._mistakes.append(Mistake(name, 1, "", "no such file", "a YAML file", do))
         else:
