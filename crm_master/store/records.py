@@ -52,9 +52,11 @@ class RecordRepository:
         ]
 
     def _load(self, where: sa.ColumnElement[bool], *, lock: bool) -> list[SourceRecord]:
-        query = _SELECT.where(where).order_by(source_record.c.rec_id)
         if lock and self._connection.dialect.name == "postgresql":
-            query = query.with_for_update(of=source_record)
+            # a statement of its own: whoever waited for a lock must read the shadow as it is by then
+            ids = sa.select(source_record.c.rec_id).where(where).order_by(source_record.c.rec_id)
+            self._connection.execute(ids.with_for_update()).all()
+        query = _SELECT.where(where).order_by(source_record.c.rec_id)
         return [_record(row) for row in self._connection.execute(query)]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
