@@ -42,7 +42,7 @@ def hub(world: MakeWorld) -> World:
 
 def poisoned(world: MakeWorld, name: str) -> World:
     hub = world("erp")
-    hub.replace_mapping("erp", Fragile(mapping()))  # type: ignore[arg-type]
+    hub.replace_mapping("erp", Fragile(mapping()))
     for number in range(20):
         who = name if number == 7 else f"N{number}"
         hub.erp.add(f"e{number:02}", name=who, mail=f"n{number}@example.org")
@@ -136,7 +136,7 @@ def test_rule_22_later_observations_of_a_failed_record_wait_behind_it(hub: World
 def test_rule_22_a_newer_success_closes_older_letters(hub: World) -> None:
     for _ in range(3):
         hub.reconcile()
-    assert hub.task(TaskKind.DEAD_LETTER)
+    assert hub.task(TaskKind.DEAD_LETTER).open
     hub.erp.edit("e07", name="Mended")
     hub.ingest("erp")
     hub.reconcile()
