@@ -69,7 +69,7 @@ def _ingest(deployment: Deployment, system: str, stream: str, dag_id: str) -> DA
     doc = notes.INGEST.format(system=system, stream=stream, entity=plan.entity)
     params = {
         "full": Param(
-            False, type="boolean", description="Read everything, and find what was deleted."
+            False, type="boolean", description="Read everything, not only what changed."
         )
     }
     with _dag(

@@ -24,8 +24,8 @@ INGEST = """
 Nothing is written to the system. What was landed is announced as the asset `landed/{system}/{stream}`, and
 `reconcile__{entity}` follows. A run in which nothing changed announces nothing: `announce` is then skipped.
 
-**Skipping it** costs freshness only; the next run reads from the same place. **To read everything again**, and find
-what was deleted, run it with `full` set. `concord status` shows how far behind the stream is.
+**Skipping it** costs freshness only; the next run reads from the same place. **To read everything again**, run it with
+`full` set. `concord status` shows how far behind the stream is.
 """
 
 RECONCILE = """
@@ -51,9 +51,9 @@ Deliveries that the system refused do not come back by themselves: `concord conf
 SWEEP = """
 ### Reads every stream whole, once a night
 
-Finds what a delta read cannot see: deleted records, and changes without a time stamp. What did not change costs no
-write. **Skipping it** is harmless for days; deletions are then seen later. To spread the load,
-give a system's pool fewer slots.
+Finds what a delta read cannot see: changes without a time stamp. What did not change costs no write. A record that is
+gone is not found here; `maintain__verify` reports it. **Skipping it** is harmless for days; such changes are then seen
+later. To spread the load, give a system's pool fewer slots.
 """
 
 RETRIES = """
