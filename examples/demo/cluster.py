@@ -31,10 +31,13 @@ USER = "admin"
 
 
 class Cluster:
-    """One Airflow in ``folder`` for the deployment in ``home``."""
+    """One Airflow in ``folder`` for the deployment in ``home``; ``paused`` leaves it to the caller what runs."""
 
-    def __init__(self, folder: Path, home: Path, *, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, home: Path, *, port: int | None = None, paused: bool = False
+    ) -> None:
         self.folder = folder
+        self.paused = paused
         self.port = port or free_port()
         self.password = secrets.token_urlsafe(12)
         self._token = ""
@@ -84,11 +87,13 @@ class Cluster:
             return {}
         return {part: (state or {}).get("status") or "" for part, state in found.items()}
 
-    def logs(self, lines: int = 20) -> str:
-        """The ends of all logs, for whoever has to find out what went wrong."""
-        files = [server.log for server in self.servers]
-        files += sorted(self.folder.glob("logs/**/*.log"))
-        parts = [f"{file}:\n{tail(file.read_text(errors='replace'), lines)}" for file in files]
+    def logs(self, lines: int = 12) -> str:
+        """The ends of the newest logs, for whoever has to find out what went wrong."""
+        tasks = sorted(self.folder.glob("logs/**/*.log"), key=lambda file: file.stat().st_mtime)
+        parts = []
+        for file in [*(server.log for server in self.servers), *tasks[-6:]]:
+            text = tail(file.read_text(errors="replace"), lines) if file.exists() else "    (none)"
+            parts += [f"{file}:", *(line[:400] for line in text.splitlines())]
         return "\n".join(parts)
 
     def _call(self, method: str, path: str, body: Any) -> Any:
@@ -127,7 +132,7 @@ class Cluster:
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(self.paused),
                 # More tasks at a time, and SQLite is locked for so long that the scheduler gives up.
                 "AIRFLOW__CORE__PARALLELISM": "4",
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
