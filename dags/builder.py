@@ -68,9 +68,7 @@ def _ingest(deployment: Deployment, system: str, stream: str, dag_id: str) -> DA
     plan = deployment.hub.stream(system, stream)
     doc = notes.INGEST.format(system=system, stream=stream, entity=plan.entity)
     params = {
-        "full": Param(
-            False, type="boolean", description="Read everything, not only what changed."
-        )
+        "full": Param(False, type="boolean", description="Read everything, not only what changed.")
     }
     with _dag(
         deployment, dag_id, plan.schedule or EVERY, doc, system, plan.entity, params=params
