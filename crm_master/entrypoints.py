@@ -33,7 +33,7 @@ from crm_master.engine.deliver import Deliverer
 from crm_master.engine.explain import explain, find_customer
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, running, silent
-from crm_master.engine.plan import Hub
+from crm_master.engine.plan import Hub, SystemPlan
 from crm_master.engine.rebuild import JournalIncomplete, Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
@@ -46,7 +46,7 @@ from mappings.values import record_schema
 from mappings.yamlfile import ConfigurationMistakes
 
 FAILED = ("rejected", "failed", "refused", "held")
-_TRIED = ("read", "edited", "echoes", "created", "updated", "existed", "already", *FAILED)
+_TRIED = ("edited", "echoes", "created", "updated", "existed", "already", *FAILED)
 _ROUNDS = 5
 
 
@@ -145,7 +145,7 @@ def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
 
 def deliver(app: App, system: str, *, progress: Progress = silent) -> Ran:
     """Write what waits for one system. Raises ``ConnectorError`` or, if writes were refused, ``RunFailed``."""
-    plan = app.hub.systems[system]
+    plan = _system(app, system)
     with running("deliver", system, app.store, now, new_id, progress) as run:
         Deliverer(app.hub, system, app.connect(system), app.store, now, run)()
         entity = next(iter(plan.streams.values())).entity
@@ -156,7 +156,8 @@ def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
     """The result of a run, or ``RunFailed`` where more failed than the entity's policy allows: never green over that."""
     counts = dict(run.counts)
     failed = sum(counts.get(name, 0) for name in FAILED)
-    tried = sum(counts.get(name, 0) for name in _TRIED)
+    # what was read holds what was rejected of it; the other counts exclude each other
+    tried = counts.get("read") or sum(counts.get(name, 0) for name in _TRIED)
     if failed and failed > app.hub.entities[entity].failures_allowed * tried:
         raise RunFailed(f"{verb} {target}", counts)
     return Ran(run.id, verb, target, counts)
@@ -169,7 +170,7 @@ def sync(
 
     A system that cannot be reached stops nothing but its own part; the first such error is raised at the end.
     """
-    names = list(systems or app.hub.systems)
+    names = [_system(app, name).name for name in systems] or list(app.hub.systems)
     ran: list[Ran] = []
     errors: list[Exception] = []
 
@@ -245,14 +246,17 @@ def rejoin(app: App) -> dict[str, Any]:
 
 
 def _joining(app: App, systems: Sequence[str]) -> tuple[str, ...]:
-    for name in systems:
-        if name not in app.hub.systems:
-            raise KeyError(
-                f"no system {name!r} in hub.yaml; there are: {', '.join(app.hub.systems)}"
-            )
+    names = tuple(_system(app, name).name for name in systems)
     with app.store() as uow:
         waiting = stewardship.joining(app.hub, uow)
-    return tuple(systems or waiting)
+    return names or tuple(waiting)
+
+
+def _system(app: App, name: str) -> SystemPlan:
+    """Raises ``KeyError`` naming the systems that there are."""
+    if name not in app.hub.systems:
+        raise KeyError(f"no system {name!r} in hub.yaml; there are: {', '.join(app.hub.systems)}")
+    return app.hub.systems[name]
 
 
 def verify(app: App, *, progress: Progress = silent) -> Verdict:
@@ -299,9 +303,15 @@ def tasks(app: App, *, dead: bool = False, every: bool = False) -> list[dict[str
 
 
 def replay(app: App, task_ids: Sequence[int] = ()) -> dict[str, Any]:
-    """Put dead letters (all, if none is named) back into the inbox. Those that were no records need a new read."""
+    """Put dead letters (all, if none is named) back into the inbox. Those that were no records need a new read.
+
+    Raises ``LookupError`` if one that is named is no open dead letter.
+    """
     with app.store() as uow:
         letters = uow.tasks.list([TaskKind.DEAD_LETTER], limit=100_000)
+        if unknown := sorted(set(task_ids) - {letter.id for letter in letters}):
+            names = ", ".join(map(str, unknown))
+            raise LookupError(f"no open dead letter {names}; `concord dlq list` names them")
         chosen = [letter for letter in letters if not task_ids or letter.id in task_ids]
         seqs = [letter.payload["seq"] for letter in chosen if "seq" in letter.payload]
         requeued = uow.inbox.requeue(seqs)
@@ -317,7 +327,7 @@ def raw(app: App, task_id: int) -> bytes | None:
     """The bytes behind a dead letter, as they were read."""
     with app.store() as uow:
         task = uow.tasks.get(task_id)
-        if task is None:
+        if task is None or task.kind is not TaskKind.DEAD_LETTER:
             return None
         if "seq" in task.payload:
             item = uow.inbox.get(task.payload["seq"])
@@ -469,9 +479,10 @@ def watermark(app: App, system: str, stream: str) -> int:
 
 
 def stop(app: App, system: str, *, on: bool) -> None:
-    """The kill switch: stop (or allow again) all writes to a system."""
+    """The kill switch: stop (or allow again) all writes to a system. Raises ``KeyError`` for one that is none."""
+    plan = _system(app, system)
     with app.store() as uow:
-        uow.states.stop(system, on)
+        uow.states.stop(plan.name, on)
         uow.commit()
 
 
