@@ -465,9 +465,13 @@ def map_preview(
 
 
 def _document(path: Path) -> dict[str, Any]:
-    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
         found = json.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        _err.print(f"error: {path} cannot be read: {why}", style="red", markup=False)
+        raise typer.Exit(2) from error
     except json.JSONDecodeError as error:
         _err.print(f"error: {path} is not JSON: {error.msg} at line {error.lineno}", style="red")
         raise typer.Exit(2) from error
