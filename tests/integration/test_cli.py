@@ -1,0 +1,404 @@
+"""The command line, over simulated systems: what people and scripts get, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from connectors.testing.simulator import TOKEN, Simulator
+from crm_master import cli
+from tests.hubs import files_for
+
+pytestmark = pytest.mark.integration
+
+CREATE = {"create": {"when": {"email": "present"}}}
+
+
+@dataclass
+class Desk:
+    """Somebody at a terminal."""
+
+    home: Path
+    shop: Simulator
+    crm: Simulator
+
+    @property
+    def environ(self) -> dict[str, str]:
+        found = {"CONCORD_HOME": str(self.home), "CONCORD_USER": "steward", "COLUMNS": "200"}
+        for name, system in (("SHOP", self.shop), ("CRM", self.crm)):
+            found[f"AIRFLOW_CONN_{name}"] = json.dumps({"host": system.url, "password": TOKEN})
+        return found
+
+    def concord(self, *words: str, status: int = 0, said: str = "", answer: str = "") -> Result:
+        """``concord``; its exit status, and text that it must say."""
+        result = CliRunner().invoke(cli.app, words, env=self.environ, input=answer)
+        assert result.exit_code == status, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+        assert "Traceback" not in result.output
+        assert " ".join(said.split()) in " ".join(result.output.split())
+        assert TOKEN not in result.output
+        return result
+
+    def json(self, *words: str, status: int = 0) -> Any:
+        """The one JSON document that ``--json`` writes on standard output."""
+        return json.loads(self.concord(*words, "--json", status=status).stdout)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.home / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A hub over shop and crm that nobody has initialised, with three customers in the shop and one in both."""
+    with Simulator() as shop, Simulator() as crm:
+        systems = {"shop": shop, "crm": crm}
+        files = files_for(systems, {"name": "manual"}, options=CREATE)
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        for number in (1, 2, 3):
+            shop.add(name=f"Person {number}", email=f"p{number}@example.org")
+        crm.add(name="Person 1", email="p1@example.org", phone="02 512 34 56")
+        yield Desk(tmp_path, shop, crm)
+
+
+@pytest.fixture
+def running(desk: Desk) -> Desk:
+    """The same, at rest: initialised and synchronised twice."""
+    desk.concord("init")
+    desk.concord("sync")
+    desk.concord("sync")
+    return desk
+
+
+# --- every command ---------------------------------------------------------------------------------
+
+
+def test_every_command_is_tried_here() -> None:
+    """A new command needs a test: this list is that of the program."""
+    group: Any = typer.main.get_command(cli.app)
+    found = {
+        name if not hasattr(command, "commands") else f"{name} {part}"
+        for name, command in group.commands.items()
+        for part in getattr(command, "commands", {name: None})
+    }
+    tried = (
+        "init check schemas ingest reconcile deliver sync approve rejoin verify status show rebuild"
+    )
+    switches = {"stop", "start"}
+    parts = {"map preview", "conflicts decide", "dlq list", "dlq show", "dlq replay"}
+    assert found == {*tried.split(), *switches, *parts}
+
+
+def test_every_command_explains_itself(desk: Desk) -> None:
+    group: Any = typer.main.get_command(cli.app)
+    for name in group.commands:
+        desk.concord(name, "--help", said="Usage:")
+
+
+def test_init_writes_an_example_and_then_makes_the_master(tmp_path: Path) -> None:
+    with Simulator() as shop:
+        desk = Desk(tmp_path / "new", shop, shop)
+        desk.concord("status", status=2, said="concord init")
+        desk.concord("init", said="describe your systems in it, then run `concord init` again")
+        desk.concord("init", said="The master database is ready. Systems: erp.")
+        assert desk.json("init") == {"systems": "erp"}
+        assert desk.json("status")["customers"] == {"customer": 0}
+
+
+def test_before_init_every_verb_says_so(desk: Desk) -> None:
+    for verb in ("status", "sync", "verify", "rebuild"):
+        desk.concord(verb, status=1, said="concord init")
+
+
+def test_init_keeps_what_is_there(running: Desk) -> None:
+    before = running.json("status")["customers"]
+    running.concord("init")
+    assert running.json("status")["customers"] == before == {"customer": 3}
+
+
+def test_the_single_verbs_do_what_sync_does(desk: Desk) -> None:
+    desk.concord("init")
+    (ran,) = desk.json("ingest", "shop", "customers")
+    assert (ran["verb"], ran["target"], ran["counts"]["landed"]) == ("ingest", "shop/customers", 3)
+    desk.concord("ingest", "crm", "customers", "--full", said="1 read, 1 landed")
+    (ran,) = desk.json("reconcile")
+    assert ran["counts"]["new"] == 3
+    desk.concord("approve", "--yes")
+    desk.concord("reconcile", "--entity", "customer", said="swept")
+    (ran,) = desk.json("deliver", "crm")
+    assert ran["counts"]["created"] == 2
+    desk.concord("deliver", "shop", said="deliver shop: 1 updated")
+    assert [run["counts"] for run in desk.json("sync", "shop") if run["verb"] == "deliver"] == [{}]
+    assert desk.json("verify")["converged"] is True
+
+
+def test_a_system_that_asks_joins_by_approval(desk: Desk) -> None:
+    desk.edit("hub.yaml", "join: auto", "join: ask")
+    desk.concord("init")
+    desk.concord("sync", said="Waiting to join: shop. See `concord approve --preview`")
+    shown = desk.json("approve", "--preview")
+    assert (shown["systems"], shown["records"]) == (["shop"], {"shop/customers": 3})
+    desk.concord("approve", "--preview", said="crm/customers: 2 records would be created")
+    desk.concord("approve", answer="n\n", status=1, said="Let them join?")
+    assert desk.crm.writes == []
+    desk.concord("approve", "shop", answer="y\n", said="shop joined. `concord sync` carries it out")
+    desk.concord("sync", "--full")
+    assert len(desk.crm.records) == 3
+    desk.concord("approve", said="No system waits to join.")
+    assert desk.json("approve")["systems"] == []
+
+
+def test_approve_in_json_is_one_document(desk: Desk) -> None:
+    desk.edit("hub.yaml", "join: auto", "join: ask")
+    desk.concord("init")
+    desk.concord("sync")
+    assert desk.json("approve", "--yes")["approved"] == ["shop"]
+
+
+def test_after_a_restore_all_join_again_before_anything_is_written(running: Desk) -> None:
+    running.edit("hub.yaml", "join: auto", "join: ask")
+    running.concord("rejoin", answer="n\n", status=1, said="Stop all writes")
+    assert running.json("rejoin", "--yes") == {"rejoining": ["shop", "crm"]}
+    running.shop.edit("1", phone="02 555 00 11")
+    before = len(running.crm.writes)
+    running.concord("sync", "--full", said="Waiting to join: shop")
+    assert len(running.crm.writes) == before
+    running.concord("approve", "--yes")
+    running.concord("sync")
+    assert running.crm.field("1", "phone") == "+3225550011"
+
+
+def test_schemas_are_written_for_editors(desk: Desk, tmp_path: Path) -> None:
+    desk.concord("schemas", str(tmp_path / "schemas"))
+    written = desk.json("schemas", str(tmp_path / "schemas"))["written"]
+    assert written
+    for name in written:
+        assert "$schema" in json.loads(Path(name).read_text(encoding="utf-8"))
+
+
+def test_check_asks_every_system(desk: Desk) -> None:
+    desk.concord("check", said="ok shop/customers")
+    assert desk.json("check", "--offline") == {"configuration": "ok", "systems": []}
+    desk.crm.fail_next(401, times=9)
+    found = desk.json("check", status=1)["systems"]
+    assert {line["stream"]: line["ok"] for line in found} == {
+        "shop/customers": True,
+        "crm/customers": False,
+    }
+
+
+def test_check_reports_all_mistakes_of_all_files(desk: Desk) -> None:
+    desk.edit("hub.yaml", "name: test", "name: test\ncolour: blue")
+    desk.edit("mappings/shop/customers.yaml", "name:", "nmae:")
+    desk.edit("mappings/crm/customers.yaml", "as: email", "as: emial")
+    desk.edit("policies/customer.yaml", "within_system: review", "within_system: maybe")
+    shown = desk.concord("check", "--offline", status=2, said="4 mistakes in the configuration")
+    for place in ("hub.yaml:2", "mappings/shop/", "mappings/crm/", "policies/customer.yaml:"):
+        assert place in shown.output
+    assert shown.stdout == "", "messages go to standard error"
+
+
+def test_verify_and_its_exit_status(running: Desk) -> None:
+    running.concord("verify", said="shop/customers: 3 records read, 3 as they should be")
+    running.shop.edit("1", phone="02 555 00 11")
+    running.concord("verify", status=1, said="shop/customers/1 phone: edited in the system")
+    shown = running.json("verify", status=1)
+    assert (shown["converged"], shown["examples"][0]["field"]) == (False, "phone")
+    running.concord("sync")
+    running.concord("verify", said="Converged.")
+
+
+def test_rebuild_and_its_exit_status(running: Desk) -> None:
+    running.concord("rebuild", said="3 golden records compared, 0 different")
+    assert running.json("rebuild")["different"] == []
+
+
+def test_show_tells_who_said_what_when_and_why(running: Desk) -> None:
+    shown = running.json("show", "shop/customers/1")
+    phone = shown["fields"]["phone"]
+    (claim,) = phone["claims"]
+    assert (phone["value"], phone["rule"]) == ("+3225123456", "most_recent")
+    assert (claim["record"], claim["wins"]) == ("crm/customers/1", True)
+    assert claim["run"]
+    assert all(claim["between"])
+    assert {entry["record"]: entry["linked"] for entry in shown["records"]} == {
+        "shop/customers/1": "new",
+        "crm/customers/1": "link",
+    }
+    running.concord("show", shown["customer"], said='phone = "+3225123456" [most_recent]')
+    running.concord("show", "shop/customers/1", said="* crm/customers/1:")
+    running.concord("show", "shop/customers/77", status=1, said="shop/customers/77 has not been")
+    running.concord("show", "nobody", status=1, said="give a customer's id, or a record as")
+
+
+def test_status_tells_where_everything_stands(running: Desk) -> None:
+    shown = running.json("status")
+    assert shown["systems"]["crm"]["streams"]["customers"]["records"]["live"] == 3
+    assert (shown["inbox"], shown["tasks"]) == (0, {})
+    running.concord("status", said="Golden records: 3 customer. Inbox: 0 waiting.")
+
+
+def test_stop_and_start_switch_writes(running: Desk) -> None:
+    running.concord("stop", "crm", said="Writes to crm are stopped.")
+    running.shop.edit("1", phone="02 555 00 11")
+    before = len(running.crm.writes)
+    running.concord("sync")
+    assert len(running.crm.writes) == before
+    running.concord("status", said="writes stopped")
+    assert running.json("start", "crm") == {"system": "crm", "writes_stopped": False}
+    running.concord("sync")
+    assert running.crm.field("1", "phone") == "+3225550011"
+
+
+def test_conflicts_are_listed_decided_and_carried_out(running: Desk) -> None:
+    running.concord("conflicts", said="None.")
+    running.shop.edit("1", name="Ada Shop")
+    running.crm.edit("1", name="Ada Crm")
+    running.concord("sync")
+    (task,) = running.json("conflicts")
+    assert (task["kind"], task["field"]) == ("conflict", "name")
+    running.concord("conflicts", said="Ada Crm")
+    number = str(task["id"])
+    running.concord("conflicts", "decide", number, "maybe", status=1, said="crm/customers/1")
+    decided = running.json("conflicts", "decide", number, "crm/customers/1")
+    assert decided["answer"] == "crm/customers/1"
+    running.concord("conflicts", "decide", number, "crm/customers/1", status=1, said="no open task")
+    running.concord("sync")
+    assert running.shop.field("1", "name") == "Ada Crm"
+    assert running.json("conflicts") == []
+    assert [found["open"] for found in running.json("conflicts", "--all")] == [False]
+    running.concord("conflicts", "--all", said="conflict (closed)")
+    running.concord("verify")
+
+
+def test_dead_letters_are_listed_shown_and_replayed(running: Desk) -> None:
+    row = b'{"id": 4, "name": "J\xfcrgen"}'
+    running.shop.add()
+    running.shop.poison("4", row)
+    running.shop.edit("1", email="no address")
+    running.concord("ingest", "shop", "customers", status=1, said="1 rejected. The others are done")
+    running.concord("reconcile")
+    letters = {letter["subject"]: letter for letter in running.json("dlq", "list")}
+    assert set(letters) == {"shop/customers/4", "shop/customers/1:email"}
+    running.concord("dlq", "list", said="The row holds bytes that are not UTF-8")
+
+    whole = running.concord("dlq", "show", str(letters["shop/customers/4"]["id"]))
+    assert whole.stdout_bytes == row.replace(b'": ', b'":').replace(b", ", b",")
+    field = running.concord("dlq", "show", str(letters["shop/customers/1:email"]["id"]))
+    assert json.loads(field.stdout_bytes)["email"] == "no address"
+    running.concord("dlq", "show", "999", status=1, said="no dead letter 999")
+    running.concord("dlq", "replay", "999", status=1, said="no open dead letter 999")
+
+    found = running.json("dlq", "replay")
+    assert found == {"letters": 2, "requeued": 1, "need_a_new_read": 1}
+    running.edit("mappings/shop/customers.yaml", "as: email", "as: text")
+    running.concord("reconcile", status=2, said="mappings/shop/customers.yaml")
+    running.edit("mappings/shop/customers.yaml", "as: text", "as: email")
+    running.concord("dlq", "replay", str(letters["shop/customers/1:email"]["id"]))
+    running.concord("reconcile")
+    assert len(running.json("dlq", "list")) == 2, "tried again, and no better"
+
+    running.shop.edit("1", email="p1.new@example.org")
+    running.shop.poison("4", b"")
+    running.concord("sync", "--full")
+    running.concord("dlq", "list", said="None.")
+    assert running.crm.field("1", "email") == "p1.new@example.org"
+
+
+def test_map_preview_three_ways(running: Desk, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"id": 9, "name": " Ada ", "phone": "02 512 34 56", "email": "?"}))
+    words = ("map", "preview", "shop", "customers")
+    shown = running.json(*words, "--file", str(record))
+    assert shown["canonical"]["phone"] == "+3225123456"
+    assert shown["fields"]["email"]["presence"] == "unreadable"
+    running.concord(*words, "--file", str(record), said="no valid e-mail address")
+    piped = running.concord(*words, "--file", "-", "--json", answer=record.read_text())
+    assert json.loads(piped.stdout) == shown
+
+    assert running.json(*words, "--key", "2")["canonical"]["name"] == "Person 2"
+    running.concord(*words, "--key", "77", status=1, said="has no record '77'")
+    sent = running.json(*words, "--customer", "crm/customers/1")
+    assert sent["document"]["email"] == "p1@example.org"
+    running.concord(*words, "--customer", "crm/customers/1", said="p1@example.org")
+
+
+def test_map_preview_refuses_what_it_cannot_read(desk: Desk, tmp_path: Path) -> None:
+    words = ("map", "preview", "shop", "customers")
+    desk.concord(*words, status=2, said="give one of --file, --key and --customer")
+    desk.concord(*words, "--file", "a", "--key", "1", status=2, said="give one of")
+    file = tmp_path / "record.json"
+    desk.concord(*words, "--file", str(file), status=2, said="cannot be read: No such file")
+    for content, said in (
+        (b'{"a": ', "is not JSON"),
+        (b"[1]", "holds no JSON object"),
+        (b'{"a": "\xff"}', "no text in UTF-8"),
+    ):
+        file.write_bytes(content)
+        desk.concord(*words, "--file", str(file), status=2, said=said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ingest", "shpo", "customers"),
+        ("deliver", "shpo"),
+        ("sync", "shpo"),
+        ("approve", "shpo"),
+        ("stop", "shpo"),
+        ("start", "shpo"),
+    ],
+)
+def test_a_system_that_is_none_is_refused_with_those_that_are(
+    words: tuple[str, ...], running: Desk
+) -> None:
+    running.concord(*words, status=1, said="no system 'shpo' in hub.yaml; there are: shop, crm")
+    assert not any(part["writes_stopped"] for part in running.json("status")["systems"].values())
+
+
+def test_a_wrong_stream_or_entity_is_refused(running: Desk) -> None:
+    running.concord("ingest", "shop", "custmers", status=1, said="there are: customers")
+    running.concord("reconcile", "--entity", "planet", status=1, said="there are: customer")
+
+
+def test_a_system_that_fails_gives_exit_status_1_and_its_reason(running: Desk) -> None:
+    running.crm.fail_next(401, times=9)
+    running.concord("sync", status=1, said="does not accept the credentials")
+    running.concord("status", said="failed ingest crm/customers")
+
+
+def test_as_a_process(desk: Desk) -> None:
+    """Messages on standard error, results on standard output, a status for scripts; through a pipe and its own door."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("concord")
+        return subprocess.run(
+            [str(program), *words],
+            env=os.environ | desk.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    early = run("sync", "--json")
+    assert (early.returncode, early.stdout) == (1, "")
+    assert "concord init" in early.stderr
+    assert run("init").returncode == 0
+    done = run("sync", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {ran["verb"] for ran in json.loads(done.stdout)} == {"ingest", "reconcile", "deliver"}
