@@ -220,6 +220,9 @@ class Inbox(Protocol):
     ) -> list[InboxItem]:
         """The oldest pending items, attempts counted; one alone if it was tried ``alone_from`` times before."""
 
+    def waiting(self, seqs: Collection[int]) -> set[int]:
+        """Those of the items that nobody has finished since they were claimed. Ask after locking their records."""
+
     def finish(self, items: Sequence[InboxItem], pos: int) -> None:
         """Store the items' states under a position of the journal."""
 

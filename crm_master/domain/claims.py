@@ -309,6 +309,7 @@ class _Sheet:
         if spec.members and not cleared:
             value = self._group(spec, reading, shadow)
         base = self._decoded(name, shadow.held if shadow.sent is UNSET else shadow.sent)
+        base = None if base is _UNKNOWN else base
         self.fields[name] = replace(after, review=False)
         self._assert(ClaimKey(name), value, self.when, base)
 

@@ -42,6 +42,7 @@ from crm_master.ports import (
 BATCH = 500
 ALONE_FROM = 2  # an item that failed or died this often is tried by itself
 DEAD_FROM = 3  # ... and this often is given up
+_PASSING = ("OperationalError", "InterfaceError", "TimeoutError", "DisconnectionError")
 _NOTICE_TASKS = {
     Why.UNREADABLE: TaskKind.DEAD_LETTER,
     Why.QUARANTINED: TaskKind.QUARANTINE,
@@ -132,8 +133,13 @@ class Reconciler:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether the database, and not a record, is to blame: then the whole batch is tried again later."""
-    return type(error).__module__.startswith(("sqlalchemy", "psycopg", "sqlite3"))
+    """Whether the database, and not a record, is to blame: then the whole batch is tried again later.
+
+    A value that the database does not take is the fault of its record.
+    """
+    kind = type(error)
+    of_database = kind.__module__.startswith(("sqlalchemy", "psycopg", "sqlite3"))
+    return of_database and kind.__name__ in _PASSING
 
 
 class Work:
@@ -170,9 +176,15 @@ class Work:
 
     def reconcile(self, items: Sequence[InboxItem]) -> None:
         """Steps 3 to 8 for some observations. Raises whatever a record makes the code raise."""
-        pos = self.uow.journal.commit("reconcile", self.at, self.run_id, {"config": self.hub.hash})
         self._begin()
         records = self.uow.records.get({item.rec_id for item in items}, lock=True)
+        if self.recorded is None:
+            # another worker may have been faster: what it applied is not applied again, least of all out of order
+            waiting = self.uow.inbox.waiting([item.seq for item in items])
+            items = [item for item in items if item.seq in waiting]
+        if not items:
+            return
+        pos = self.uow.journal.commit("reconcile", self.at, self.run_id, {"config": self.hub.hash})
         for item in items:
             self._observe(item, records[item.rec_id])
         links = self._link(records, items)
@@ -201,6 +213,8 @@ class Work:
 
     def set_aside(self, item: InboxItem, reason: str) -> None:
         """Give an item to a person, as bytes."""
+        if not self.uow.inbox.waiting([item.seq]):
+            return
         self._begin()
         self._dead(item, reason)
         self.uow.inbox.finish([item], 0)
@@ -425,10 +439,11 @@ class Work:
         if made.changes and not made.first:
             self.history.append(self._history(customer, made))
         self.counts["conflicts"] += len(made.reconciled.conflicts)
+        refs = {record.rec_id: str(record.ref) for record in records}
         for conflict in made.reconciled.conflicts:
             if conflict.contested:
                 contenders = [
-                    {"record": held.record, "system": held.system, "value": held.claim.value}
+                    {"record": refs[held.record], "value": held.claim.value}
                     for held in conflict.contenders
                 ]
                 payload = {"entity": customer.id, "field": conflict.field, "contenders": contenders}

@@ -103,6 +103,15 @@ class InboxRepository:
             )
         return items
 
+    def waiting(self, seqs: Collection[int]) -> set[int]:
+        found: set[int] = set()
+        for part in chunks(set(seqs)):
+            query = sa.select(observation.c.seq).where(
+                observation.c.seq.in_(part), observation.c.state == InboxState.PENDING.value
+            )
+            found.update(self._connection.execute(query).scalars())
+        return found
+
     def finish(self, items: Sequence[InboxItem], pos: int) -> None:
         by_state: dict[InboxState, set[int]] = {}
         for item in items:

@@ -221,6 +221,14 @@ def test_finished_items_stand_under_their_position(store: Database) -> None:
         assert uow.inbox.pending() == 0
 
 
+def test_what_another_worker_has_finished_waits_no_more(store: Database) -> None:
+    _land(store, *(_row(key) for key in "abc"))
+    seqs = [item.seq for item in _claim(store)]
+    _finish(store, _claim(store)[:1], InboxState.PARKED)
+    with store() as uow:
+        assert uow.inbox.waiting(seqs) == set(seqs[1:])
+
+
 def test_what_was_tried_can_be_queued_again(store: Database) -> None:
     _land(store, *(_row(key) for key in "ab"), _row("bad", b"\xff", dead="not JSON"))
     items = _claim(store)

@@ -204,3 +204,19 @@ def test_rule_22_a_crash_between_pages_loses_nothing_and_repeats_nothing(world: 
     assert hub.inbox() == 4
     assert hub.ingest("erp", full=True)["landed"] == 2
     assert hub.inbox() == 6
+
+
+def test_rule_22_a_value_that_the_database_does_not_take_is_its_records_fault(
+    world: MakeWorld,
+) -> None:
+    """Half of a surrogate pair is JSON, and no text."""
+    hub = world("erp")
+    for number in range(4):
+        hub.erp.add(
+            f"e{number}", name="\ud800" if number == 1 else "N", mail=f"n{number}@example.org"
+        )
+    hub.ingest("erp", full=True)
+    for _ in range(3):
+        hub.reconcile()
+    assert len(hub.customers()) >= 3
+    assert hub.inbox() == 0

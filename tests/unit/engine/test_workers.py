@@ -1,0 +1,72 @@
+"""Workers side by side: what one has done, another does not do again (RULES 23)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crm_master.domain.lifecycle import InboxState
+from crm_master.engine.reconcile import Reconciler
+from tests.rules.fakes import FULL_MAPPING, Setting, World, mapping
+
+
+@pytest.fixture
+def hub(tmp_path: Path):
+    made = World(tmp_path, {"erp": Setting(), "shop": Setting()})
+    made.erp.add("e1", name="Ada", mail="ada@example.org")
+    made.shop.add("s1", name="Ada", mail="ada@example.org")
+    yield made.settle()
+    made.close()
+
+
+def _worker(hub: World) -> Reconciler:
+    return Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, hub.run())
+
+
+def test_rule_23_observations_that_another_worker_has_applied_meanwhile_are_left(
+    hub: World,
+) -> None:
+    """Both have claimed the same two states of one record. The slow one must not apply the older after the newer."""
+    hub.erp.edit("e1", name="Older")
+    hub.ingest("erp")
+    hub.erp.edit("e1", name="Newer")
+    hub.ingest("erp")
+    slow, fast = _worker(hub), _worker(hub)
+    items = slow._claim(set())
+    fast()
+    before = hub.record("erp", "e1"), hub.customer()
+
+    assert slow._process(items) == set()
+
+    assert (hub.record("erp", "e1"), hub.customer()) == before
+    assert hub.golden["name"] == "Newer"
+
+
+def test_rule_23_an_item_that_another_worker_has_finished_is_not_set_aside(hub: World) -> None:
+    hub.erp.edit("e1", name="Newer")
+    hub.ingest("erp")
+    slow = _worker(hub)
+    for _ in range(3):
+        slow._claim(set())
+    items = slow._claim(set())
+    assert items[0].attempts == 3
+    with hub.store() as uow:
+        items[0].state = InboxState.DONE
+        uow.inbox.finish(items, 1)
+        uow.commit()
+
+    slow._process(items)
+
+    assert hub.tasks() == []
+
+
+def test_a_value_that_the_mapping_no_longer_reads_can_still_be_edited(hub: World) -> None:
+    """A new release of the mapping reads another form; the base of the edit cannot be told any more."""
+    hub.erp.edit("e1", consent="yes")
+    hub.round()
+    strict = FULL_MAPPING.replace('{granted: "yes", denied: "no"}', '{granted: "Y", denied: "N"}')
+    hub.replace_mapping("erp", mapping(strict))
+    hub.erp.edit("e1", consent="N")
+    hub.round()
+    assert hub.golden["consent"]["status"] == "denied"
