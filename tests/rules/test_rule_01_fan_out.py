@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from crm_master.domain.survivorship import FieldPolicy, Rule
+from crm_master.domain.changes import patch
+from crm_master.domain.claims import FieldShadow, Shadow
+from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule
+from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting
+from tests.rules.fakes import Setting, entity, mapping
 
 OWNED = {"name": FieldPolicy(Rule.OWNER, {"erp": 0})}
 
@@ -36,6 +39,11 @@ def test_rule_01_a_system_that_holds_the_golden_value_already_is_not_written(
 
     assert hub.round() == 1
     assert hub.list["l1"]["name"] == "Ada Lovelace"
+
+
+def test_rule_01_what_is_held_and_claimed_by_nobody_is_no_difference() -> None:
+    shadow = Shadow({"name": FieldShadow(held="Ada"), "tags": FieldShadow(held={"a": "a"})})
+    assert patch(Reconciled({}, {}), shadow, mapping(), entity_spec(entity())).writes == {}
 
 
 def test_rule_01_a_field_that_nobody_speaks_of_is_left_alone(world: MakeWorld) -> None:
