@@ -31,7 +31,8 @@ app.add_typer(conflicts_app, name="conflicts")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-_out = Console()
+# what is piped on is not wrapped
+_out = Console(soft_wrap=not sys.stdout.isatty())
 _err = Console(stderr=True)
 
 

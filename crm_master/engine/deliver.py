@@ -12,14 +12,17 @@ from datetime import timedelta
 
 from connectors.contract import (
     Capabilities,
+    Gone,
+    Guard,
     Outcome,
     RawRecord,
     Retry,
     Sink,
+    Stale,
     WriteCommand,
     Written,
 )
-from connectors.errors import RetryLater
+from connectors.errors import ConnectorError, RetryLater
 from crm_master.domain.changes import intend, patch, projection
 from crm_master.domain.claims import Instant, Observed, attribute
 from crm_master.domain.fields import Rejected
@@ -349,13 +352,26 @@ class Deliverer:
     def _write(self, plan: StreamPlan, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:
             return
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            if self.clock() < self._begin_by:
-                outcomes += self.sink.write([delivery.command])
-            else:
-                outcomes.append(Retry("not begun: the lease was nearly over", timedelta(0)))
+        guard = self.sink.capabilities(plan.stream).guard
+        outcomes = [self._write_one(delivery, guard) for delivery in deliveries]
         self._settle(plan, deliveries, outcomes)
+
+    def _write_one(self, delivery: Delivery, guard: Guard) -> Outcome:
+        """One write, guarded as the stream's manifest says (RULES 6)."""
+        if self.clock() >= self._begin_by:
+            return Retry("not begun: the lease was nearly over", timedelta(0))
+        command = delivery.command
+        if guard is Guard.REREAD and command.key is not None:
+            # the batch was read some writes ago: only what is still so may be overwritten
+            try:
+                shown = self.sink.fetch(command.stream, [command.key])[command.key]
+            except ConnectorError as error:
+                return Retry(str(error))
+            if shown is None:
+                return Gone()
+            if shown.document != command.before:
+                return Stale()
+        return self.sink.write([command])[0]
 
     def _settle(
         self, plan: StreamPlan, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]

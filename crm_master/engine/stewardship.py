@@ -221,12 +221,12 @@ def carry_out(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int)
 
 def _decide_conflict(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _pos: int) -> None:
     name = detail["payload"]["field"]
-    contenders = [entry["record"] for entry in detail["payload"]["contenders"]]
-    found = uow.records.get(contenders, lock=True)
-    by_ref = {str(record.ref): record for record in found.values()}
-    record = by_ref.get(detail["answer"])
-    if record is None or ClaimKey(name) not in record.claims:
-        raise Undecidable(f"a conflict takes one of its records: {', '.join(sorted(by_ref))}")
+    refs = [entry["record"] for entry in detail["payload"]["contenders"]]
+    if detail["answer"] not in refs:
+        raise Undecidable(f"a conflict takes one of its records: {', '.join(sorted(refs))}")
+    record = _find(detail["answer"], uow)
+    if ClaimKey(name) not in record.claims:
+        raise Undecidable(f"{detail['answer']} no longer says anything of {name}")
     customer = uow.customers.get([detail["payload"]["entity"]])[detail["payload"]["entity"]]
     claim = record.claims[ClaimKey(name)]
     record.claims[ClaimKey(name)] = Claim(

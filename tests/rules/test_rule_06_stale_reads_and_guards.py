@@ -172,8 +172,8 @@ def test_rule_06_a_system_that_always_answers_stale_is_not_asked_for_ever(world:
 def test_rule_06_a_field_that_a_person_changed_during_our_write_is_an_edit(
     world: MakeWorld,
 ) -> None:
-    """A system without compare-and-set: the answer shows a phone that was not there when we read."""
-    hub = _pair(world, guard=Guard.REREAD)
+    """A system without any guard: the answer shows a phone that was not there when we read."""
+    hub = _pair(world, guard=Guard.NONE)
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round("erp")
     hub.shop.meanwhile = lambda: hub.shop.edit("s1", phone="1")
@@ -184,6 +184,21 @@ def test_rule_06_a_field_that_a_person_changed_during_our_write_is_an_edit(
     hub.round()
 
     assert hub.erp["e1"]["phone"] == "1"
+
+
+def test_rule_06_a_batch_that_was_read_together_is_read_again_record_by_record(
+    world: MakeWorld,
+) -> None:
+    """Between the reading of a batch and the write of one of its records a person edits the same field."""
+    hub = _pair(world, guard=Guard.REREAD)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.meanwhile = lambda: hub.shop.edit("s1", name="Ada King")
+
+    hub.deliver("shop")
+
+    assert hub.shop["s1"]["name"] == "Ada King", "not run over"
+    assert hub.queued() == {"overtaken": 1}, "its newer state is in the inbox"
 
 
 @pytest.mark.parametrize("fate", ["done", "undone"])
