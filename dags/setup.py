@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from airflow.exceptions import AirflowNotFoundException
 from airflow.models.connection import Connection
 from airflow.models.pool import Pool
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.utils.session import create_session
 
 from connectors.errors import BadConfiguration
