@@ -184,7 +184,9 @@ def test_rule_09_a_clear_under_review_waits_for_a_person(world: MakeWorld) -> No
     hub = _pair(world, REVIEW)
     hub.shop.edit("s1", phone=None)
     hub.round()
+    hub.erp.edit("e1", note="x")
     hub.round()
+    assert hub.shop["s1"]["note"] == "x"
     assert hub.golden["phone"] == "1"
     assert hub.shop["s1"]["phone"] is None, "not written back before the decision"
     assert hub.task(TaskKind.CLEAR).subject == "shop/people/s1:phone"

@@ -143,6 +143,10 @@ def test_rule_16_records_present_in_both_systems_at_first_sync_end_up_once_in_ea
     for number in range(5):
         hub.erp.add(f"e{number}", name=f"N{number}", mail=f"n{number}@example.org")
         hub.shop.add(f"s{number}", name=f"N{number}", mail=f"n{number}@example.org")
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    assert hub.preview().creates == {}
     hub.settle()
     assert (len(hub.erp.kept), len(hub.shop.kept), len(hub.customers())) == (5, 5, 5)
     assert hub.written() == 0
@@ -171,6 +175,7 @@ def test_rule_16_the_state_observe_alone_stops_writes(world: MakeWorld) -> None:
     hub.erp.add("e2", name="Grace", mail="grace@example.org")
     hub.round()
     assert len(hub.shop.writes) == writes
+    assert hub.queued() == {}, "and none waits there"
 
 
 def test_rule_16_the_kill_switch_stops_writes_and_loses_none(world: MakeWorld) -> None:

@@ -60,6 +60,16 @@ def test_rule_17_a_customer_is_created_when_the_condition_comes_to_hold(world: M
     assert hub.shop.only()["consent"] == "yes"
 
 
+def test_rule_17_a_list_that_was_emptied_holds_nothing(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=(Condition("tags"),)))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", tags=["a"])
+    hub.ingest("erp", full=True)
+    hub.reconcile()
+    hub.erp.edit("e1", tags=[])
+    hub.settle()
+    assert hub.shop.kept == {}
+
+
 def test_rule_17_a_create_that_waits_is_taken_back_when_the_condition_ends(
     world: MakeWorld,
 ) -> None:
