@@ -312,6 +312,21 @@ def test_rule_24_two_workers_make_one_record(world: MakeWorld, after: str) -> No
     assert len(hub.shop.writes) == 1
 
 
+def test_rule_24_a_customer_who_has_come_to_be_there_is_not_created(world: MakeWorld) -> None:
+    """Ada enters herself in the shop after a worker has taken her delivery, and is linked before it begins."""
+    hub = _shop(world)
+    slow = hub.slow_deliverer("shop")
+    messages = slow._claim()
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.ingest("shop")
+    hub.reconcile()
+
+    slow._deliver(messages)
+
+    assert hub.shop.writes == []
+    assert hub.queued() == {}
+
+
 def test_rule_24_a_worker_whose_lease_ran_out_does_not_begin(world: MakeWorld) -> None:
     """The second worker is in the middle of its create when the first wakes up."""
     hub = _shop(world)
