@@ -15,6 +15,7 @@ import pytest
 
 from crm_master import entrypoints
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.engine.deliver import LEASE
 from examples import peers
 from examples.demo.seed import Seeded, seed
 from tests.e2e.stage import ERP, LIST, PARTIES, SUBSCRIBERS, Customer, Hub, Stage, deployed
@@ -331,7 +332,7 @@ def test_a_create_on_the_list_survives_the_death_of_its_process(stage: Stage, hu
     hub.restart()
     hub.sync()
     assert _subscriptions(stage) == 1, "its lease is not over: nobody else touches it"
-    hub.clock.pass_by(300)
+    hub.clock.pass_by(LEASE / 1_000_000 + 5)
     hub.sync()
     assert _subscriptions(stage) == 1
     _assert_made_once(stage, hub, party, email)
@@ -373,6 +374,7 @@ def test_a_create_in_the_erp_is_found_again_by_its_correlation_key(
     )
     assert stage.to_erp.written["POST /peers/rest/model/party.party"] == 1 + (loses == "request")
     assert stage.clerk.card(party).newsletter
+    hub.sync()  # reads what the ERP has put there by itself
     hub.assert_at_rest()
 
 
