@@ -204,9 +204,12 @@ def sync(
 ) -> None:
     """One round: ingest, reconcile, deliver."""
     with _opened() as found, _progress(as_json) as progress:
-        ran = entrypoints.sync(found, systems or (), full=full, progress=progress)
+        ran: list[entrypoints.Ran] = []
+        try:
+            entrypoints.sync(found, systems or (), full=full, progress=progress, report=ran.append)
+        finally:
+            _ran(ran, as_json)
         waiting = entrypoints.waiting_to_join(found)
-    _ran(ran, as_json)
     if waiting and not as_json:
         _out.print(
             f"Waiting to join: {', '.join(waiting)}. See `concord approve --preview`, then `concord approve`."
@@ -244,7 +247,7 @@ def approve(
             return
         if not as_json:
             _preview(shown)
-        if not yes and not typer.confirm("Let them join?"):
+        if not yes and not typer.confirm("Let them join?", err=True):
             raise typer.Exit(1)
         result = entrypoints.approve(found, shown["systems"])
     if not _print(result, as_json):
@@ -256,7 +259,7 @@ def rejoin(yes: Yes = False, as_json: Json = False) -> None:
     """After a restore from a backup: every system joins anew, and nothing is written until approved."""
     with _opened() as found:
         if not yes and not typer.confirm(
-            "Stop all writes until every system was read and approved again?"
+            "Stop all writes until every system was read and approved again?", err=True
         ):
             raise typer.Exit(1)
         result = entrypoints.rejoin(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ class RunFailed(Exception):
         )
 
 
+class SyncFailed(Exception):
+    """More than one part of a round failed; the text names each. The other parts are done."""
+
+
 EXPECTED = (
     ConfigurationMistakes,
     ConnectorError,
@@ -68,6 +72,7 @@ EXPECTED = (
     LookupError,
     RunFailed,
     SchemaOutdated,
+    SyncFailed,
     stewardship.NotReady,
     stewardship.Undecidable,
 )
@@ -164,21 +169,34 @@ def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
 
 
 def sync(
-    app: App, systems: Sequence[str] = (), *, full: bool = False, progress: Progress = silent
+    app: App,
+    systems: Sequence[str] = (),
+    *,
+    full: bool = False,
+    progress: Progress = silent,
+    report: Callable[[Ran], None] = lambda ran: None,
 ) -> list[Ran]:
     """One round: read every stream, reconcile, let in whoever policy lets in, deliver.
 
-    A system that cannot be reached stops nothing but its own part; the first such error is raised at the end.
+    A system that cannot be reached stops nothing but its own part: ``report`` is told of every run that ended well, and
+    what went wrong is raised at the end, as ``SyncFailed`` if it is more than one thing.
     """
     names = [_system(app, name).name for name in systems] or list(app.hub.systems)
     ran: list[Ran] = []
     errors: list[Exception] = []
+    told: list[object] = []
 
     def attempt(verb: Any, *args: Any, **options: Any) -> None:
         try:
             ran.append(verb(app, *args, progress=progress, **options))
+            report(ran[-1])
         except (ConnectorError, RunFailed) as error:
             errors.append(error)
+            told.append(
+                error
+                if isinstance(error, RunFailed)
+                else f"{verb.__name__} {'/'.join(args)}: {error}"
+            )
 
     for name in names:
         for stream in app.hub.systems[name].streams.values():
@@ -200,6 +218,8 @@ def sync(
             attempt(reconcile, entity)
         for name in names:
             attempt(deliver, name)
+    if len(errors) > 1:
+        raise SyncFailed("\n".join(dict.fromkeys(map(str, told)))) from errors[0]
     if errors:
         raise errors[0]
     return ran
@@ -495,6 +515,7 @@ __all__ = [
     "Ran",
     "RunFailed",
     "SchemaOutdated",
+    "SyncFailed",
     "approve",
     "check_systems",
     "decide",

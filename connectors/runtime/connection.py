@@ -129,7 +129,8 @@ def _build(
     base = host if "://" in host else f"{scheme}://{host}"
     base = base.rstrip("/")
     if port:
-        base += f":{port}"
+        root, slash, path = base.partition("://")[2].partition("/")
+        base = f"{base.partition('://')[0]}://{root}:{port}{slash}{path}"
     if schema:
         base += "/" + schema.strip("/")
     return Connection(base, login or None, password or None, extra)

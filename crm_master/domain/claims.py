@@ -26,6 +26,9 @@ Instant: TypeAlias = int
 UNBORN: Final = -1
 """The ``born`` of a claim that no version of a golden record has counted yet."""
 
+LONGEST_MEMORY: Final = 32
+"""How many versions a shadow remembers to have shown."""
+
 UNDONE_LIMIT: Final = 3
 """How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
 
@@ -132,7 +135,8 @@ class Shadow:
         old = [seen for seen in self.seen if seen.at <= known]
         newer = tuple(seen for seen in self.seen if seen.at > known)
         kept = (max(old),) if old else ()
-        return replace(self, seen=(*kept, *newer, Seen(version, at)))
+        # of a stream that is never read nothing is ever known; to forget the oldest only means to have seen less
+        return replace(self, seen=(*kept, *newer, Seen(version, at))[-LONGEST_MEMORY:])
 
 
 @dataclass(frozen=True, slots=True)

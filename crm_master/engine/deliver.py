@@ -163,7 +163,9 @@ class Deliverer:
         message.version = customer.version
         shown = now.found.get(record.ref.key)
         if shown is None or record.status is not RecordStatus.LIVE:
-            self.settler.gone(message, record, uow)
+            entry = self.settler.gone(message, record, uow)
+            pos = uow.journal.commit("settle", self.clock(), self.run.id)
+            uow.journal.add_deliveries([entry], pos)
             self.run.counts["gone"] += 1
             return None
         spec = self.hub.entities[customer.entity].spec

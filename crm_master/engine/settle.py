@@ -175,9 +175,9 @@ class Settler:
                 return self._written(plan, item, pos, uow)
             case Gone():
                 counts["gone"] += 1
-                if delivery.record is not None:
-                    self.gone(delivery.message, delivery.record, uow)
-                return delivery.entry("gone", item.at)
+                if delivery.record is None:
+                    return delivery.entry("gone", item.at)
+                return self.gone(delivery.message, delivery.record, uow)
             case Stale():
                 counts["overtaken"] += 1
                 # the next attempt reads anew; a system that says so again and again is not pressed
@@ -238,6 +238,7 @@ class Settler:
         uow.outbox.done([delivery.message])
         self._ineffective(record, before, delivery, held, item.at, uow)
         solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
+        solved.append((TaskKind.MATCH, str(ref)))
         uow.tasks.close(solved, item.at)
         return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
 
@@ -323,9 +324,10 @@ class Settler:
             land(plan, [item.shown], page, watermark, uow, self.run_id)
         uow.customers.mark_dirty(ids=[delivery.customer.id])
         uow.outbox.done([delivery.message])
+        uow.tasks.close([(TaskKind.MATCH, str(ref))], item.at)
         return delivery.entry("existed", item.at, ref=ref)
 
-    def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> None:
+    def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
         """A target that vanished: its record is a tombstone, its delivery is over, a person is told."""
         at = self.clock()
         if record.status is RecordStatus.LIVE:
@@ -336,6 +338,17 @@ class Settler:
             uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
+        return DeliveryEntry(
+            rec_id=record.rec_id,
+            ref=record.ref,
+            entity_id=message.entity_id,
+            system=record.ref.system,
+            stream=record.ref.stream,
+            version=message.version,
+            operation="update",
+            outcome="gone",
+            at=at,
+        )
 
     def nothing_to_do(
         self,

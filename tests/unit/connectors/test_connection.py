@@ -74,3 +74,9 @@ def test_a_text_that_cannot_be_read_is_not_shown(text):
 def test_an_address_that_is_none(base):
     with pytest.raises(BadConfiguration):
         Connection(base)
+
+
+def test_a_port_belongs_to_the_host_also_where_the_address_has_a_path() -> None:
+    text = '{"conn_type": "http", "host": "https://erp.example.org/api", "port": 8443}'
+    found = connection_from_environment("erp", {"AIRFLOW_CONN_ERP": text})
+    assert found.base_url == "https://erp.example.org:8443/api"
