@@ -54,11 +54,9 @@ def rows(answer: Answer, lookup: Lookup) -> list[Any]:
     body = answer.json
     found = get(body, lookup.records, MISSING)
     if found is MISSING:
-        if isinstance(body, dict):
-            # Many systems leave an empty list out; one that says nothing at all is another system.
-            head = lookup.records.rpartition(".")[0]
-            if get(body, head, MISSING) is not MISSING and body:
-                return []
+        # Some systems leave an empty list out. Any other answer without one is an error in disguise.
+        if lookup.empty is not None and get(body, lookup.empty, MISSING) is not MISSING:
+            return []
         raise BadAnswer(f"{answer.request.name}: there is no {lookup.records!r} in the answer.")
     if found is None:
         return []

@@ -42,6 +42,8 @@ class Lookup(Call):
 
     records: str = ""
     """Where they are: a list, or a single record; the empty path is the whole answer."""
+    empty: str | None = None
+    """What an answer that leaves out an empty list still has; without it such an answer is refused."""
 
 
 class Paging(Part):

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from connectors.contract import Scan
 from connectors.errors import BadAnswer, BadConfiguration
+from connectors.rest.calls import rows
 from connectors.rest.dialect import Tryton
 from connectors.rest.diff import compare
-from connectors.rest.manifest import Children, Paging
+from connectors.rest.manifest import Children, Lookup, Paging
 from connectors.rest.paging import Turn, pager
 from connectors.rest.position import Position
 from connectors.rest.records import ordered
 from connectors.rest.staging import Staging
 from connectors.runtime import jsonbody, redact
+from connectors.runtime.http import Answer, Request
+from connectors.runtime.manifest import Verdict
 from connectors.runtime.templates import Absent, render, render_path
 
 T0 = datetime(2026, 5, 1, tzinfo=UTC)
@@ -247,3 +250,34 @@ def test_staging_keeps_rows_under_their_key_and_leaves_nothing():
     staging.close()
     with pytest.raises(FileNotFoundError):
         __import__("os").stat(folder)
+
+
+@pytest.mark.parametrize(
+    ("body", "empty", "read"),
+    [
+        (b'{"items": []}', None, []),
+        (b'{"total": 0}', "total", []),
+        (b'{"error": "try later"}', None, None),
+        (b'{"error": "try later"}', "total", None),
+        (b'{"total": 3, "error": "try later"}', None, None),
+    ],
+    ids=[
+        "an empty list",
+        "a declared empty answer",
+        "an error in disguise",
+        "an error where empty answers have a total",
+        "a list left out where the manifest does not allow it",
+    ],
+)
+def test_only_a_declared_answer_without_a_list_is_an_empty_one(
+    body: bytes, empty: str | None, read: list[object] | None
+) -> None:
+    """Else an error would look like a system in which nobody is left."""
+    lookup = Lookup(call="GET /customers", records="items", empty=empty)
+    request = Request("GET", "/customers", "/customers")
+    answer = Answer(request, 200, {}, body, Verdict.OK)
+    if read is None:
+        with pytest.raises(BadAnswer, match="no 'items'"):
+            rows(answer, lookup)
+    else:
+        assert rows(answer, lookup) == read
