@@ -45,7 +45,8 @@ class Patch:
     """What one record needs: the natives to write (of a group only the members that differ), and what is held back.
 
     ``intents`` are the same fields whole, as the system shall then hold them. ``accepted`` are fields where the system
-    made something else of what it was sent; they count as converged. ``unshown`` are fields in which the record, once it is
+    made something else of what it was sent; they count as converged. ``matched`` are fields where the golden record has
+    moved to what the system holds anyway. ``unshown`` are fields in which the record, once it is
     written, still does not show the golden record: whoever edits it has not seen that (RULES 4).
     """
 
@@ -53,6 +54,7 @@ class Patch:
     intents: Mapping[str, Native] = field(default_factory=dict)
     holds: Mapping[str, Hold] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
+    matched: Mapping[str, Native] = field(default_factory=dict)
     unshown: frozenset[str] = frozenset()
 
 
@@ -66,6 +68,7 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
     intents: dict[str, Native] = {}
     holds: dict[str, Hold] = {}
     accepted: set[str] = set()
+    matched: dict[str, Native] = {}
     for name in sorted(lenses.writable):
         if name in reconciled.withheld:
             holds[name] = Hold.CONTESTED
@@ -80,7 +83,9 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
             continue
         missing = _missing(name, want, now, lenses, spec.fields[name].cardinality)
         if missing is UNSET:
-            if now.sent is not UNSET and now.held != now.sent:
+            if now.sent is not UNSET and want != now.sent:
+                matched[name] = want
+            elif now.sent is not UNSET and now.held != now.sent:
                 accepted.add(name)
             continue
         if (hold := _held_back(now)) is not None:
@@ -93,7 +98,7 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
             intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
     only_read = _only_read(reconciled.golden, shadow, lenses)
     unshown = reconciled.withheld.union(holds, only_read)
-    return Patch(writes, intents, holds, frozenset(accepted), unshown)
+    return Patch(writes, intents, holds, frozenset(accepted), matched, unshown)
 
 
 def _only_read(golden: Mapping[str, Canonical], shadow: Shadow, lenses: Lenses) -> Iterator[str]:
@@ -130,6 +135,17 @@ def empty(native: Native) -> bool:
     if isinstance(native, dict):
         return all(value is None for value in native.values())
     return native is None
+
+
+def agree(shadow: Shadow, matched: Mapping[str, Native]) -> Shadow:
+    """The shadow after the golden record came to what the system holds: as if that had been sent.
+
+    Else a value that once had no effect would never be sent again, although the golden record left it and returned.
+    """
+    if not matched:
+        return shadow
+    fields = {name: replace(shadow.fields[name], sent=native) for name, native in matched.items()}
+    return replace(shadow, fields={**shadow.fields, **fields})
 
 
 def intend(shadow: Shadow, writes: Mapping[str, Native]) -> Shadow:

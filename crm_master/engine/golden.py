@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crm_master.domain.changes import Change, Patch, diff, patch, withhold
+from crm_master.domain.changes import Change, Patch, agree, diff, patch, withhold
 from crm_master.domain.claims import UNBORN, ClaimKey, Instant
 from crm_master.domain.lifecycle import RecordStatus, SystemState
 from crm_master.domain.survivorship import Held, Reconciled, reconcile
@@ -94,6 +94,7 @@ def fan_out(
         message = _message(customer, stream, record.rec_id)
         needed = patch(reconciled, record.shadow, stream.mapping, plan.spec)
         out.patches.append((record, needed))
+        record.shadow = agree(record.shadow, needed.matched)
         if needed.writes:
             out.messages.append(message)
             continue

@@ -210,6 +210,26 @@ def _sent(hub: World) -> dict[str, Any]:
     return {name: value for name, value in last.after.items() if last.before.get(name) != value}
 
 
+def test_rule_07_a_value_without_effect_is_sent_again_when_the_golden_record_returns_to_it(
+    world: MakeWorld,
+) -> None:
+    hub = _pair(world)
+    hub.shop.makes = lambda document: {**document, "name": "Ada"}
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    assert hub.shop["s1"]["name"] == "Ada", "no effect"
+    hub.erp.edit("e1", name="Ada")
+    hub.round()
+    hub.shop.makes = lambda document: document
+    hub.round()
+    assert hub.shop["s1"]["name"] == "Ada"
+
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+
+    assert hub.shop["s1"]["name"] == "Ada Lovelace"
+
+
 def test_rule_07_a_write_that_was_not_read_back_is_not_reported_as_ineffective(
     world: MakeWorld,
 ) -> None:
