@@ -22,14 +22,14 @@ from connectors.contract import (
     WriteCommand,
     Written,
 )
-from connectors.errors import ConnectorError, RetryLater
+from connectors.errors import BadAnswer, ConnectorError, RetryLater
 from crm_master.domain.changes import intend, patch, projection
 from crm_master.domain.claims import Instant, Observed, attribute
 from crm_master.domain.fields import Rejected
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
-from crm_master.engine.ingest import land, spot_page
+from crm_master.engine.ingest import land, read_each, spot_page
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.settle import Delivery, Settler
@@ -130,7 +130,7 @@ class Deliverer:
             if record.status is RecordStatus.LIVE and record.entity_id is not None
         ]
         started = self.clock()
-        found = self.sink.fetch(plan.stream, [record.ref.key for record in live])
+        found, garbled = read_each(self.sink, plan.stream, [record.ref.key for record in live])
         now = _Checked(found, started, self.clock())
         deliveries: list[Delivery] = []
         with self.store() as uow:
@@ -143,12 +143,17 @@ class Deliverer:
                 if record is None or customer is None or record.entity_id != customer.id:
                     uow.outbox.done([message])
                     continue
+                if record.ref.key in garbled:
+                    self._set_aside(message, message.state, garbled[record.ref.key], uow)
+                    continue
                 delivery = self._render(plan, message, record, customer, now, uow)
                 if delivery is not None:
                     deliveries.append(delivery)
             deliveries = self._intend(deliveries, at, uow)
             uow.commit()
         self._write(plan, deliveries)
+        if garbled and not found:
+            raise next(iter(garbled.values()))  # not one record: the system as a whole
 
     def _render(
         self,
@@ -274,7 +279,13 @@ class Deliverer:
             # what was sent is looked for, not what would be sent now
             sent = dict(delivery.message.sent) or delivery.natives
             command = replace(delivery.command, after=plan.mapping.put({}, sent))
-            found = self.sink.find(plan.stream, command)
+            try:
+                found = self.sink.find(plan.stream, command)
+            except BadAnswer as error:
+                with self.store() as uow:
+                    self._set_aside(delivery.message, DeliveryState.UNKNOWN, error, uow)
+                    uow.commit()
+                continue
             free = self._free(plan, found)
             if len(found) > 1 and len(free) != 1:
                 self._ask(
@@ -383,6 +394,17 @@ class Deliverer:
             counts = self.settler.settle(plan, settled, uow)
             uow.commit()
         self.run.add(counts)
+
+    def _set_aside(
+        self, message: OutboxMessage, state: DeliveryState, error: BadAnswer, uow: UnitOfWork
+    ) -> None:
+        """What stands there cannot be read: this delivery waits, and holds up no other (promise 8)."""
+        doubtful = state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
+        message.state = DeliveryState.UNKNOWN if doubtful else DeliveryState.PENDING
+        message.not_before = self.clock() + self.settler.wait(message, None)
+        message.reason = str(error)
+        uow.outbox.save([message])
+        self.run.counts["failed"] += 1
 
     def _postpone(self, messages: Sequence[OutboxMessage], error: RetryLater) -> None:
         """The system cannot be asked now: nothing was sent, everything keeps its place."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import orjson
 
 from connectors.contract import BadRow, Document, Page, RawRecord, Scan, Source
+from connectors.errors import BadAnswer
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef
 from crm_master.domain.lifecycle import TaskKind
@@ -121,23 +122,43 @@ def _reread(
     plan: StreamPlan, source: Source, store: UnitOfWorkFactory, clock: Clock, run: Run
 ) -> None:
     """Read again the records whose last reading was older than our last write to them (RULES 6)."""
+    skipped: set[str] = set()
     while True:
         with store() as uow:
-            waiting = uow.records.to_reread(plan.system, plan.stream, REREAD_BATCH)
+            limit = REREAD_BATCH + len(skipped)
+            found = uow.records.to_reread(plan.system, plan.stream, limit)
+            waiting = [record.ref.key for record in found if record.ref.key not in skipped]
             watermark = uow.states.stream(plan.system, plan.stream).watermark
         if not waiting:
             return
         started = clock()
-        found = source.fetch(plan.stream, [record.ref.key for record in waiting])
-        records = [
-            shown if shown is not None else RawRecord(key, {}, deleted=True)
-            for key, shown in found.items()
-        ]
+        shown, garbled = read_each(source, plan.stream, waiting)
+        skipped |= garbled.keys()  # the scan says what is wrong with them
+        records = [now or RawRecord(key, {}, deleted=True) for key, now in shown.items()]
         page = spot_page(records, started, clock())
         with store() as uow:
             landed, unchanged = land(plan, records, page, watermark, uow, run.id)
             uow.commit()
         run.add({"reread": len(records), "landed": landed, "unchanged": unchanged})
+
+
+def read_each(
+    source: Source, stream: str, keys: Sequence[str]
+) -> tuple[dict[str, RawRecord | None], dict[str, BadAnswer]]:
+    """The present state of records, and the errors of those that cannot be read: one spoils no other."""
+    try:
+        return dict(source.fetch(stream, keys)), {}
+    except BadAnswer as error:
+        if len(keys) == 1:
+            return {}, {keys[0]: error}
+    found: dict[str, RawRecord | None] = {}
+    garbled: dict[str, BadAnswer] = {}
+    for key in keys:
+        try:
+            found |= source.fetch(stream, [key])
+        except BadAnswer as error:
+            garbled[key] = error
+    return found, garbled
 
 
 def spot_page(records: Sequence[RawRecord], started: Instant, ended: Instant) -> Page:

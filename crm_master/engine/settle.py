@@ -43,6 +43,7 @@ from crm_master.ports import (
 
 FIRST_WAIT = 1_000_000  # microseconds
 LONGEST_WAIT = 3_600_000_000
+LONGEST_ASKED = 86_400_000_000  # a system that asks for more has a wrong clock
 
 
 @dataclass(slots=True)
@@ -181,11 +182,12 @@ class Settler:
             case Stale():
                 counts["overtaken"] += 1
                 # the next attempt reads anew; a system that says so again and again is not pressed
-                at_once = timedelta(0) if delivery.message.attempts < 2 else None
-                return self._later(delivery, "stale", "changed since it was read", at_once, uow)
+                wait = 0 if delivery.message.attempts < 2 else self.wait(delivery.message, None)
+                return self._later(delivery, "stale", "changed since it was read", wait, uow)
             case Retry(reason, after):
                 counts["postponed"] += 1
-                return self._later(delivery, "retry", reason, after, uow)
+                wait = self.wait(delivery.message, after)
+                return self._later(delivery, "retry", reason, wait, uow)
             case Unknown(reason):
                 counts["unknown"] += 1
                 return self._unknown(delivery, reason, uow)
@@ -397,7 +399,7 @@ class Settler:
         delivery: Delivery,
         outcome: str,
         reason: str,
-        after: timedelta | None,
+        wait: int,
         uow: UnitOfWork,
     ) -> DeliveryEntry:
         """Nothing was written: back into the queue."""
@@ -406,7 +408,7 @@ class Settler:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
         message.state, message.reason, message.sent = DeliveryState.PENDING, reason, {}
-        message.not_before = self.clock() + self.wait(message, after)
+        message.not_before = self.clock() + wait
         uow.outbox.save([message])
         return delivery.entry(outcome, self.clock(), reason=reason)
 
@@ -439,11 +441,14 @@ class Settler:
         return delivery.entry("refused", at, reason=reason)
 
     def wait(self, message: OutboxMessage, after: timedelta | None) -> int:
-        """Microseconds until the next attempt: what the system asked for, else doubling, with jitter."""
-        if after is not None:
-            return int(after.total_seconds() * 1_000_000)
+        """Microseconds until the next attempt: doubling, with jitter, or what the system asked for if that is longer.
+
+        A ``Retry-After`` of 0, or of a moment that is over on our clock, is no leave to ask without end.
+        """
         longest = min(FIRST_WAIT << min(message.attempts, 12), LONGEST_WAIT)
-        return random.randint(longest // 2, longest)
+        own = random.randint(longest // 2, longest)
+        asked = timedelta(0) if after is None else after
+        return max(own, min(int(asked.total_seconds() * 1_000_000), LONGEST_ASKED))
 
 
 def _natives(mapped: Mapped) -> dict[str, Native]:

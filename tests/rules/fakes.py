@@ -33,7 +33,7 @@ from connectors.contract import (
     WriteCommand,
     Written,
 )
-from connectors.errors import Unreachable
+from connectors.errors import BadAnswer, Unreachable
 from crm_master.domain.claims import ClaimKey, Instant, Shadow
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
@@ -150,6 +150,8 @@ class FakeSystem:
         self.stamps = False
         self.down = False
         self.unparseable = False
+        self.garbled: set[str] = set()
+        self.retry_after = timedelta(seconds=5)
         self.find_by_content = False
         self.merges_on = ""
         self.dies_after: int | None = None
@@ -223,6 +225,8 @@ class FakeSystem:
         if keys:
             self.requests.append("fetch")
         self._answer()
+        if self.garbled & set(keys):
+            raise BadAnswer(f"{self.name} gave a record that holds bytes that are not UTF-8")
         found = {key: self._shown(key) if key in self.kept else None for key in keys}
         if self.meanwhile is not None:
             someone, self.meanwhile = self.meanwhile, None
@@ -242,8 +246,6 @@ class FakeSystem:
         if self.down:
             raise Unreachable(f"{self.name} does not answer")
         if self.unparseable:
-            from connectors.errors import BadAnswer
-
             raise BadAnswer(f"{self.name} answered with a page that is no JSON")
 
     def _shown(self, key: str) -> RawRecord:
@@ -264,7 +266,7 @@ class FakeSystem:
     def _write(self, command: WriteCommand) -> Outcome:
         fate = self.losses.pop(0) if self.losses else ""
         if self.down or fate == "retry":
-            return Retry("try again later", timedelta(seconds=5))
+            return Retry("try again later", self.retry_after)
         if fate == "refused":
             return Refused("not allowed", "mail")
         if fate == "stale":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from connectors.contract import BadRow, Document
+from connectors.contract import BadRow, Document, Guard
 from connectors.errors import BadAnswer
 from crm_master.domain.fields import Mapped, Presence, Reading, Rejected
 from crm_master.domain.lifecycle import InboxState, TaskKind
@@ -229,3 +230,62 @@ def test_rule_22_half_of_a_surrogate_pair_is_a_dead_letter(world: MakeWorld) -> 
     hub.reconcile()
     assert len(hub.customers()) == 3
     assert hub.task(TaskKind.DEAD_LETTER).subject == "erp/people/e1"
+
+
+def test_rule_22_a_record_that_cannot_be_read_holds_up_no_other_delivery(world: MakeWorld) -> None:
+    """A name cut off in the middle of an emoji: the CRM's answer about that record is no text."""
+    hub = world("erp", "crm")
+    for number in range(4):
+        for system in (hub.erp, hub.crm):
+            system.add(f"k{number}", name=f"N{number}", mail=f"n{number}@example.org")
+    hub.settle()
+    hub.crm.garbled = {"k1"}
+    for number in range(4):
+        hub.erp.edit(f"k{number}", phone="1")
+    hub.round("erp")
+
+    counts = hub.deliver("crm")
+
+    assert [hub.crm[f"k{number}"].get("phone") for number in range(4)] == ["1", None, "1", "1"]
+    assert counts["failed"] == 1
+    hub.crm.garbled = set()
+    hub.clock.sleep(100)
+    hub.deliver("crm")
+    assert hub.crm["k1"]["phone"] == "1"
+
+
+def test_rule_22_a_system_whose_every_answer_is_garbled_is_an_error_of_the_system(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "crm")
+    for system in (hub.erp, hub.crm):
+        system.add("k1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("k1", phone="1")
+    hub.round("erp")
+    hub.crm.garbled = {"k1"}
+    with pytest.raises(BadAnswer):
+        hub.deliver("crm")
+    assert hub.queued() == {"pending": 1}
+
+
+def test_rule_22_a_record_that_cannot_be_read_again_stops_no_scan(world: MakeWorld) -> None:
+    hub = world("erp", "crm")
+    hub.crm.answers_with_record = False
+    for system in (hub.erp, hub.crm):
+        system.add("k1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("k1", phone="1")
+    hub.ingest("erp")
+    hub.reconcile()
+    slow = hub.slow_deliverer("crm")
+    # readable before the write, and not after
+    hub.crm.meanwhile = lambda: hub.crm.garbled.add("k1")
+    hub.crm.can = replace(hub.crm.can, guard=Guard.ETAG)
+    slow()
+    hub.crm.add("k2", name="Grace", mail="grace@example.org")
+
+    hub.ingest("crm")
+    hub.reconcile()
+
+    assert len(hub.customers()) == 2

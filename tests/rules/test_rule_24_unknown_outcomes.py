@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -340,3 +341,18 @@ def test_rule_24_a_worker_whose_lease_ran_out_does_not_begin(world: MakeWorld) -
     slow._deliver(messages)
 
     assert len(hub.shop.writes) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 10**9])
+def test_rule_24_what_a_system_asks_for_is_neither_a_hot_loop_nor_for_ever(
+    world: MakeWorld, seconds: int
+) -> None:
+    """``Retry-After: 0``, or a date that is over on our clock; and one in the year 2058."""
+    hub = _shop(world, *["retry"] * 50)
+    hub.shop.retry_after = timedelta(seconds=seconds)
+    hub.deliver("shop")
+    assert hub.shop.requests.count("write") == 1
+    hub.shop.losses = []
+    hub.clock.sleep(90_000)
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 1
