@@ -123,18 +123,23 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Nothing was written, and a later attempt may succeed."""
+    """Nothing was written, and a later attempt may succeed. ``partial``: some of it was written."""
 
     reason: str
     after: timedelta | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The system will not take this write, however often it is sent. ``reason`` holds no personal data."""
+    """The system will not take this write, however often it is sent. ``reason`` holds no personal data.
+
+    ``partial``: some of it was written before the system refused the rest.
+    """
 
     reason: str
     path: str | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,9 @@ class Writer:
 
     def _judge(self, step: Step, answer: Answer, run: _Run) -> None:
         name = redact.request(answer.request.method, answer.request.template, answer.status)
-        said = f"{name}: {redact.reason(answer.message, run.private)}"
+        said = name
+        if answer.verdict is not Verdict.OK:
+            said += f": {redact.reason(answer.message, run.private)}"
         match answer.verdict:
             case Verdict.OK:
                 run.effect = True
@@ -224,11 +226,11 @@ class Writer:
                 reason = getattr(outcome, "reason", type(outcome).__name__)
                 outcome = Unknown(f"{reason} ({part})")
             elif isinstance(outcome, Stale | GoneOutcome):
-                outcome = Retry(f"The record changed or went away {part}.")
+                outcome = Retry(f"The record changed or went away {part}.", partial=True)
             elif isinstance(outcome, Refused):
-                outcome = Refused(f"{outcome.reason} ({part})", outcome.path)
+                outcome = Refused(f"{outcome.reason} ({part})", outcome.path, partial=True)
             elif isinstance(outcome, Retry):
-                outcome = Retry(f"{outcome.reason} ({part})", outcome.after)
+                outcome = Retry(f"{outcome.reason} ({part})", outcome.after, partial=True)
         raise _Stop(outcome)
 
     def _failed(self, error: ConnectorError, run: _Run) -> Outcome:

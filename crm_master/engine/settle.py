@@ -187,13 +187,13 @@ class Settler:
             case Retry(reason, after):
                 counts["postponed"] += 1
                 wait = self.wait(delivery.message, after)
-                return self._later(delivery, "retry", reason, wait, uow)
+                return self._later(delivery, "retry", reason, wait, uow, partial=outcome.partial)
             case Unknown(reason):
                 counts["unknown"] += 1
                 return self._unknown(delivery, reason, uow)
             case Refused(reason, path):
                 counts["refused"] += 1
-                return self._refused(delivery, reason, path, at, uow)
+                return self._refused(delivery, reason, path, at, uow, partial=outcome.partial)
             case other:
                 assert_never(other)
 
@@ -401,15 +401,18 @@ class Settler:
         reason: str,
         wait: int,
         uow: UnitOfWork,
+        *,
+        partial: bool = False,
     ) -> DeliveryEntry:
-        """Nothing was written: back into the queue."""
+        """Nothing was written, or only a part: back into the queue. What may be there is on its way still (RULES 6)."""
         message = delivery.message
-        if delivery.record is not None:
+        if delivery.record is not None and not partial:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
         message.state, message.reason, message.sent = DeliveryState.PENDING, reason, {}
         message.not_before = self.clock() + wait
         uow.outbox.save([message])
+        outcome = "unknown" if partial else outcome
         return delivery.entry(outcome, self.clock(), reason=reason)
 
     def _unknown(self, delivery: Delivery, reason: str, uow: UnitOfWork) -> DeliveryEntry:
@@ -423,10 +426,17 @@ class Settler:
         return delivery.entry("unknown", self.clock(), reason=reason)
 
     def _refused(
-        self, delivery: Delivery, reason: str, path: str | None, at: Instant, uow: UnitOfWork
+        self,
+        delivery: Delivery,
+        reason: str,
+        path: str | None,
+        at: Instant,
+        uow: UnitOfWork,
+        *,
+        partial: bool = False,
     ) -> DeliveryEntry:
         message = delivery.message
-        if delivery.record is not None:
+        if delivery.record is not None and not partial:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
         message.state, message.reason, message.sent = DeliveryState.REFUSED, reason, {}
@@ -438,7 +448,7 @@ class Settler:
             "path": path,
         }
         uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at)
-        return delivery.entry("refused", at, reason=reason)
+        return delivery.entry("unknown" if partial else "refused", at, reason=reason)
 
     def wait(self, message: OutboxMessage, after: timedelta | None) -> int:
         """Microseconds until the next attempt: doubling, with jitter, or what the system asked for if that is longer.

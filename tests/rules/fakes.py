@@ -130,7 +130,8 @@ class FakeSystem:
 
     ``makes`` is what the system makes of a document that it is sent (truncates, ignores, computes). ``losses`` names what
     becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed``
-    (done, and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``. ``meanwhile`` is called between the
+    (done, and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``,
+    ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is called between the
     hub's read and its write, as a person who is faster would be.
     """
 
@@ -296,8 +297,13 @@ class FakeSystem:
             if command.before.get(name) != value
         }
         changes |= dict.fromkeys(command.before.keys() - command.after.keys())
+        if fate.startswith("half"):
+            changes = dict(sorted(changes.items())[:1])
         kept.document = self.makes({**kept.document, **changes})
         kept.version, kept.changed = next(self._versions), self.clock()
+        if fate in ("half refused", "half later"):
+            how = Refused("not allowed") if fate == "half refused" else Retry("try again later")
+            return replace(how, partial=True)
         if fate == "done":
             return Unknown("the answer was lost")
         if fate == "killed":

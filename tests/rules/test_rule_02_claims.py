@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from crm_master.domain.claims import ClaimKey
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import World
@@ -75,4 +77,28 @@ def test_rule_02_an_old_value_that_the_hub_wrote_does_not_beat_a_newer_edit_else
 
     assert hub.erp["e1"]["name"] == hub.shop["s1"]["name"] == "Ada King"
     assert hub.erp["e1"]["phone"] == "1"
+    assert hub.round() == 0
+
+
+@pytest.mark.parametrize("fate", ["half refused", "half later"])
+def test_rule_02_a_write_of_which_a_part_took_effect_asserts_nothing(
+    world: MakeWorld, fate: str
+) -> None:
+    """A system that is written in several requests takes the first and not the second."""
+    hub = _pair(world)
+    before = hub.claims("shop", "s1")
+    hub.shop.losses = [fate]
+    hub.erp.edit("e1", name="Ada Lovelace", phone="1")
+    hub.round("erp")
+    hub.deliver("shop")
+    assert (hub.shop["s1"]["name"], hub.shop["s1"].get("phone")) == ("Ada Lovelace", None)
+
+    hub.round("shop")
+
+    assert hub.claims("shop", "s1") == before, "nobody has said that in the shop"
+    hub.erp.edit("e1", name="Augusta Ada King")
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert (hub.shop["s1"]["name"], hub.shop["s1"]["phone"]) == ("Augusta Ada King", "1")
     assert hub.round() == 0

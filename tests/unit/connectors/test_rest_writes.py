@@ -87,6 +87,7 @@ def test_a_later_step_that_fails_does_not_say_that_nothing_was_written(web, list
     assert isinstance(outcome, kind)
     if kind is not Unknown:
         assert "took effect" in outcome.reason
+        assert outcome.partial
     assert "example.org" not in outcome.reason
     assert not any(sent.startswith("DELETE") for sent in _sent(web))
 
