@@ -11,6 +11,8 @@ from connectors.contract import Scan
 from connectors.errors import BadConfiguration
 
 _VERSION = 1
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+"""Some systems write the year 1 where they know no time; nothing is before that, in any zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Position:
     def since(self, overlap: timedelta) -> datetime:
         """The time from which a delta scan asks, inclusive."""
         assert self.base is not None  # ``begin`` makes a delta scan only with a base
-        return self.base - overlap
+        return max(self.base, _EARLIEST + overlap) - overlap
 
 
 def _time(text: str | None) -> datetime | None:

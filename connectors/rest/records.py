@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,11 @@ from connectors.rest.dialect import Dialect
 from connectors.rest.manifest import Include, Key, Stamp, Stream
 from connectors.runtime import jsonbody
 from connectors.runtime.paths import MISSING, convert, drop, get, walk
+
+_LONGEST_KEY = 500
+_GREATEST = 10**30
+_INTEGER = re.compile(r"-?[0-9]{1,30}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Clockwork:
@@ -53,7 +59,7 @@ class Clockwork:
             if time.tzinfo is None:
                 time = time.replace(tzinfo=self._zone)
             return time if time.tzinfo is UTC else time.astimezone(UTC)
-        except (ValueError, OverflowError, OSError):
+        except (TypeError, ValueError, OverflowError, OSError):
             return None
 
     def write(self, time: datetime) -> Any:
@@ -89,7 +95,7 @@ class Composer:
             return BadRow(jsonbody.raw(row), f"The row {reason}.", named)
         try:
             document = self._dialect.decode(row)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             return BadRow(jsonbody.raw(row), "The row holds a value that the dialect cannot read.")
         assert isinstance(document, dict)
         if key_of(document, self._stream.key) is None:
@@ -128,15 +134,20 @@ class Composer:
 
 
 def key_of(document: Any, key: Key) -> str | int | None:
-    """The key as requests want it, or ``None`` if it cannot be one."""
+    """The key as requests want it, or ``None`` if it cannot be one.
+
+    A database takes no NUL and indexes no long text; dots alone would lead to another address.
+    """
     value = get(document, key.at)
-    if key.type == "integer":
-        if isinstance(value, str) and value.lstrip("-").isdigit():
-            return int(value)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return str(value) or None
+    if key.type == "integer":
+        if isinstance(value, str):
+            value = int(value) if _INTEGER.fullmatch(value) else None
+        return value if value is not None and -_GREATEST < value < _GREATEST else None
+    text = str(value)
+    fits = 0 < len(text) <= _LONGEST_KEY and text not in (".", "..")
+    return text if fits and (text.isprintable() or not _CONTROL.search(text)) else None
 
 
 def for_request(key: str, shape: Key) -> str | int:
@@ -168,7 +179,8 @@ def ordered(items: Any, by: tuple[str, ...]) -> Any:
             if value is MISSING or value is None:
                 ranks.append((0, 0.0, ""))
             elif isinstance(value, int | float):
-                ranks.append((1, float(value), ""))
+                # a whole number may be too large for a float
+                ranks.append((1, float(min(max(value, -1e300), 1e300)), ""))
             else:
                 ranks.append((2, 0.0, str(value)))
         return ranks

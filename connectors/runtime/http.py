@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin
 
 import requests
 import tenacity
@@ -336,12 +336,13 @@ def _session(base: str, connection: Connection) -> requests.Session:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    return (
-        parts.scheme,
-        parts.hostname or "",
-        parts.port or (443 if parts.scheme == "https" else 80),
-    )
+    # the parser that sends: what another one takes for user and password may be this one's host
+    try:
+        parts = urllib3.util.parse_url(url)
+    except ValueError:
+        return "", "", 0
+    scheme = parts.scheme or ""
+    return scheme, parts.host or "", parts.port or (443 if scheme == "https" else 80)
 
 
 def _statuses(fault: Fault) -> tuple[int, ...]:

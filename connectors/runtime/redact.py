@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|«[^»]*»|“[^”]*”|`[^`]*`")
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|«[^»]*»|“[^”]*”|`[^`]*`")
 _EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _NUMBER = re.compile(r"\+?\d[\d\s./-]{3,}\d")
 _TAG = re.compile(r"<[^>]*>")
 _DOTS = "…"
 _LONGEST = 160
+_SCANNED = 4000
 
 
 def reason(text: str, known: Iterable[str] = ()) -> str:
@@ -18,8 +19,11 @@ def reason(text: str, known: Iterable[str] = ()) -> str:
 
     Everything quoted, e-mail addresses, long numbers and each of the ``known`` values are replaced.
     """
-    text = " ".join(_TAG.sub(" ", text[:4000]).split())
-    for value in sorted({value for value in known if len(value) > 2}, key=len, reverse=True):
+    text = " ".join(_TAG.sub(" ", text[:_SCANNED]).split())
+    shown = {" ".join(value.split()) for value in known if len(value) <= _SCANNED}
+    # what is longer than the text is not in it, and takes seconds to look for
+    fitting = {value for value in shown if 2 < len(value) <= len(text)}
+    for value in sorted(fitting, key=len, reverse=True):
         text = re.sub(re.escape(value), _DOTS, text, flags=re.IGNORECASE)
     for pattern in (_QUOTED, _EMAIL, _NUMBER):
         text = pattern.sub(_DOTS, text)

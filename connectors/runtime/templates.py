@@ -62,10 +62,18 @@ def render(template: Any, scope: Mapping[str, Any], *, strict: bool = False) -> 
 
 
 def render_path(template: str, scope: Mapping[str, Any]) -> str:
-    """A path with its slots filled and quoted. Raises ``Absent``, for a null as well."""
-    return _SLOT.sub(
-        lambda slot: quote(str(_value(slot[1], scope, strict=True)), safe=""), template
-    )
+    """A path with its slots filled and quoted. Raises ``Absent``, for a null as well.
+
+    Dots alone are no value: no quoting keeps them from leading to the path above.
+    """
+
+    def part(slot: re.Match[str]) -> str:
+        text = quote(str(_value(slot[1], scope, strict=True)), safe="")
+        if text in (".", ".."):
+            raise Absent(slot[1])
+        return text
+
+    return _SLOT.sub(part, template)
 
 
 def _value(slot: str, scope: Mapping[str, Any], *, strict: bool) -> Any:

@@ -131,8 +131,8 @@ class FakeSystem:
     ``makes`` is what the system makes of a document that it is sent (truncates, ignores, computes). ``losses`` names what
     becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed``
     (done, and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``,
-    ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is called between the
-    hub's read and its write, as a person who is faster would be.
+    ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is
+    called between the hub's read and its write, as a person who is faster would be.
     """
 
     def __init__(self, name: str, clock: Clock, **can: Any) -> None:

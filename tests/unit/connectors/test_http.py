@@ -69,9 +69,12 @@ def test_a_write_repeats_its_body_only_where_the_redirect_keeps_it():
 
 
 @responses.activate
-def test_the_next_page_on_another_host_is_not_asked_for():
+@pytest.mark.parametrize(
+    "address", ["http://evil.test/x", "http://evil.test\\@shop.test/x", "https://shop.test/x"]
+)
+def test_the_next_page_on_another_host_is_not_asked_for(address):
     system, _ = _system(Profile(paging="next").manifest())
-    body = {"items": [{"id": 1}], "next": "http://evil.test/customers?token=2"}
+    body = {"items": [{"id": 1}], "next": address}
     responses.get(f"{URL}/customers", json=body)
     with pytest.raises(BadAnswer, match="another host"):
         list(system.read("customers", None, Scan.FULL))

@@ -1,20 +1,22 @@
 """The parts of the REST connector: templates, differences, positions, paging, dialect, order."""
 
+import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Scan
+from connectors.contract import BadRow, Scan
 from connectors.errors import BadAnswer, BadConfiguration
 from connectors.rest.calls import rows
 from connectors.rest.dialect import Tryton
 from connectors.rest.diff import compare
-from connectors.rest.manifest import Children, Lookup, Paging
+from connectors.rest.manifest import Children, Fetch, Key, Lookup, Paging, Read, Stamp, Stream
 from connectors.rest.paging import Turn, pager
 from connectors.rest.position import Position
-from connectors.rest.records import ordered
+from connectors.rest.records import Clockwork, Composer, key_of, ordered
 from connectors.rest.staging import Staging
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.http import Answer, Request
@@ -48,7 +50,13 @@ def test_an_entry_without_a_value_is_left_out_and_a_null_is_sent():
             render({"q": template}, scope, strict=True)
 
 
-@given(st.text(min_size=1))
+@pytest.mark.parametrize("value", [".", ".."])
+def test_dots_are_no_value_of_a_path(value):
+    with pytest.raises(Absent):
+        render_path("/users/{key}", {"key": value})
+
+
+@given(st.text(min_size=1).filter(lambda value: value not in (".", "..")))
 def test_no_value_leaves_its_part_of_a_path(value):
     path = render_path("/users/{key}/addresses", {"key": value})
     assert path.count("/") == 3
@@ -234,6 +242,56 @@ def test_numbers_beyond_64_bits_keep_their_digits():
 def test_a_reason_names_no_values():
     text = 'The VAT "BE1" of Ada <ada@example.org> (+32 470 12 34 56) is <b>wrong</b>'
     assert redact.reason(text, ["ada", "x"]) == "The VAT … of … (…) is wrong"
+
+
+def test_a_reason_names_no_values_behind_escaped_quotes_or_other_spaces():
+    assert "Bob" not in redact.reason('{"message": "belongs to \\"Bob Smith\\" already"}')
+    assert redact.reason("Ada Lovelace is no name", ["Ada  Lovelace"]) == "… is no name"
+
+
+def test_a_huge_value_is_not_looked_for_in_a_short_text():
+    began = time.monotonic()
+    assert redact.reason("no", ["x" * 10_000_000]) == "no"
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("²", "integer"),
+        ("--5", "integer"),
+        (10**400, "integer"),
+        ("a\x00b", "text"),
+        ("k" * 3000, "text"),
+        ("..", "text"),
+        (True, "text"),
+    ],
+    ids=range(7),
+)
+def test_a_key_that_no_database_or_address_takes_is_none(value, kind):
+    assert key_of({"id": value}, Key(at="id", type=kind)) is None
+
+
+def test_numbers_of_any_size_sort():
+    rows = [{"id": 10**400}, {"id": 1}, {"id": -(10**400)}]
+    assert ordered(rows, ("id",)) == rows[::-1]
+
+
+@pytest.mark.parametrize("format", ["iso", "epoch", "epoch_ms", "%Y"])
+@pytest.mark.parametrize("value", [[], {}, 10**400, "never"])
+def test_a_change_time_that_is_none_is_absent(format, value):
+    assert Clockwork(Stamp(at=("t",), format=format)).parse(value) is None
+
+
+def test_a_row_nested_too_deeply_is_kept_for_repair():
+    row = json.loads('{"id": 1, "x": ' + "[" * 700 + "]" * 700 + "}")
+    stream = Stream(key=Key(at="id"), read=Read(call="GET /x"), fetch=Fetch(call="GET /x/{key}"))
+    assert isinstance(Composer(stream, Tryton()).decode(row, True), BadRow)
+
+
+def test_a_scan_behind_the_first_of_all_times_can_be_asked_for():
+    base = datetime(1, 1, 1, tzinfo=UTC)
+    assert Position(base=base).since(timedelta(days=1)).year == 1
 
 
 def test_staging_keeps_rows_under_their_key_and_leaves_nothing():
