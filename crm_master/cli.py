@@ -271,6 +271,8 @@ def rejoin(yes: Yes = False, as_json: Json = False) -> None:
 
 def _preview(shown: Mapping[str, Any]) -> None:
     _out.print(f"If {', '.join(shown['systems'])} joined now:")
+    for name, reason in shown["not_ready"].items():
+        _out.print(f"  {name} cannot join yet: {reason}", markup=False)
     for stream, number in shown["records"].items():
         _out.print(f"  {stream}: {number} records")
     _out.print(

@@ -228,7 +228,11 @@ class Inbox(Protocol):
 
     def unpark(self, system: str, stream: str) -> None: ...
 
-    def requeue(self, seqs: Sequence[int]) -> int: ...
+    def requeue(self, seqs: Sequence[int]) -> int:
+        """Land these observations once more, unless a newer one of their record is there. Gives how many.
+
+        The old ones keep their place in the journal.
+        """
 
     def applied(self, pos: int) -> list[InboxItem]: ...
 

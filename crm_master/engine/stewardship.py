@@ -39,6 +39,7 @@ class Preview:
 
     systems: tuple[str, ...]
     records: dict[str, int] = field(default_factory=dict)
+    not_ready: dict[str, str] = field(default_factory=dict)
     shared: int = 0
     customers: int = 0
     changed: int = 0
@@ -51,6 +52,7 @@ class Preview:
         return {
             "systems": list(self.systems),
             "records": self.records,
+            "not_ready": self.not_ready,
             "customers": self.customers,
             "in_several_systems": self.shared,
             "golden_changed": self.changed,
@@ -89,6 +91,9 @@ def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: In
         creating = _creating(hub, systems)
         for name in systems:
             states[name] = joined_state(hub.systems[name])
+            reason = not_ready(hub, hub.systems[name], uow)
+            if reason is not None:
+                found.not_ready[name] = reason
             for stream in hub.systems[name].streams.values():
                 found.records[stream.name] = uow.records.count(name, stream.stream)["live"]
         for entity, plan in hub.entities.items():

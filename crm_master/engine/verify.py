@@ -110,6 +110,8 @@ class Verifier:
             if stream.reads and states.get(stream.system) is SystemState.ACTIVE:
                 self._stream(stream, connect[stream.system])
         self._queued(states)
+        if not any(states.get(name) is SystemState.ACTIVE for name in self.hub.systems):
+            self.verdict.reasons["no system has joined yet: nothing was compared"] += 1
         return self.verdict
 
     def _stream(self, plan: StreamPlan, sink: Sink) -> None:

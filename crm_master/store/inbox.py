@@ -136,15 +136,30 @@ class InboxRepository:
         )
 
     def requeue(self, seqs: Sequence[int]) -> int:
-        changed = 0
+        again: list[dict[str, Any]] = []
         for part in chunks(set(seqs)):
-            result = self._connection.execute(
-                sa.update(observation)
-                .where(observation.c.seq.in_(part), observation.c.attempts > 0)
-                .values(state=InboxState.PENDING.value, attempts=0)
+            newest = (
+                sa.select(sa.func.max(observation.c.seq))
+                .where(
+                    observation.c.rec_id.in_(
+                        sa.select(observation.c.rec_id).where(observation.c.seq.in_(part))
+                    )
+                )
+                .group_by(observation.c.rec_id)
             )
-            changed += result.rowcount
-        return changed
+            query = sa.select(observation).where(
+                observation.c.seq.in_(part),
+                observation.c.seq.in_(newest),
+                observation.c.attempts > 0,
+                observation.c.state != InboxState.PENDING.value,
+            )
+            fresh = {"attempts": 0, "state": InboxState.PENDING.value, "pos": 0}
+            for row in self._connection.execute(query.order_by(observation.c.seq)).mappings():
+                copied = {name: value for name, value in row.items() if name != "seq"}
+                again.append(copied | fresh)
+        if again:
+            self._connection.execute(sa.insert(observation), again)
+        return len(again)
 
     def applied(self, pos: int) -> list[InboxItem]:
         query = sa.select(observation).where(observation.c.pos == pos).order_by(observation.c.seq)

@@ -199,15 +199,26 @@ def test_attempts_are_counted_even_if_the_work_dies(store: Database) -> None:
 
 def test_an_item_that_was_tried_too_often_comes_alone(store: Database) -> None:
     _land(store, *(_row(key) for key in "abc"))
-    _claim(store, 2)
-    _claim(store, 2)
-    assert [item.ref.key for item in _claim(store)] == ["a"], "it is the oldest: alone"
+    fresh = {record_id(_ref("a")), record_id(_ref("c"))}
+    _claim(store, skip=fresh)
+    _claim(store, skip=fresh)
+    assert [item.ref.key for item in _claim(store)] == ["a"], "those before the repeater come first"
     _finish(store, _claim(store), InboxState.DONE)
+    assert [item.ref.key for item in _claim(store)] == ["b"], "then it is the oldest: alone"
+
+
+def test_a_row_that_is_tried_again_keeps_its_place_in_the_journal(store: Database) -> None:
+    _land(store, _row("a"))
+    [first] = _claim(store)
+    _finish(store, [first], InboxState.DONE, pos=7)
     with store() as uow:
-        uow.inbox.requeue([1])
+        assert uow.inbox.requeue([first.seq]) == 1
+        assert uow.inbox.requeue([first.seq]) == 0, "a newer one is there now"
         uow.commit()
-    assert [item.ref.key for item in _claim(store)] == ["a"], "then those before the next repeater"
-    assert [item.ref.key for item in _claim(store, skip={record_id(_ref("a"))})] == ["b"]
+    [again] = _claim(store)
+    assert (again.raw, again.seq > first.seq) == (first.raw, True)
+    with store() as uow:
+        assert [item.seq for item in uow.inbox.applied(7)] == [first.seq]
 
 
 def test_finished_items_stand_under_their_position(store: Database) -> None:

@@ -66,3 +66,47 @@ def test_a_record_that_vanished_before_it_is_written_is_on_record_and_stays_rebu
     assert not systems["shop"].records, "nothing is made anew in its place"
     assert systems["desk"].field("1", "name") == "Ada Lovelace"
     assert entrypoints.rebuild(hub).equal
+
+
+def test_replayed_dead_letters_leave_the_journal_as_it_was(
+    hub: App, systems: dict[str, Simulator]
+) -> None:
+    """A letter about one field belongs to a row that was applied: it must not be taken out of its place."""
+    key = systems["erp"].add(email="eve@example.org", name="Eve", phone="not a number")
+    entrypoints.sync(hub)
+    assert [task["subject"] for task in entrypoints.tasks(hub, dead=True)] == [
+        f"erp/customers/{key}:phone"
+    ]
+
+    assert entrypoints.replay(hub)["requeued"] == 1
+    entrypoints.sync(hub)
+
+    assert entrypoints.rebuild(hub).equal
+    assert entrypoints.verify(hub).converged
+
+
+def test_an_old_row_is_not_replayed_over_a_newer_one(
+    hub: App, systems: dict[str, Simulator]
+) -> None:
+    key = systems["erp"].add(email="eve@example.org", name="Eve", phone="not a number")
+    entrypoints.sync(hub)
+    systems["erp"].edit(key, name="Eva")
+    entrypoints.sync(hub)
+
+    assert entrypoints.replay(hub)["requeued"] == 0
+    entrypoints.sync(hub)
+
+    assert entrypoints.show(hub, f"erp/customers/{key}")["fields"]["name"]["value"] == "Eva"
+
+
+def test_nothing_to_compare_is_not_converged(systems: dict[str, Simulator], tmp_path: Path) -> None:
+    app = open_hub(systems, files_for(systems), f"sqlite:///{tmp_path / 'fresh.db'}")
+    try:
+        verdict = entrypoints.verify(app)
+        assert not verdict.converged
+        assert list(verdict.reasons) == ["no system has joined yet: nothing was compared"]
+        assert "has not been read completely" in entrypoints.preview(app)["not_ready"]["erp"]
+    finally:
+        for name in systems:
+            app.connect(name).close()  # type: ignore[attr-defined]
+        app.store.close()
