@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -106,9 +107,18 @@ def _engine(url: str) -> Engine:
     # an error of the database must not show the personal data that was on its way there
     engine = sa.create_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", _make_private)
         event.listen(engine, "connect", _open_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(_dialect: Any, _record: Any, args: Any, _options: Any) -> None:
+    # the master holds everybody's data: a new file is its owner's alone, and so is what SQLite puts beside it
+    name = str(args[0]) if args else ""
+    if name and not name.startswith((":", "file:")):
+        with suppress(OSError):
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _open_sqlite(connection: Any, _record: Any) -> None:
