@@ -8,6 +8,7 @@ import pytest
 from connectors.contract import Gone, Refused, Scan, WriteCommand, Written
 from connectors.registry import SHIPPED, load_manifest, open_system
 from connectors.runtime.connection import Connection
+from examples.demo.desks import MailmanDesk
 from examples.peers import MailmanClient
 
 pytestmark = pytest.mark.e2e
@@ -115,6 +116,13 @@ def test_unsubscribing_keeps_the_user_and_subscribing_brings_the_membership_back
     assert out.record.document == record.document | {"member": None}
     back = _update(lists, out.record, member={})
     assert back.record.document["member"]["email"] == "inout@example.org"
+
+
+def test_a_new_name_shows_in_the_roster_too(lists, module_mailman):
+    record = _made(lists, "renamed@example.org", name="Old Name")
+    _update(lists, record, display_name="New Name")
+    with MailmanDesk(module_mailman) as desk:
+        assert desk.member("renamed@example.org")["display_name"] == "New Name"
 
 
 def test_a_name_can_be_emptied(lists):
