@@ -368,7 +368,12 @@ class _Sheet:
             for key in gone:
                 self._assert(ClaimKey(name, key), None, self.when, key)
         elif gone:
+            self.fields[name] = after = _count_undone(shadow, now)
             self.due = True
+            if after.quarantined:
+                for asserted, _ in list(own(self.claims, name)):
+                    del self.claims[asserted]
+                self.notices.append(Notice(name, Why.QUARANTINED))
 
     def _same(self, name: str, left: Native, right: Native) -> bool:
         """Whether two representations mean the same; a person who only reformats asserts nothing."""

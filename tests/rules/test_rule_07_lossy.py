@@ -316,3 +316,22 @@ def test_rule_07_a_lossy_member_survives_an_edit_of_another_member(world: MakeWo
 
     assert (hub.erp["e1"]["street"], hub.erp["e1"]["city"]) == ("Main Street 1", "Brugge")
     assert hub.round() == 0
+
+
+def test_rule_07_an_element_that_is_taken_out_again_and_again_is_quarantined(
+    world: MakeWorld,
+) -> None:
+    """A list whose removals count for nothing: after the third time the hub gives up, and says so."""
+    lines = "  name: name\n  email: {at: mail, as: email}\n"
+    lines += "  tags: {at: tags, many: all, clear: ignore}"
+    hub = world("erp", "shop", shop=Setting(lines=lines))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", tags=["x"])
+    hub.shop.add("s1", name="Ada", mail="ada@example.org", tags=[])
+    hub.settle()
+    writes = []
+    for _ in range(6):
+        hub.shop.edit("s1", tags=[])
+        writes.append(hub.round())
+    assert writes == [1, 1, 0, 0, 0, 0]
+    assert hub.task(TaskKind.QUARANTINE).payload["field"] == "tags"
+    assert hub.golden["tags"] == {"x": "x"}
