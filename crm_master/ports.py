@@ -298,6 +298,9 @@ class Customers(Protocol):
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         """Some dirty customers, no longer dirty once this transaction is committed."""
 
+    def dirty(self, entity_type: str) -> int:
+        """How many customers wait to be reconciled again."""
+
     def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]: ...
 
     def count(self, entity_type: str) -> int: ...

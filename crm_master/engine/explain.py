@@ -7,7 +7,7 @@ from typing import Any
 
 from crm_master.domain.claims import UNSET, ClaimKey, Instant, iso
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
-from crm_master.engine.golden import counts_for
+from crm_master.engine.golden import counts_for, taking_part
 from crm_master.engine.plan import Hub
 from crm_master.ports import Customer, SourceRecord, UnitOfWork, UnitOfWorkFactory
 
@@ -46,7 +46,7 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
         entity_id = find_customer(name, uow)
         customer = uow.customers.get([entity_id])[entity_id]
         records = uow.records.of_entities([entity_id])
-        states = uow.states.systems()
+        states = taking_part(hub, uow.states.systems())
         links = {entry.rec_id: entry for entry in uow.customers.links(entity_id=entity_id)}
         waiting = uow.outbox.for_records([record.rec_id for record in records])
         history = uow.customers.history(entity_id)

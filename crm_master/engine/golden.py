@@ -31,6 +31,11 @@ def counts_for(record: SourceRecord, states: Mapping[str, SystemState]) -> bool:
     return joined and record.status is not RecordStatus.ALIAS
 
 
+def taking_part(hub: Hub, states: Mapping[str, SystemState]) -> dict[str, SystemState]:
+    """The states of the systems that there are: one taken out of ``hub.yaml`` has no say, and is told nothing."""
+    return {name: state for name, state in states.items() if name in hub.systems}
+
+
 def live_claims(records: Iterable[SourceRecord]) -> Iterator[tuple[ClaimKey, Held]]:
     for record in records:
         for key, claim in record.claims.items():

@@ -22,7 +22,7 @@ from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
-from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute
+from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute, taking_part
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
@@ -166,7 +166,7 @@ class Work:
         self.run_id = run_id
         self.new_entity_id = new_entity_id
         self.counts: Counter[str] = Counter()
-        self.states = uow.states.systems()
+        self.states = taking_part(hub, uow.states.systems())
         self.watermarks = {
             (stream.system, stream.stream): uow.states.stream(
                 stream.system, stream.stream

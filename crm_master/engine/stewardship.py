@@ -10,7 +10,7 @@ from typing import Any
 from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
-from crm_master.engine.golden import fan_out, recompute
+from crm_master.engine.golden import fan_out, recompute, taking_part
 from crm_master.engine.plan import Hub, SystemPlan
 from crm_master.ports import (
     Clock,
@@ -87,7 +87,7 @@ def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: In
     """Reconcile everything as if ``systems`` had joined, and count what would be written. Commits nothing."""
     found = Preview(systems)
     with store() as uow:
-        states = dict(uow.states.systems())
+        states = taking_part(hub, uow.states.systems())
         creating = _creating(hub, systems)
         for name in systems:
             states[name] = joined_state(hub.systems[name])

@@ -14,6 +14,7 @@ from crm_master.domain.fields import Mapped
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import Customer, OutboxMessage, SourceRecord, UnitOfWorkFactory
@@ -86,6 +87,7 @@ _QUEUED = {
 _EDITED = "edited in the system since it was last read"
 _QUEUED_STILL = "a delivery is waiting"
 _LOST = "differs, and no delivery is waiting"
+_GARBLED = "cannot be read: see `concord dlq list`"
 _NOW = Observed(seq=0, watermark=0, started=1 << 62, ended=1 << 62)  # after every write
 
 
@@ -103,6 +105,10 @@ class Verifier:
         with self.store() as uow:
             states = uow.states.systems()
             inbox = uow.inbox.pending()
+            dirty = sum(uow.customers.dirty(entity) for entity in self.hub.entities)
+        if dirty:
+            why = "approved or decided, and not reconciled yet"
+            self.verdict.reasons[why] += dirty
         if inbox:
             why = "waits in the inbox to be reconciled"
             self.verdict.reasons[why] += inbox
@@ -137,6 +143,9 @@ class Verifier:
             )
             waiting = uow.outbox.for_records(known)
             asked = uow.tasks.standing((TaskKind.MATCH, f"{plan.name}/{key}") for key in ids)
+        for bad in page.rejects:
+            name = f"{plan.name}/{bad.key or '(no key)'}"
+            self.verdict.add(Difference(name, None, None, _GARBLED, excepted=True))
         live = 0
         for shown in page.records:
             self.verdict.checked[plan.name] += 1
@@ -208,9 +217,9 @@ class Verifier:
                 return
             after = records[-1].rec_id
             live = [record for record in records if record.status is RecordStatus.LIVE]
-            found = sink.fetch(plan.stream, [record.ref.key for record in live])
+            found, garbled = read_each(sink, plan.stream, [record.ref.key for record in live])
             for record in live:
-                if found.get(record.ref.key) is None:
+                if record.ref.key not in garbled and found.get(record.ref.key) is None:
                     why = "gone from the system since it was last read"
                     self.verdict.add(Difference(str(record.ref), record.entity_id, None, why))
 

@@ -142,6 +142,10 @@ class CustomerRepository:
             )
         return ids
 
+    def dirty(self, entity_type: str) -> int:
+        query = sa.select(sa.func.count()).where(entity.c.type == entity_type, entity.c.dirty)
+        return int(self._connection.execute(query).scalar_one())
+
     def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]:
         query = (
             sa.select(entity)

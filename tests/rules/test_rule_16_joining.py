@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from connectors.contract import BadRow
-from crm_master.domain.lifecycle import SystemState
+from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine.stewardship import NotReady
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import Setting, World
@@ -207,3 +209,55 @@ def test_rule_16_the_kill_switch_holds_when_systems_join(world: MakeWorld) -> No
     hub.approve("shop")
     hub.round()
     assert hub.shop.writes == []
+
+
+def test_rule_16_a_system_that_is_taken_out_has_no_say_and_stops_nobody(world: MakeWorld) -> None:
+    """An operator takes a system out of hub.yaml: the others go on, and what only it has said is left as it is."""
+    hub = world("old", "erp", "shop")
+    for name in ("old", "erp", "shop"):
+        hub.systems[name].add("k", name=f"Ada {name}", mail="ada@example.org")
+    hub.old.edit("k", note="said here")
+    hub.settle()
+    assert hub.shop["k"]["note"] == "said here"
+    plan = hub.hub.entities["customer"]
+    policy = replace(plan.policy, rank={"erp": 0, "shop": 1})
+    hub.hub = replace(
+        hub.hub,
+        systems={name: hub.hub.systems[name] for name in ("erp", "shop")},
+        entities={"customer": replace(plan, policy=policy)},
+    )
+    before = hub.old["k"]
+
+    hub.erp.edit("k", phone="1")
+    hub.round("erp", "shop")
+
+    assert (hub.shop["k"]["phone"], hub.shop["k"]["note"]) == ("1", "said here")
+    assert hub.old["k"] == before
+    assert hub.tasks(TaskKind.DEAD_LETTER) == []
+
+
+def test_rule_16_what_was_approved_and_not_carried_out_is_not_converged(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    for name in ("erp", "shop"):
+        hub.systems[name].add("k", name=f"Ada {name}", mail="ada@example.org")
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    assert not hub.verify().converged
+    hub.round()
+    assert hub.verify().converged
+
+
+def test_rule_16_verify_names_rows_that_cannot_be_read(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    for name in ("erp", "shop"):
+        hub.systems[name].add("k", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.rejects = [BadRow(b"{}", "no text", "k")]
+    kept = hub.shop.kept.pop("k")
+    hub.shop.garbled = {"k"}
+    verdict = hub.verify()
+    assert [(each.record, each.excepted) for each in verdict.differences] == [
+        ("shop/people/k", True)
+    ]
+    assert kept.document["name"] == "Ada"
