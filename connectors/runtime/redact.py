@@ -8,6 +8,7 @@ from collections.abc import Iterable
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|«[^»]*»|“[^”]*”|`[^`]*`")
 _EMAIL = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _NUMBER = re.compile(r"\+?\d[\d\s./-]{3,}\d")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TAG = re.compile(r"<[^>]*>")
 _DOTS = "…"
 _LONGEST = 160
@@ -20,6 +21,8 @@ def reason(text: str, known: Iterable[str] = ()) -> str:
     Everything quoted, e-mail addresses, long numbers and each of the ``known`` values are replaced.
     """
     text = " ".join(_TAG.sub(" ", text[:_SCANNED]).split())
+    # neither a log nor a database takes half a surrogate pair or a NUL
+    text = _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))
     shown = {" ".join(value.split()) for value in known if len(value) <= _SCANNED}
     # what is longer than the text is not in it, and takes seconds to look for
     fitting = {value for value in shown if 2 < len(value) <= len(text)}

@@ -249,6 +249,10 @@ def test_a_reason_names_no_values_behind_escaped_quotes_or_other_spaces():
     assert redact.reason("Ada Lovelace is no name", ["Ada  Lovelace"]) == "… is no name"
 
 
+def test_a_reason_can_be_kept_whatever_the_system_said():
+    assert redact.reason("no\x00 \ud800 good") == "no ? good"
+
+
 def test_a_huge_value_is_not_looked_for_in_a_short_text():
     began = time.monotonic()
     assert redact.reason("no", ["x" * 10_000_000]) == "no"
