@@ -220,6 +220,9 @@ class Inbox(Protocol):
     ) -> list[InboxItem]:
         """The oldest pending items, attempts counted; one alone if it was tried ``alone_from`` times before."""
 
+    def forgive(self, seqs: Collection[int]) -> None:
+        """Take back one counted attempt: that it failed was not the items' fault."""
+
     def waiting(self, seqs: Collection[int]) -> set[int]:
         """Those of the items that nobody has finished since they were claimed. Ask after locking their records."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import assert_never
 
 import orjson
@@ -75,7 +76,12 @@ class Reconciler:
         """Empty the inbox, then sweep the customers that are marked dirty."""
         failed: set[RecordId] = set()
         while items := self._claim(failed):
-            failed |= self._process(items)
+            try:
+                failed |= self._process(items)
+            except Exception as error:
+                if _is_passing(error):
+                    self._forgive(items)
+                raise
         while self._sweep():
             pass
 
@@ -85,6 +91,12 @@ class Reconciler:
             items = uow.inbox.claim(self.plan.spec.name, self.batch, ALONE_FROM, skip)
             uow.commit()
         return items
+
+    def _forgive(self, items: Sequence[InboxItem]) -> None:
+        """An outage of the database counts against no record, as far as the database can be told."""
+        with suppress(Exception), self.store() as uow:
+            uow.inbox.forgive([item.seq for item in items])
+            uow.commit()
 
     def _process(self, items: Sequence[InboxItem]) -> set[RecordId]:
         """One transaction for a batch. Where it fails it is halved, until the items that cannot be done stand alone."""

@@ -103,6 +103,14 @@ class InboxRepository:
             )
         return items
 
+    def forgive(self, seqs: Collection[int]) -> None:
+        for part in chunks(set(seqs)):
+            self._connection.execute(
+                sa.update(observation)
+                .where(observation.c.seq.in_(part), observation.c.attempts > 0)
+                .values(attempts=observation.c.attempts - 1)
+            )
+
     def waiting(self, seqs: Collection[int]) -> set[int]:
         found: set[int] = set()
         for part in chunks(set(seqs)):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from connectors.contract import BadRow, Document, Guard
 from connectors.errors import BadAnswer
@@ -30,6 +31,8 @@ class Fragile:
         name = str(document.get("name"))
         if name == "boom":
             raise ZeroDivisionError(name)
+        if name == "outage":
+            raise sa.exc.OperationalError("SELECT 1", {}, Exception("database is locked"))
         if name == "kill":
             raise Killed
         found = self._inner.apply(document, full_payload=full_payload)
@@ -289,3 +292,15 @@ def test_rule_22_a_record_that_cannot_be_read_again_stops_no_scan(world: MakeWor
     hub.reconcile()
 
     assert len(hub.customers()) == 2
+
+
+def test_rule_22_an_outage_of_the_database_counts_against_no_record(world: MakeWorld) -> None:
+    hub = poisoned(world, "outage")
+    for _ in range(5):
+        with pytest.raises(sa.exc.OperationalError):
+            hub.reconcile()
+    assert set(_attempts(hub).values()) == {0}
+    hub.replace_mapping("erp", mapping())
+    hub.reconcile()
+    assert len(hub.customers()) == 20
+    assert hub.tasks(TaskKind.DEAD_LETTER) == []
