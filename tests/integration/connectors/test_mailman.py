@@ -122,7 +122,9 @@ def test_a_new_name_shows_in_the_roster_too(lists, module_mailman):
     record = _made(lists, "renamed@example.org", name="Old Name")
     _update(lists, record, display_name="New Name")
     with MailmanDesk(module_mailman) as desk:
-        assert desk.member("renamed@example.org")["display_name"] == "New Name"
+        member = desk.member("renamed@example.org")
+    assert member is not None
+    assert member["display_name"] == "New Name"
 
 
 def test_a_name_can_be_emptied(lists):
