@@ -104,13 +104,14 @@ def test_what_no_step_writes_is_refused_before_anything_is_sent(web, lists):
     assert not web.calls
 
 
-def test_a_name_alone_is_one_request(web, lists):
+def test_a_name_alone_changes_the_user_and_the_address_that_the_roster_shows(web, lists):
     web.patch(f"{URL}/users/u1", status=204)
+    web.patch(f"{URL}/addresses/old%40example.org", status=204)
     _readable(web, OLD)
     (outcome,) = lists.write([_update({**BEFORE, "display_name": "Eva"})])
     assert isinstance(outcome, Written)
-    assert _sent(web)[0] == "PATCH /users/u1"
-    assert web.calls[0].request.body == b"display_name=Eva"
+    assert _sent(web)[:2] == ["PATCH /users/u1", "PATCH /addresses/old%40example.org"]
+    assert [call.request.body for call in list(web.calls)[:2]] == [b"display_name=Eva"] * 2
     assert not any(sent.startswith(("PATCH /members", "DELETE")) for sent in _sent(web))
 
 
