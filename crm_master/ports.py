@@ -133,6 +133,7 @@ class OutboxMessage:
     not_before: Instant = 0
     reason: str = ""
     sent: dict[str, Native] = field(default_factory=dict)
+    deaths: int = 0  # how many workers in a row took it, and were not heard of again
 
     @property
     def id(self) -> str:
@@ -150,7 +151,8 @@ class DeliveryEntry:
     stream: str
     version: int
     operation: str  # create, update
-    outcome: str  # intent, written, existed, noop, stale, gone, retry, refused, unknown
+    outcome: str
+    """intent, written, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
     at: Instant = 0
     sent: Mapping[str, Native] = field(default_factory=dict)
     held: Mapping[str, Native] = field(default_factory=dict)
@@ -322,8 +324,9 @@ class Outbox(Protocol):
         """Take back what was not begun."""
 
     def claim(
-        self, system: str, limit: int, now: Instant, lease: Instant
-    ) -> list[OutboxMessage]: ...
+        self, system: str, limit: int, now: Instant, lease: Instant, alone_from: int
+    ) -> list[OutboxMessage]:
+        """Lease what is due to one worker. What took ``alone_from`` workers along is leased by itself."""
 
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
         """Mark leased messages as sent, and renew their lease. Gives the ids that are still ours to send."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from crm_master.domain.claims import UNSET, FieldShadow, Shadow, Unset
+from crm_master.domain.claims import UNSET, Claim, ClaimKey, FieldShadow, Shadow, Unset
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Canonical, Cardinality, Lenses, Native
 from crm_master.domain.survivorship import Reconciled
@@ -162,20 +162,55 @@ def abandon(shadow: Shadow) -> Shadow:
     return replace(shadow, fields=fields)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The shadow after a write, and the claims that turned out to have been edits of people after all."""
+
+    shadow: Shadow
+    edits: Mapping[ClaimKey, Claim]
+
+
 def settle(
-    shadow: Shadow, held: Mapping[str, Native], version: int, confirmed_at: int, known: int
-) -> Shadow:
-    """The shadow after a write that took effect: ``held`` is what the system now shows of every field it was read for."""
+    shadow: Shadow,
+    written: Collection[str],
+    held: Mapping[str, Native],
+    version: int,
+    confirmed_at: int,
+    known: int,
+) -> Settled:
+    """What is known after a write of the fields ``written`` took effect.
+
+    ``held`` is what the system now shows of every field it was read for. It also settles doubts: a system that makes the
+    same of the same value again had made it the first time; where it now holds something else, a person had put it there.
+    """
     fields = dict(shadow.fields)
+    edits: dict[ClaimKey, Claim] = {}
     for name, native in held.items():
         now = fields.get(name, FieldShadow())
         sent = now.sent if now.pending is UNSET else now.pending
-        fields[name] = replace(now, held=native, sent=sent, pending=UNSET)
+        doubt = now.doubt
+        if doubt is not None and native != now.held:
+            edits[ClaimKey(name)], doubt = doubt, None
+        elif name in written:
+            doubt = None
+        fields[name] = replace(now, held=native, sent=sent, pending=UNSET, doubt=doubt)
     for name, now in fields.items():
         if now.pending is not UNSET:
             fields[name] = replace(now, sent=now.pending, pending=UNSET)
-    settled = replace(shadow, fields=fields, confirmed_at=confirmed_at)
-    return settled.showing(version, confirmed_at, known)
+    after = replace(shadow, fields=fields, confirmed_at=confirmed_at)
+    return Settled(after.showing(version, confirmed_at, known), edits)
+
+
+def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
+    """Take what is in doubt for edits, except in the fields ``but``: no later write will tell, and no edit may be lost."""
+    doubtful = {
+        name: now
+        for name, now in shadow.fields.items()
+        if now.doubt is not None and name not in but
+    }
+    fields = {name: replace(now, doubt=None) for name, now in doubtful.items()}
+    edits = {ClaimKey(name): now.doubt for name, now in doubtful.items() if now.doubt is not None}
+    return Settled(replace(shadow, fields={**shadow.fields, **fields}), edits)
 
 
 def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:

@@ -94,6 +94,7 @@ class FieldShadow:
     ``held`` is the value last seen there; ``sent`` the value that the hub put there last, unless a person changed it
     since; ``pending`` a value that is on its way. ``undone`` counts how often ``undone_to`` came back after the hub had
     written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
+    ``doubt`` is the claim that ``held`` is, unless it is what the system made of ``pending``: the next write shows which.
     """
 
     held: Native | Unset = UNSET
@@ -105,6 +106,7 @@ class FieldShadow:
     quarantined: bool = False
     review: bool = False
     withheld_at: int | None = None
+    doubt: Claim | None = None
 
 
 class Seen(NamedTuple):
@@ -173,7 +175,7 @@ class Attributed:
     """The outcome of ``attribute``: the record's claims and shadow from now on, and which claims are new.
 
     ``due``: although nobody asserted anything, the record may have to be written: a field can be read again, or was emptied
-    where that counts for nothing.
+    where that counts for nothing. ``doubts``: of a field it cannot be told yet who has put there what it shows.
     """
 
     claims: Claims
@@ -182,6 +184,7 @@ class Attributed:
     notices: tuple[Notice, ...] = ()
     stale: bool = False
     due: bool = False
+    doubts: bool = False
 
 
 def interval(observed: Observed, shadow: Shadow) -> Interval:
@@ -216,7 +219,10 @@ def attribute(
         sheet.read(spec.fields[name], reading)
     after = replace(shadow, fields=sheet.fields)
     notices = tuple(sheet.notices)
-    return Attributed(sheet.claims, after, frozenset(sheet.edits), notices, due=sheet.due)
+    edits = frozenset(sheet.edits)
+    return Attributed(
+        sheet.claims, after, edits, notices, due=sheet.due or sheet.doubts, doubts=sheet.doubts
+    )
 
 
 class _Sheet:
@@ -238,7 +244,7 @@ class _Sheet:
         self.when = interval(observed, shadow)
         self.edits: list[ClaimKey] = []
         self.notices: list[Notice] = []
-        self.due = False
+        self.due = self.doubts = False
 
     def read(self, spec: FieldSpec, reading: Reading) -> None:
         name, shadow = spec.name, self.fields.get(spec.name)
@@ -274,9 +280,15 @@ class _Sheet:
     def _assert(
         self, key: ClaimKey, value: Canonical, when: Interval, base: Canonical | Unset = UNSET
     ) -> None:
-        saw = 0 if base is UNSET else self.shadow.saw(key.field, self.when.lo)
-        self.claims[key] = Claim(value, when.lo, when.hi, self.observed.seq, saw=saw, base=base)
+        self._claim(key, self._made(key.field, value, when, base))
+
+    def _claim(self, key: ClaimKey, claim: Claim) -> None:
+        self.claims[key] = claim
         self.edits.append(key)
+
+    def _made(self, name: str, value: Canonical, when: Interval, base: Canonical | Unset) -> Claim:
+        saw = 0 if base is UNSET else self.shadow.saw(name, self.when.lo)
+        return Claim(value, when.lo, when.hi, self.observed.seq, saw=saw, base=base)
 
     def _value(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
         if spec.members:
@@ -285,21 +297,36 @@ class _Sheet:
         if native == shadow.held:
             self.fields[name] = shadow
             return
+        ours = _echoes(native, shadow.pending, shadow.held) or (
+            shadow.pending is not UNSET and self._same(name, native, shadow.pending)
+        )
+        if ours and shadow.doubt is not None:
+            # what we sent does stand there now: so the system had made nothing else of it, and that was an edit
+            self.fields[name] = replace(shadow, held=native, doubt=None)
+            self._claim(ClaimKey(name), shadow.doubt)
+            return
         if (
-            _echoes(native, shadow.pending, shadow.held)
+            ours
             or _echoes(native, shadow.sent, shadow.held)
             or self._same(name, native, shadow.held)
+            or (reading.silent and shadow.held is None)
         ):
             self.fields[name] = replace(shadow, held=native)
             return
-        after = _count_undone(shadow, native)
+        cleared = reading.presence is Presence.EMPTY
+        if shadow.doubt is None and not shadow.quarantined and _reduced(native, shadow):
+            # an edit, or what the system made of the value on its way: the next write shows which
+            doubt = self._edit(spec, reading, shadow)
+            self.fields[name] = replace(shadow, held=native, sent=UNSET, doubt=doubt)
+            self.doubts = True
+            return
+        after = replace(_count_undone(shadow, native), doubt=None)
         if after.quarantined:
             self.fields[name] = after
             if not shadow.quarantined:
                 self.claims.pop(ClaimKey(name), None)
                 self.notices.append(Notice(name, Why.QUARANTINED))
             return
-        cleared = reading.presence is Presence.EMPTY
         clear = self.lenses.clear(name) if cleared else Clear.ALLOWED
         if clear is Clear.IGNORE:
             self.fields[name] = after
@@ -309,13 +336,16 @@ class _Sheet:
             self.fields[name] = replace(after, review=True)
             self.notices.append(Notice(name, Why.CLEAR_REVIEW))
             return
-        value = None if cleared else reading.value
-        if spec.members and not cleared:
-            value = self._group(spec, reading, shadow)
-        base = self._decoded(name, shadow.held if shadow.sent is UNSET else shadow.sent)
-        base = None if base is _UNKNOWN else base
         self.fields[name] = replace(after, review=False)
-        self._assert(ClaimKey(name), value, self.when, base)
+        self._claim(ClaimKey(name), self._edit(spec, reading, shadow))
+
+    def _edit(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> Claim:
+        """The claim of a person who has changed a value to what is read."""
+        value = reading.value if reading.presence is Presence.VALUE else None
+        if spec.members and value is not None:
+            value = self._group(spec, reading, shadow)
+        base = self._decoded(spec.name, shadow.held if shadow.sent is UNSET else shadow.sent)
+        return self._made(spec.name, value, self.when, None if base is _UNKNOWN else base)
 
     def _complete(self, name: str, reading: Reading, held: Native | Unset) -> Reading:
         """A group with the members that the payload did not speak of: those assert nothing, and stay (RULES 9)."""
@@ -397,6 +427,26 @@ def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:
     if isinstance(ours, dict) and isinstance(native, dict) and isinstance(held, dict):
         return all(value == ours.get(member, held.get(member)) for member, value in native.items())
     return bool(native == ours)
+
+
+def _reduced(native: Native, shadow: FieldShadow) -> bool:
+    """Whether a read shows what a system may have made of the value on its way: cut off, or in other letters and signs."""
+    pending = shadow.pending
+    if isinstance(pending, dict) and isinstance(native, dict):
+        held = shadow.held if isinstance(shadow.held, dict) else {}
+        parts = [(value, pending.get(part, held.get(part))) for part, value in native.items()]
+    else:
+        parts = [(native, pending)]
+    return all(made == of or _is_part(made, of) for made, of in parts)
+
+
+def _is_part(made: Native, of: Native | Unset) -> bool:
+    if not isinstance(made, str) or not isinstance(of, str):
+        return False
+    made, of = (
+        "".join(letter for letter in text.casefold() if letter.isalnum()) for text in (made, of)
+    )
+    return made != "" and of.startswith(made)
 
 
 def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:

@@ -6,8 +6,10 @@ the next worker what to look at before it does anything (RULES 6, 24).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from connectors.contract import (
@@ -19,25 +21,24 @@ from connectors.contract import (
     Retry,
     Sink,
     Stale,
-    WriteCommand,
+    Unknown,
     Written,
 )
 from connectors.errors import BadAnswer, ConnectorError, RetryLater
-from crm_master.domain.changes import intend, patch, projection
-from crm_master.domain.claims import Instant, Observed, attribute
-from crm_master.domain.fields import Rejected
+from crm_master.domain.changes import intend
+from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
-from crm_master.domain.survivorship import Reconciled
-from crm_master.engine.ingest import land, read_each, spot_page
+from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected
+from crm_master.engine.delivery import Confirmed, Delivery, draft
+from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
-from crm_master.engine.settle import Delivery, Settler
+from crm_master.engine.render import Checked, Renderer
+from crm_master.engine.settle import Settler
 from crm_master.ports import (
     Clock,
-    Customer,
     OutboxMessage,
-    SourceRecord,
     Task,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -48,13 +49,7 @@ LEASE = 600_000_000  # microseconds
 MARGIN = 300_000_000  # what one write with its reads may take at worst: none begins later in the lease than that
 
 
-@dataclass(slots=True)
-class _Checked:
-    """The present state of records that are about to be written, and when it was asked for."""
-
-    found: Mapping[str, RawRecord | None]
-    started: Instant
-    ended: Instant
+Render = Callable[[Sequence[OutboxMessage], UnitOfWork], Iterable[Delivery]]
 
 
 class Deliverer:
@@ -78,7 +73,9 @@ class Deliverer:
         self.run = run
         self.batch = batch
         self.settler = Settler(hub, sink, clock, run.id)
+        self.render = Renderer(hub, self.settler, clock, run.id)
         self._begin_by: Instant = 0
+        self._counts: Counter[str] = Counter()  # of the transaction under way
 
     def __call__(self) -> None:
         """Deliver until nothing that is due is left. What must wait keeps its place for a later run.
@@ -94,14 +91,19 @@ class Deliverer:
             if state is not SystemState.ACTIVE or self.system in uow.states.stopped():
                 return []
             self._begin_by = self.clock() + LEASE - MARGIN
-            messages = uow.outbox.claim(self.system, self.batch, self.clock(), LEASE)
+            messages = uow.outbox.claim(self.system, self.batch, self.clock(), LEASE, ALONE_FROM)
             uow.commit()
         return messages
 
     def _deliver(self, messages: Sequence[OutboxMessage]) -> None:
         by_stream: dict[str, list[OutboxMessage]] = {}
         for message in messages:
-            by_stream.setdefault(message.stream, []).append(message)
+            if message.deaths >= DEAD_FROM:
+                with self._transaction() as uow:
+                    reason = "nobody who tried to deliver it lived to tell"
+                    self._to_a_person(message, reason, uow)
+            else:
+                by_stream.setdefault(message.stream, []).append(message)
         for stream, waiting in by_stream.items():
             plan = self.hub.stream(self.system, stream)
             can = self.sink.capabilities(stream)
@@ -116,7 +118,7 @@ class Deliverer:
                         self._create(plan, part, can)
             except RetryLater as error:
                 self._postpone(waiting, error)
-            except BaseException:
+            except (Exception, KeyboardInterrupt, SystemExit):
                 self._release(messages)
                 raise
 
@@ -131,181 +133,122 @@ class Deliverer:
         ]
         started = self.clock()
         found, garbled = read_each(self.sink, plan.stream, [record.ref.key for record in live])
-        now = _Checked(found, started, self.clock())
-        deliveries: list[Delivery] = []
-        with self.store() as uow:
-            at = self.clock()
-            records = uow.records.get(records.keys(), lock=True)
-            customers = uow.customers.get({message.entity_id for message in messages})
-            for message in messages:
+        now = Checked(found, started, self.clock())
+
+        def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
+            records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
+            customers = uow.customers.get({message.entity_id for message in some})
+            for message in some:
                 record = records.get(message.rec_id or "")
                 customer = customers.get(message.entity_id)
                 if record is None or customer is None or record.entity_id != customer.id:
                     uow.outbox.done([message])
-                    continue
-                if record.ref.key in garbled:
-                    self._set_aside(message, message.state, garbled[record.ref.key], uow)
-                    continue
-                delivery = self._render(plan, message, record, customer, now, uow)
-                if delivery is not None:
-                    deliveries.append(delivery)
-            deliveries = self._intend(deliveries, at, uow)
-            uow.commit()
-        self._write(plan, deliveries)
+                elif record.ref.key in garbled:
+                    self._set_aside(message, str(garbled[record.ref.key]), uow)
+                else:
+                    made = self.render(plan, message, record, customer, now, uow)
+                    if isinstance(made, Delivery):
+                        yield made
+                    else:
+                        self._counts[made] += 1
+
+        self._write(plan, self._prepared(messages, rendered))
         if garbled and not found:
             raise next(iter(garbled.values()))  # not one record: the system as a whole
 
-    def _render(
-        self,
-        plan: StreamPlan,
-        message: OutboxMessage,
-        record: SourceRecord,
-        customer: Customer,
-        now: _Checked,
-        uow: UnitOfWork,
-    ) -> Delivery | None:
-        """What to send, seen from the golden record and the system as both are now; ``None`` if nothing."""
-        message.version = customer.version
-        shown = now.found.get(record.ref.key)
-        if shown is None or record.status is not RecordStatus.LIVE:
-            entry = self.settler.gone(message, record, uow)
-            pos = uow.journal.commit("settle", self.clock(), self.run.id)
-            uow.journal.add_deliveries([entry], pos)
-            self.run.counts["gone"] += 1
-            return None
-        spec = self.hub.entities[customer.entity].spec
-        watermark = uow.states.stream(plan.system, plan.stream).watermark
-        mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-        if isinstance(mapped, Rejected):
-            self._overtaken(plan, message, shown, now, watermark, uow)
-            return None
-        observed = Observed(0, watermark, now.started, now.ended, skew=plan.skew)
-        seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
-        if seen.edits or seen.notices or seen.stale:
-            self._overtaken(plan, message, shown, now, watermark, uow)
-            return None
-        record.shadow = seen.shadow
-        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
-        needed = patch(reconciled, record.shadow, plan.mapping, spec)
-        if not needed.writes:
-            self.settler.nothing_to_do(message, record, customer, mapped, now.started, uow)
-            self.run.counts["already"] += 1
-            return None
-        after = plan.mapping.put(shown.document, needed.writes)
-        command = WriteCommand(
-            id=message.id,
-            stream=plan.stream,
-            key=record.ref.key,
-            before=shown.document,
-            after=after,
-            correlation=correlation(customer.id),
-            etag=shown.etag,
-        )
-        return Delivery(message, customer, command, plan, record, dict(needed.intents))
+    def _prepared(self, messages: Sequence[OutboxMessage], rendered: Render) -> list[Delivery]:
+        """Render messages and commit the intents, in one transaction. One that cannot be rendered stops no other."""
+        ready: list[Delivery] = []
 
-    def _overtaken(
-        self,
-        plan: StreamPlan,
-        message: OutboxMessage,
-        shown: RawRecord,
-        now: _Checked,
-        watermark: Instant,
-        uow: UnitOfWork,
-    ) -> None:
-        """Somebody was faster: their state comes in first, and only then is this rendered again."""
-        page = spot_page([shown], now.started, now.ended)
-        landed, _ = land(plan, [shown], page, watermark, uow, self.run.id)
-        message.state = DeliveryState.OVERTAKEN if landed else DeliveryState.PENDING
-        message.not_before = now.ended + self.settler.wait(message, None)
-        message.reason = "the record was changed in the system; its new state is in the inbox"
-        uow.outbox.save([message])
-        self.run.counts["overtaken"] += 1
+        def attempt(some: Sequence[OutboxMessage]) -> None:
+            ready.extend(self._intend(list(rendered(some, uow)), at, uow))
+
+        def give_up(message: OutboxMessage, error: Exception) -> None:
+            self._defective(message, f"{type(error).__name__} while it was rendered", uow)
+
+        with self._transaction() as uow:
+            at = self.clock()
+            bisected(messages, uow, self._counts, attempt, give_up)
+        return ready
+
+    @contextmanager
+    def _transaction(self) -> Iterator[UnitOfWork]:
+        """A transaction whose counts are booked when it is committed."""
+        self._counts.clear()
+        with self.store() as uow:
+            yield uow
+            uow.commit()
+        self.run.add(self._counts)
 
     def _create(
         self, plan: StreamPlan, messages: Sequence[OutboxMessage], can: Capabilities
     ) -> None:
-        deliveries: list[Delivery] = []
-        doubtful: list[Delivery] = []
-        with self.store() as uow:
-            at = self.clock()
-            customers = uow.customers.get({message.entity_id for message in messages})
+        doubtful: dict[str, Delivery] = {}
+
+        def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
+            customers = uow.customers.get({message.entity_id for message in some})
             members = uow.records.of_entities(customers.keys())
             there = {
                 record.entity_id
                 for record in members
                 if (record.ref.system, record.ref.stream) == (plan.system, plan.stream)
             }
-            for message in messages:
+            for message in some:
                 customer = customers.get(message.entity_id)
                 if customer is None or customer.id in there:
                     uow.outbox.done([message])
                     uow.inbox.unpark(plan.system, plan.stream)
                     continue
-                in_doubt = message.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
-                # a person had it sent again: with their leave, and after a look where that is possible
-                in_doubt = in_doubt or (bool(message.sent) and can.find)
-                delivery = self._draft(plan, message, customer)
-                (doubtful if in_doubt else deliveries).append(delivery)
-            deliveries = self._intend(deliveries, at, uow)
-            uow.commit()
-        self._look(plan, doubtful, can)
-        self._write(plan, deliveries)
+                delivery = draft(plan, message, customer)
+                # what a person had sent again is sent with their leave, and after a look where that is possible
+                if _in_doubt(message) or (message.sent and can.find):
+                    doubtful[message.id] = delivery
+                else:
+                    yield delivery
 
-    def _draft(self, plan: StreamPlan, message: OutboxMessage, customer: Customer) -> Delivery:
-        message.version = customer.version
-        natives = projection(customer.golden, plan.mapping)
-        withheld = customer.withheld
-        natives = {name: native for name, native in natives.items() if name not in withheld}
-        command = WriteCommand(
-            id=message.id,
-            stream=plan.stream,
-            key=None,
-            before={},
-            after=plan.mapping.put({}, natives),
-            correlation=correlation(customer.id),
-        )
-        return Delivery(message, customer, command, plan, None, natives)
-
-    def _look(self, plan: StreamPlan, doubtful: Sequence[Delivery], can: Capabilities) -> None:
-        """Creates whose answer was lost: look, then bind or create; what cannot be looked up goes to a person."""
-        again: list[Delivery] = []
-        for delivery in doubtful:
-            if not can.find:
-                self._ask(
-                    delivery,
-                    "the answer to a create was lost, and the system cannot be searched for it",
-                )
-                continue
-            # what was sent is looked for, not what would be sent now
-            sent = dict(delivery.message.sent) or delivery.natives
-            command = replace(delivery.command, after=plan.mapping.put({}, sent))
-            try:
-                found = self.sink.find(plan.stream, command)
-            except BadAnswer as error:
-                with self.store() as uow:
-                    self._set_aside(delivery.message, DeliveryState.UNKNOWN, error, uow)
-                    uow.commit()
-                continue
-            free = self._free(plan, found)
-            if len(found) > 1 and len(free) != 1:
-                self._ask(
-                    delivery, f"{len(found)} records there fit a create whose answer was lost"
-                )
-            elif free:
-                # what is bound was made by the earlier attempt: its content is ours, not a person's claim
-                delivery.natives, delivery.found = sent, True
-                self._settle(plan, [delivery], [Written(free[0].key, free[0])])
-            elif found:
-                self._ask(
-                    delivery, "a record that fits a create whose answer was lost is another's"
-                )
-            else:
-                again.append(delivery)
+        self._write(plan, self._prepared(messages, rendered))
+        again = [made for made in doubtful.values() if self._is_missing(plan, made, can)]
         if again:
             with self.store() as uow:
                 again = self._intend(again, self.clock(), uow)
                 uow.commit()
             self._write(plan, again)
+
+    def _is_missing(self, plan: StreamPlan, delivery: Delivery, can: Capabilities) -> bool:
+        """Look for what a create may have made whose answer was lost, and bind it; what cannot be told goes to a person.
+
+        True if there is no such record: then it is to be made.
+        """
+        if not can.find:
+            reason = "the answer to a create was lost, and the system cannot be searched for it"
+            self._ask(delivery, reason)
+            return False
+        # what was sent is looked for, not what would be sent now
+        sent = dict(delivery.message.sent) or delivery.natives
+        try:
+            command = replace(delivery.command, after=plan.mapping.put({}, sent))
+            found = self.sink.find(plan.stream, command)
+        except BadAnswer as error:
+            with self._transaction() as uow:
+                self._set_aside(delivery.message, str(error), uow)
+            return False
+        except ConnectorError:
+            raise
+        except Exception as error:  # of the mapping or of the connector
+            with self._transaction() as uow:
+                reason = f"{type(error).__name__} while it was looked for"
+                self._defective(delivery.message, reason, uow)
+            return False
+        free = self._free(plan, found)
+        if len(found) > 1 and len(free) != 1:
+            self._ask(delivery, f"{len(found)} records there fit a create whose answer was lost")
+        elif free:
+            delivery.natives, delivery.found = sent, True
+            self._settle(plan, [delivery], [Written(free[0].key, free[0])])
+        elif found:
+            reason = "a record that fits a create whose answer was lost is another's"
+            self._ask(delivery, reason)
+        return not found
 
     def _free(self, plan: StreamPlan, found: Sequence[RawRecord]) -> list[RawRecord]:
         """The records that belong to no customer: only such a one can be what a create has made."""
@@ -322,19 +265,8 @@ class Deliverer:
         ]
 
     def _ask(self, delivery: Delivery, reason: str) -> None:
-        message = delivery.message
-        message.state, message.reason = DeliveryState.HELD, reason
-        payload = {
-            "entity": delivery.customer.id,
-            "target": delivery.plan.name,
-            "reason": reason,
-            "outbox": message.id,
-        }
-        with self.store() as uow:
-            uow.outbox.save([message])
-            uow.tasks.open([Task(TaskKind.UNKNOWN, message.id, payload)], self.clock())
-            uow.commit()
-        self.run.add({"held": 1})
+        with self._transaction() as uow:
+            self._to_a_person(delivery.message, reason, uow)
 
     def _intend(
         self, deliveries: Sequence[Delivery], at: Instant, uow: UnitOfWork
@@ -384,27 +316,59 @@ class Deliverer:
                 return Gone()
             if shown.document != command.before:
                 return Stale()
-        return self.sink.write([command])[0]
+        try:
+            return self.sink.write([command])[0]
+        except (
+            Exception
+        ) as error:  # a defect of the connector: whether anything was sent cannot be known
+            return Unknown(f"{type(error).__name__} in the connector")
 
     def _settle(
         self, plan: StreamPlan, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]
     ) -> None:
         settled = self.settler.confirm(plan, deliveries, outcomes)
-        with self.store() as uow:
-            counts = self.settler.settle(plan, settled, uow)
-            uow.commit()
-        self.run.add(counts)
 
-    def _set_aside(
-        self, message: OutboxMessage, state: DeliveryState, error: BadAnswer, uow: UnitOfWork
-    ) -> None:
-        """What stands there cannot be read: this delivery waits, and holds up no other (promise 8)."""
-        doubtful = state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
-        message.state = DeliveryState.UNKNOWN if doubtful else DeliveryState.PENDING
+        def attempt(some: Sequence[Confirmed]) -> None:
+            self._counts.update(self.settler.settle(plan, some, uow))
+
+        def give_up(item: Confirmed, error: Exception) -> None:
+            message = item.delivery.message
+            # whatever the answer was, it is not on record: as if it had been lost
+            message.state = DeliveryState.SENT
+            self._defective(message, f"{type(error).__name__} while it was settled", uow)
+
+        with self._transaction() as uow:
+            bisected(settled, uow, self._counts, attempt, give_up)
+
+    def _set_aside(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
+        """This delivery waits, and holds up no other (promise 8)."""
+        message.state = DeliveryState.UNKNOWN if _in_doubt(message) else DeliveryState.PENDING
         message.not_before = self.clock() + self.settler.wait(message, None)
-        message.reason = str(error)
+        message.reason = reason
         uow.outbox.save([message])
-        self.run.counts["failed"] += 1
+        self._counts["failed"] += 1
+
+    def _defective(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
+        """A record that the code cannot cope with: tried again, then given to a person (RULES 22)."""
+        if message.attempts < DEAD_FROM:
+            self._set_aside(message, reason, uow)
+        else:
+            self._to_a_person(message, reason, uow)
+
+    def _to_a_person(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
+        """Held until somebody decides: whether it was made, where that is the question, else when to try again."""
+        kind = TaskKind.UNKNOWN if _in_doubt(message) else TaskKind.REFUSED
+        message.state = DeliveryState.HELD if _in_doubt(message) else DeliveryState.REFUSED
+        message.reason = reason
+        payload = {
+            "entity": message.entity_id,
+            "target": f"{message.system}/{message.stream}",
+            "reason": reason,
+            "outbox": message.id,
+        }
+        uow.outbox.save([message])
+        uow.tasks.open([Task(kind, message.id, payload)], self.clock())
+        self._counts["held" if kind is TaskKind.UNKNOWN else "refused"] += 1
 
     def _postpone(self, messages: Sequence[OutboxMessage], error: RetryLater) -> None:
         """The system cannot be asked now: nothing was sent, everything keeps its place."""
@@ -427,6 +391,7 @@ class Deliverer:
             uow.commit()
 
 
-def correlation(entity_id: str) -> str:
-    """The key under which a create can be found again: the same for every attempt, and no personal data."""
-    return f"CRM-{entity_id}"
+def _in_doubt(message: OutboxMessage) -> bool:
+    """Whether a create may have been made already."""
+    sent = message.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
+    return sent and message.rec_id is None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crm_master.domain.changes import Change, Patch, agree, diff, patch, withhold
+from crm_master.domain.changes import Change, Patch, agree, believe, diff, patch, withhold
 from crm_master.domain.claims import UNBORN, ClaimKey, Instant
 from crm_master.domain.lifecycle import RecordStatus, SystemState
 from crm_master.domain.survivorship import Held, Reconciled, reconcile
@@ -17,11 +17,11 @@ Watermarks = Mapping[tuple[str, str], Instant]
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """A customer as all live claims have it now, beside what it was."""
+    """A customer as all live claims have it now, beside what it was. ``born`` are the claims that count now."""
 
     reconciled: Reconciled
     changes: Mapping[str, Change]
-    causes: tuple[int, ...]
+    born: tuple[tuple[SourceRecord, ClaimKey], ...]
     first: bool
 
 
@@ -51,12 +51,12 @@ def recompute(
     """Move ``customer`` to its next version, computed from scratch. Claims counted for the first time are born in it."""
     version = customer.version + 1
     counted = [record for record in records if counts_for(record, states)]
-    causes: set[int] = set()
+    born: list[tuple[SourceRecord, ClaimKey]] = []
     for record in counted:
         for key, claim in record.claims.items():
             if claim.born == UNBORN:
                 record.claims[key] = replace(claim, born=version)
-                causes.add(claim.seq)
+                born.append((record, key))
     reconciled = reconcile(live_claims(counted), plan.policy)
     changes = diff(customer.golden, reconciled.golden)
     first = customer.version == 0
@@ -64,7 +64,7 @@ def recompute(
     customer.golden = dict(reconciled.golden)
     customer.winners = dict(reconciled.winners)
     customer.withheld = reconciled.withheld
-    return Recomputed(reconciled, changes, tuple(sorted(causes)), first)
+    return Recomputed(reconciled, changes, tuple(born), first)
 
 
 @dataclass(slots=True)
@@ -75,6 +75,8 @@ class FannedOut:
     unneeded: list[str]
     patches: list[tuple[SourceRecord, Patch]]
     creates: list[StreamPlan]
+    believed: bool = False
+    """A value in doubt became a claim, because nothing will be written there that would tell: to be recomputed."""
 
 
 def fan_out(
@@ -95,9 +97,11 @@ def fan_out(
         present.add((ref.system, ref.stream))
         stream = _target(hub, record, states)
         if stream is None:
+            out.believed |= _believe(record)
             continue
         message = _message(customer, stream, record.rec_id)
         needed = patch(reconciled, record.shadow, stream.mapping, plan.spec)
+        out.believed |= _believe(record, needed.writes)
         out.patches.append((record, needed))
         record.shadow = agree(record.shadow, needed.matched)
         if needed.writes:
@@ -122,6 +126,12 @@ def fan_out(
         else:
             out.unneeded.append(message.id)
     return out
+
+
+def _believe(record: SourceRecord, but: Collection[str] = ()) -> bool:
+    found = believe(record.shadow, but)
+    record.shadow, record.claims = found.shadow, {**record.claims, **found.edits}
+    return bool(found.edits)
 
 
 def _target(hub: Hub, record: SourceRecord, states: Mapping[str, SystemState]) -> StreamPlan | None:

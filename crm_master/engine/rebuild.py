@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from crm_master.domain.changes import abandon, intend, patch, settle, withhold
+from crm_master.domain.changes import Settled, abandon, believe, intend, patch, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.ids import EntityId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
@@ -156,21 +156,36 @@ class Rebuilder:
                 if entry.operation == "create":
                     record.entity_id, record.origin = entry.entity_id, Origin.HUB
                     record.shadow = intend(Shadow(), entry.sent)
-                record.shadow = settle(record.shadow, entry.held, entry.version, entry.at, 0)
+                self._claim(
+                    record,
+                    settle(
+                        record.shadow, entry.sent.keys(), entry.held, entry.version, entry.at, 0
+                    ),
+                )
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "noop":
                 record.shadow = _shows(record.shadow, entry)
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "existed":
                 record.entity_id = entry.entity_id
+            case "found":
+                record.entity_id, record.origin = entry.entity_id, Origin.HUB
+                record.shadow = intend(Shadow(), entry.sent)
             case "gone":
                 record.status = RecordStatus.DELETED
-                record.shadow = abandon(record.shadow)
+                self._claim(record, believe(abandon(record.shadow)))
+            case "refused":
+                self._claim(record, believe(abandon(record.shadow)))
+            case "refused in part":
+                self._claim(record, believe(record.shadow))
             case "unknown":
                 pass
             case _:
                 record.shadow = abandon(record.shadow)
         uow.records.save([record])
+
+    def _claim(self, record: SourceRecord, settled: Settled) -> None:
+        record.shadow, record.claims = settled.shadow, {**record.claims, **settled.edits}
 
     def _unshown(self, customer: Customer, record: SourceRecord) -> frozenset[str]:
         assert self._hub is not None, "a delivery is never the first commit"

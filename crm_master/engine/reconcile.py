@@ -23,6 +23,7 @@ from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
+from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected, is_passing
 from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute, taking_part
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import BatchMatcher
@@ -41,9 +42,6 @@ from crm_master.ports import (
 )
 
 BATCH = 500
-ALONE_FROM = 2  # an item that failed or died this often is tried by itself
-DEAD_FROM = 3  # ... and this often is given up
-_PASSING = ("OperationalError", "InterfaceError", "TimeoutError", "DisconnectionError")
 _NOTICE_TASKS = {
     Why.UNREADABLE: TaskKind.DEAD_LETTER,
     Why.QUARANTINED: TaskKind.QUARANTINE,
@@ -79,7 +77,7 @@ class Reconciler:
             try:
                 failed |= self._process(items)
             except Exception as error:
-                if _is_passing(error):
+                if is_passing(error):
                     self._forgive(items)
                 raise
         while self._sweep():
@@ -100,37 +98,28 @@ class Reconciler:
 
     def _process(self, items: Sequence[InboxItem]) -> set[RecordId]:
         """One transaction for a batch. Where it fails it is halved, until the items that cannot be done stand alone."""
+        failed: set[RecordId] = set()
         with self.store() as uow:
             at = self.clock()
             work = Work(self.hub, self.plan, uow, at, self.new_entity_id, self.run.id)
+
+            def attempt(some: Sequence[InboxItem]) -> None:
+                # later observations of a record wait behind the one that failed
+                work.reconcile([item for item in some if item.rec_id not in failed])
+
+            def give_up(item: InboxItem, error: Exception) -> None:
+                failed.add(item.rec_id)
+                work.give_up(item, error)
+
             if len(items) == 1 and items[0].attempts >= DEAD_FROM:
                 # whoever tried this was not there any more to say what became of it
                 work.set_aside(items[0], "nobody who tried to reconcile it lived to tell")
                 failed = {items[0].rec_id}
             else:
-                failed = self._bisect(list(items), work)
+                bisected(items, uow, work.counts, attempt, give_up)
             uow.commit()
         self.run.add(work.counts)
         return failed
-
-    def _bisect(self, items: list[InboxItem], work: Work) -> set[RecordId]:
-        before = work.counts.copy()
-        try:
-            with work.uow.savepoint():
-                work.reconcile(items)
-            return set()
-        except Exception as error:  # whatever a record does to the code, the others go on
-            if _is_passing(error):
-                raise
-            work.counts = before
-            if len(items) > 1:
-                half = len(items) // 2
-                # the second half may hold later observations of records that fail in the first
-                failed = self._bisect(items[:half], work)
-                rest = [item for item in items[half:] if item.rec_id not in failed]
-                return failed | (self._bisect(rest, work) if rest else set())
-            work.give_up(items[0], error)
-            return {items[0].rec_id}
 
     def _sweep(self) -> bool:
         with self.store() as uow:
@@ -142,16 +131,6 @@ class Reconciler:
             uow.commit()
         self.run.add(work.counts)
         return True
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the database, and not a record, is to blame: then the whole batch is tried again later.
-
-    A value that the database does not take is the fault of its record.
-    """
-    kind = type(error)
-    of_database = kind.__module__.startswith(("sqlalchemy", "psycopg", "sqlite3"))
-    return of_database and kind.__name__ in _PASSING
 
 
 class Work:
@@ -233,7 +212,7 @@ class Work:
         self.uow.tasks.open(self.tasks, self.at)
 
     def _begin(self) -> None:
-        self.edited: dict[RecordId, set[ClaimKey]] = {}
+        self.edited: set[RecordId] = set()
         self.touched: set[EntityId] = set()
         self.reindexed: set[RecordId] = set()
         self.tasks: list[Task] = []
@@ -243,6 +222,7 @@ class Work:
         self.history: list[HistoryEntry] = []
         self.messages: list[OutboxMessage] = []
         self.unneeded: list[str] = []
+        self.believed: set[EntityId] = set()
 
     def _observe(self, item: InboxItem, record: SourceRecord) -> None:
         """Steps 3 and 4 for one observation."""
@@ -288,7 +268,7 @@ class Work:
         self._notice(item, found.notices)
         if found.edits:
             self.counts["edited"] += 1
-            self.edited.setdefault(record.rec_id, set()).update(found.edits)
+            self.edited.add(record.rec_id)
             if record.entity_id is not None:
                 self.touched.add(record.entity_id)
         else:
@@ -387,7 +367,7 @@ class Work:
     def _park(self, record: SourceRecord, items: Sequence[InboxItem]) -> None:
         """Forget what was read of a record until the open create is settled; its observation stays."""
         record.claims, record.shadow = {}, type(record.shadow)()
-        self.edited.pop(record.rec_id, None)
+        self.edited.discard(record.rec_id)
         self.counts["parked"] += 1
         for item in items:
             if item.rec_id == record.rec_id:
@@ -463,7 +443,7 @@ class Work:
                 self.tasks.append(Task(TaskKind.CONFLICT, subject, payload))
         for name in withheld_before - customer.withheld:
             self.settled.append((TaskKind.CONFLICT, f"{customer.id}:{name}"))
-        self._lost_edits(customer, records)
+        self._lost_edits(customer, made)
         out = fan_out(
             self.hub,
             self.plan,
@@ -477,40 +457,37 @@ class Work:
         self.messages += out.messages
         self.unneeded += out.unneeded
         self.counts["queued"] += len(out.messages)
+        if out.believed:
+            self.believed.add(customer.id)
 
-    def _lost_edits(self, customer: Customer, records: Sequence[SourceRecord]) -> None:
-        """Put every edit of this batch that did not win on record, with the rule that rejected it (promise 3)."""
-        for record in records:
-            for key in self.edited.get(record.rec_id, ()):
-                claim = record.claims.get(key)
-                if claim is None or claim.base is UNSET:
-                    continue
-                subject = f"{record.ref}:{key.field}"
-                # an edit that lost before stays on record beside the one that loses now
-                self.renewed.append((TaskKind.REVERTED, subject))
-                winner = customer.winners.get(key)
-                ours = winner is not None and winner.record == record.rec_id
-                if ours or _won(customer.golden, key, claim.value):
-                    continue
-                if key.field in customer.withheld:
-                    continue
-                rule = self.plan.policy.of(key.field).rule.value
-                payload = {
-                    "entity": customer.id,
-                    "field": key.field,
-                    "rule": rule,
-                    "lost": claim.value,
-                    "seq": claim.seq,
-                    "winner": None if winner is None else winner.record,
-                }
-                self.counts["lost"] += 1
-                self.tasks.append(Task(TaskKind.REVERTED, subject, payload))
+    def _lost_edits(self, customer: Customer, made: Recomputed) -> None:
+        """Put every new edit that did not win on record, with the rule that rejected it (promise 3)."""
+        for record, key in made.born:
+            claim = record.claims[key]
+            if claim.base is UNSET:
+                continue
+            subject = f"{record.ref}:{key.field}"
+            # an edit that lost before stays on record beside the one that loses now
+            self.renewed.append((TaskKind.REVERTED, subject))
+            winner = customer.winners.get(key)
+            ours = winner is not None and winner.record == record.rec_id
+            if ours or key.field in customer.withheld or _won(customer.golden, key, claim.value):
+                continue
+            payload = {
+                "entity": customer.id,
+                "field": key.field,
+                "rule": self.plan.policy.of(key.field).rule.value,
+                "lost": claim.value,
+                "seq": claim.seq,
+                "winner": None if winner is None else winner.record,
+            }
+            self.counts["lost"] += 1
+            self.tasks.append(Task(TaskKind.REVERTED, subject, payload))
 
     def _history(self, customer: Customer, made: Recomputed) -> HistoryEntry:
         superseded = {name: _superseded(change) for name, change in made.changes.items()}
-        return HistoryEntry(
-            customer.id, customer.version, self.at, superseded, made.causes, self.run_id
-        )
+        causes = tuple(sorted({record.claims[key].seq for record, key in made.born}))
+        return HistoryEntry(customer.id, customer.version, self.at, superseded, causes, self.run_id)
 
     def _save(
         self, records: dict[RecordId, SourceRecord], links: Sequence[LinkEntry], pos: int
@@ -524,6 +501,7 @@ class Work:
         uow.outbox.put(self.messages, self.at)
         uow.outbox.resume(records.keys())
         uow.outbox.cancel(self.unneeded)
+        uow.customers.mark_dirty(ids=self.believed)
         uow.tasks.close(self.renewed, self.at)
         uow.tasks.open(self.tasks, self.at)
         opened = {(task.kind, task.subject) for task in self.tasks}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -18,21 +17,19 @@ from connectors.contract import (
     Sink,
     Stale,
     Unknown,
-    WriteCommand,
     Written,
 )
 from connectors.errors import ConnectorError
-from crm_master.domain.changes import abandon, intend, patch, settle, withhold
+from crm_master.domain.changes import Settled, abandon, believe, intend, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
-from crm_master.domain.fields import Mapped, Native, Presence
+from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
-from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
     Clock,
-    Customer,
     DeliveryEntry,
     LinkEntry,
     OutboxMessage,
@@ -44,61 +41,6 @@ from crm_master.ports import (
 FIRST_WAIT = 1_000_000  # microseconds
 LONGEST_WAIT = 3_600_000_000
 LONGEST_ASKED = 86_400_000_000  # a system that asks for more has a wrong clock
-
-
-@dataclass(slots=True)
-class Delivery:
-    """One message with what was rendered for it. ``natives`` are the fields sent, whole."""
-
-    message: OutboxMessage
-    customer: Customer
-    command: WriteCommand
-    plan: StreamPlan
-    record: SourceRecord | None
-    natives: dict[str, Native]
-    found: bool = False  # a create that was looked for and found, made some time ago
-
-    @property
-    def version(self) -> int:
-        """The version that the record shows; of one that was found it is not known which was sent."""
-        return 0 if self.found else self.message.version
-
-    def entry(
-        self,
-        outcome: str,
-        at: Instant,
-        *,
-        sent: Mapping[str, Native] | None = None,
-        held: Mapping[str, Native] | None = None,
-        reason: str = "",
-        ref: ExternalRef | None = None,
-    ) -> DeliveryEntry:
-        ref = ref or (None if self.record is None else self.record.ref)
-        return DeliveryEntry(
-            rec_id=None if ref is None else record_id(ref),
-            ref=ref,
-            entity_id=self.customer.id,
-            system=self.plan.system,
-            stream=self.plan.stream,
-            version=self.version,
-            operation="create" if self.message.rec_id is None else "update",
-            outcome=outcome,
-            at=at,
-            sent=sent or {},
-            held=held or {},
-            reason=reason,
-        )
-
-
-@dataclass(slots=True)
-class Confirmed:
-    """An outcome, and what the system holds now where that is known. ``at`` is when it was known."""
-
-    delivery: Delivery
-    outcome: Outcome
-    shown: RawRecord | None
-    started: Instant
-    at: Instant
 
 
 class Settler:
@@ -171,6 +113,9 @@ class Settler:
             case Written(existed=True):
                 counts["existed"] += 1
                 return self._bind(plan, item, pos, uow)
+            case Written() if delivery.found:
+                counts["created"] += 1
+                return self._bind(plan, item, pos, uow)
             case Written():
                 counts["created" if delivery.record is None else "updated"] += 1
                 return self._written(plan, item, pos, uow)
@@ -220,10 +165,6 @@ class Settler:
             )
             link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
             uow.customers.add_links([link], item.at, pos)
-            if delivery.found:
-                # what it was not sent, somebody else has put there; what changed since must follow
-                held = {name: held[name] for name in held.keys() & delivery.natives.keys()}
-                uow.customers.mark_dirty(ids=[delivery.customer.id])
         else:
             held = self._ours(delivery, record, held)
         complete = item.shown is not None and len(held) == len(self._held(plan, item.shown))
@@ -231,10 +172,11 @@ class Settler:
             record.raw_hash = fingerprint(canonical(item.shown.document))
         record.reread = not complete
         before = record.shadow
-        version = delivery.version
-        record.shadow = settle(before, held, version, item.at, known)
-        unshown = self._unshown(plan, delivery.customer, record)
-        record.shadow = withhold(record.shadow, unshown, max(version - 1, 0))
+        version = delivery.message.version
+        settled = settle(before, delivery.natives.keys(), held, version, item.at, known)
+        self._claim(record, settled, uow)
+        hidden = unshown(self.hub, plan, delivery.customer, record)
+        record.shadow = withhold(record.shadow, hidden, max(version - 1, 0))
         record.mapping_hash = plan.mapping.hash
         uow.records.save([record])
         uow.outbox.done([delivery.message])
@@ -244,18 +186,18 @@ class Settler:
         uow.tasks.close(solved, item.at)
         return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
 
-    def _unshown(
-        self, plan: StreamPlan, customer: Customer, record: SourceRecord
-    ) -> frozenset[str]:
-        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
-        spec = self.hub.entities[customer.entity].spec
-        return patch(reconciled, record.shadow, plan.mapping, spec).unshown
+    def _claim(self, record: SourceRecord, settled: Settled, uow: UnitOfWork) -> None:
+        """Give a record its shadow, and the claims of people whose edits were in doubt."""
+        record.shadow = settled.shadow
+        if settled.edits:
+            record.claims = {**record.claims, **settled.edits}
+            uow.customers.mark_dirty(ids=[record.entity_id or ""])
 
     def _held(self, plan: StreamPlan, shown: RawRecord | None) -> dict[str, Native]:
         if shown is None:
             return {}
         mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-        return _natives(mapped) if isinstance(mapped, Mapped) else {}
+        return natives_of(mapped) if isinstance(mapped, Mapped) else {}
 
     def _ours(
         self, delivery: Delivery, record: SourceRecord, held: dict[str, Native]
@@ -285,7 +227,8 @@ class Settler:
         for name in delivery.natives.keys() & held.keys():
             now, was = record.shadow.fields[name], before.fields[name]
             subject = f"{record.ref}:{name}"
-            if was.held is not UNSET and now.held == was.held and now.held != now.sent:
+            known = was.held is not UNSET and was.doubt is None
+            if known and now.held == was.held and now.held != now.sent:
                 payload = {"entity": delivery.customer.id, "field": name}
                 tasks.append(Task(TaskKind.INEFFECTIVE, subject, payload))
             else:
@@ -294,7 +237,11 @@ class Settler:
         uow.tasks.close(solved, at)
 
     def _bind(self, plan: StreamPlan, item: Confirmed, pos: int, uow: UnitOfWork) -> DeliveryEntry:
-        """A create found the record there already. It is somebody's: linked, and read as at first sight."""
+        """A record that is there already becomes the customer's, and is read.
+
+        One that a create met is somebody's: it is read as at first sight. One that was found after a create whose answer was
+        lost is ours: in the fields that were sent, what it shows is measured by what was sent.
+        """
         delivery, outcome = item.delivery, item.outcome
         assert isinstance(outcome, Written)
         ref = ExternalRef(plan.system, plan.stream, outcome.key)
@@ -315,10 +262,14 @@ class Settler:
         record = known or SourceRecord(
             rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity
         )
+        ours = delivery.found and record.entity_id is None
+        if ours:
+            record.origin, record.shadow = Origin.HUB, intend(Shadow(), delivery.natives)
         record.entity_id = delivery.customer.id
         record.reread = True
         uow.records.save([record])
-        link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {"existed": True})
+        how = {"found" if delivery.found else "existed": True}
+        link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", how)
         uow.customers.add_links([link], item.at, pos)
         if item.shown is not None:
             watermark = uow.states.stream(plan.system, plan.stream).watermark
@@ -326,7 +277,10 @@ class Settler:
             land(plan, [item.shown], page, watermark, uow, self.run_id)
         uow.customers.mark_dirty(ids=[delivery.customer.id])
         uow.outbox.done([delivery.message])
-        uow.tasks.close([(TaskKind.MATCH, str(ref))], item.at)
+        unsolved = (TaskKind.UNKNOWN, delivery.message.id)
+        uow.tasks.close([(TaskKind.MATCH, str(ref)), unsolved], item.at)
+        if ours:
+            return delivery.entry("found", item.at, sent=delivery.natives, ref=ref)
         return delivery.entry("existed", item.at, ref=ref)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
@@ -334,7 +288,7 @@ class Settler:
         at = self.clock()
         if record.status is RecordStatus.LIVE:
             record.status = RecordStatus.DELETED
-            record.shadow = abandon(record.shadow)
+            self._claim(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
             payload = {"entity": message.entity_id, "record": str(record.ref)}
             uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at)
@@ -351,48 +305,6 @@ class Settler:
             outcome="gone",
             at=at,
         )
-
-    def nothing_to_do(
-        self,
-        message: OutboxMessage,
-        record: SourceRecord,
-        customer: Customer,
-        mapped: Mapped,
-        read_at: Instant,
-        uow: UnitOfWork,
-    ) -> None:
-        """The system shows the golden record already, perhaps through a write whose answer was lost."""
-        fields = {
-            name: now
-            if now.pending is UNSET
-            else replace(
-                now, sent=now.pending if now.held == now.pending else now.sent, pending=UNSET
-            )
-            for name, now in record.shadow.fields.items()
-        }
-        known = uow.states.stream(record.ref.system, record.ref.stream).watermark
-        shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
-        record.shadow = shadow
-        plan = self.hub.stream(record.ref.system, record.ref.stream)
-        record.shadow = withhold(
-            shadow, self._unshown(plan, customer, record), customer.version - 1
-        )
-        pos = uow.journal.commit("settle", self.clock(), self.run_id)
-        uow.records.save([record])
-        uow.outbox.done([message])
-        entry = DeliveryEntry(
-            rec_id=record.rec_id,
-            ref=record.ref,
-            entity_id=customer.id,
-            system=record.ref.system,
-            stream=record.ref.stream,
-            version=customer.version,
-            operation="update",
-            outcome="noop",
-            at=read_at,
-            held=_natives(mapped),
-        )
-        uow.journal.add_deliveries([entry], pos)
 
     def _later(
         self,
@@ -435,10 +347,11 @@ class Settler:
         *,
         partial: bool = False,
     ) -> DeliveryEntry:
-        message = delivery.message
-        if delivery.record is not None and not partial:
-            delivery.record.shadow = abandon(delivery.record.shadow)
-            uow.records.save([delivery.record])
+        message, record = delivery.message, delivery.record
+        if record is not None:
+            self._claim(record, believe(record.shadow), uow)
+            record.shadow = record.shadow if partial else abandon(record.shadow)
+            uow.records.save([record])
         message.state, message.reason, message.sent = DeliveryState.REFUSED, reason, {}
         uow.outbox.save([message])
         payload = {
@@ -448,7 +361,7 @@ class Settler:
             "path": path,
         }
         uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at)
-        return delivery.entry("unknown" if partial else "refused", at, reason=reason)
+        return delivery.entry("refused in part" if partial else "refused", at, reason=reason)
 
     def wait(self, message: OutboxMessage, after: timedelta | None) -> int:
         """Microseconds until the next attempt: doubling, with jitter, or what the system asked for if that is longer.
@@ -459,13 +372,3 @@ class Settler:
         own = random.randint(longest // 2, longest)
         asked = timedelta(0) if after is None else after
         return max(own, min(int(asked.total_seconds() * 1_000_000), LONGEST_ASKED))
-
-
-def _natives(mapped: Mapped) -> dict[str, Native]:
-    """What a record shows, where it shows something that can be read."""
-    unsaid = (Presence.MISSING, Presence.UNREADABLE)
-    return {
-        name: reading.native
-        for name, reading in mapped.readings.items()
-        if reading.presence not in unsaid
-    }

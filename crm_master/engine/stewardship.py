@@ -191,8 +191,8 @@ def decide(
     """Carry out a person's answer to a task. Raises ``Undecidable`` naming the answers that the task takes.
 
     Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field ``accept`` or ``restore``;
-    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``. All
-    others only take ``seen``.
+    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``; of a
+    refused write ``retry`` or ``seen``. All others only take ``seen``.
     """
     with store() as uow:
         task = uow.tasks.get(task_id)
@@ -295,6 +295,13 @@ def _decide_unknown(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _p
         raise Undecidable("a write of unknown outcome takes the answers: retry, drop")
 
 
+def _decide_refused(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int) -> None:
+    if detail["answer"] == "retry":
+        uow.outbox.retry([detail["subject"]])
+    elif detail["answer"] != "seen":
+        raise Undecidable("a refused write takes the answers: retry, seen")
+
+
 def _record_of(detail: Mapping[str, Any], uow: UnitOfWork) -> tuple[SourceRecord, str]:
     ref, _, name = detail["subject"].rpartition(":")
     return _find(ref, uow), name
@@ -318,4 +325,5 @@ _DECISIONS: Mapping[TaskKind, Callable[[Mapping[str, Any], UnitOfWork, Instant, 
     TaskKind.QUARANTINE: _release,
     TaskKind.MATCH: _decide_match,
     TaskKind.UNKNOWN: _decide_unknown,
+    TaskKind.REFUSED: _decide_refused,
 }

@@ -73,6 +73,8 @@ def _dump_field(now: FieldShadow) -> dict[str, Any]:
         row["n"] = now.undone
     if now.withheld_at is not None:
         row["w"] = now.withheld_at
+    if now.doubt is not None:
+        row["d"] = _dump_claim(now.doubt)
     row.update({flag: True for flag in _FLAGS if getattr(now, flag)})
     return row
 
@@ -88,6 +90,7 @@ def _load_field(row: Mapping[str, Any]) -> FieldShadow:
         quarantined="quarantined" in row,
         review="review" in row,
         withheld_at=row.get("w"),
+        doubt=_load_claim(row["d"]) if "d" in row else None,
     )
 
 

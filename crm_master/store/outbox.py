@@ -19,6 +19,7 @@ _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HE
 _DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
 _DOUBTFUL = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value)
 _WAITING = (DeliveryState.REFUSED.value, DeliveryState.OVERTAKEN.value)
+_SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
 
@@ -30,10 +31,7 @@ class OutboxRepository:
 
     def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
         ordered = sorted(messages, key=lambda message: message.id)
-        rows = [
-            _row(message) | {"leased_version": 0, "lease_until": 0, "queued_at": at}
-            for message in ordered
-        ]
+        rows = [_row(message) | {"lease_until": 0, "queued_at": at} for message in ordered]
         upsert(self._connection, outbox, rows, ("version",))
         # a refusal held for the version it was given for
         self._again(outbox.c.id, {message.id for message in ordered}, _WAITING)
@@ -56,7 +54,9 @@ class OutboxRepository:
                 sa.delete(outbox).where(outbox.c.id.in_(part), outbox.c.state.not_in(begun))
             )
 
-    def claim(self, system: str, limit: int, now: Instant, lease: Instant) -> list[OutboxMessage]:
+    def claim(
+        self, system: str, limit: int, now: Instant, lease: Instant, alone_from: int
+    ) -> list[OutboxMessage]:
         due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= now)
         expired = sa.and_(outbox.c.state.in_(_BUSY), outbox.c.lease_until <= now)
         query = (
@@ -66,6 +66,10 @@ class OutboxRepository:
             .limit(limit)
         )
         rows = list(self._connection.execute(locking(self._connection, query, skip=True)))
+        # what takes its workers along again and again is tried when nothing else is left, and by itself
+        suspects = [row for row in rows if row.state in _BUSY and row.deaths + 1 >= alone_from]
+        if suspects:
+            rows = [row for row in rows if row not in suspects] or suspects[:1]
         for part in chunks({row.id for row in rows}):
             self._connection.execute(
                 sa.update(outbox)
@@ -78,7 +82,9 @@ class OutboxRepository:
                     ),
                     fence=outbox.c.fence + 1,
                     lease_until=now + lease,
-                    leased_version=outbox.c.version,
+                    deaths=sa.case(
+                        (outbox.c.state.in_(_BUSY), outbox.c.deaths + 1), else_=outbox.c.deaths
+                    ),
                     attempts=outbox.c.attempts + 1,
                 )
             )
@@ -86,6 +92,7 @@ class OutboxRepository:
         for message in messages:
             message.fence += 1
             message.attempts += 1
+            message.deaths += message.state in _BUSY
         return messages
 
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
@@ -114,6 +121,7 @@ class OutboxRepository:
             .values(
                 state=sa.bindparam("new_state"),
                 attempts=sa.bindparam("new_attempts"),
+                deaths=sa.bindparam("new_deaths"),
                 not_before=sa.bindparam("new_not_before"),
                 reason=sa.bindparam("new_reason"),
                 sent=sa.bindparam("new_sent", type_=outbox.c.sent.type),
@@ -125,6 +133,8 @@ class OutboxRepository:
                 "under": message.fence,
                 "new_state": message.state.value,
                 "new_attempts": message.attempts,
+                # who lives to say what became of it has survived it
+                "new_deaths": message.deaths if message.state is DeliveryState.SENT else 0,
                 "new_not_before": message.not_before,
                 "new_reason": message.reason,
                 "new_sent": message.sent,
@@ -157,8 +167,8 @@ class OutboxRepository:
         for part in chunks(set(ids)):
             self._connection.execute(
                 sa.update(outbox)
-                .where(outbox.c.id.in_(part), outbox.c.state == DeliveryState.HELD.value)
-                .values(state=DeliveryState.PENDING.value, attempts=0, not_before=0)
+                .where(outbox.c.id.in_(part), outbox.c.state.in_(_SET_ASIDE))
+                .values(state=DeliveryState.PENDING.value, attempts=0, deaths=0, not_before=0)
             )
 
     def drop(self, ids: Collection[str]) -> None:
@@ -199,6 +209,7 @@ def _row(message: OutboxMessage) -> dict[str, Any]:
         "version": message.version,
         "state": message.state.value,
         "attempts": message.attempts,
+        "deaths": message.deaths,
         "fence": message.fence,
         "not_before": message.not_before,
         "reason": message.reason,
@@ -216,6 +227,7 @@ def _message(row: Any) -> OutboxMessage:
         version=row.version,
         state=DeliveryState(row.state),
         attempts=row.attempts,
+        deaths=row.deaths,
         fence=row.fence,
         not_before=row.not_before,
         reason=row.reason,

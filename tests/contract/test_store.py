@@ -437,7 +437,7 @@ def _put(store: Database, *messages: OutboxMessage, at: int = 0) -> None:
 
 def _lease(store: Database, now: int = 0, limit: int = 10) -> list[OutboxMessage]:
     with store() as uow:
-        found = uow.outbox.claim("shop", limit, now, LEASE)
+        found = uow.outbox.claim("shop", limit, now, LEASE, 2)
         uow.commit()
     return found
 
@@ -501,7 +501,7 @@ def test_who_has_lost_the_lease_does_not_begin(store: Database) -> None:
     _put(store, _message(), _message("E2", "r2"))
     slow = _lease(store, now=0)
     with store() as uow:
-        uow.outbox.claim("shop", 1, LEASE, LEASE)
+        uow.outbox.claim("shop", 1, LEASE, LEASE, 2)
         uow.commit()
     with store() as uow:
         mine = uow.outbox.begin(slow, 3 * LEASE)
@@ -833,6 +833,6 @@ def test_two_workers_lease_different_deliveries(store: Database) -> None:
         pytest.skip("one writer at a time")
     _put(store, _message("E1"), _message("E2"))
     with store() as one, store() as two:
-        [first] = one.outbox.claim("shop", 1, 0, LEASE)
-        [second] = two.outbox.claim("shop", 2, 0, LEASE)
+        [first] = one.outbox.claim("shop", 1, 0, LEASE, 2)
+        [second] = two.outbox.claim("shop", 2, 0, LEASE, 2)
         assert {first.entity_id, second.entity_id} == {"E1", "E2"}

@@ -117,7 +117,7 @@ def test_a_lost_answer_to_a_create_makes_no_second_record(
     systems["shop"].fail_next("reset", methods={"POST"}, after=True)
     entrypoints.sync(hub)
     with hub.store() as uow:  # the wait before it is looked up is over at once
-        for message in uow.outbox.claim("shop", 10, 1 << 60, -(1 << 60)):
+        for message in uow.outbox.claim("shop", 10, 1 << 60, -(1 << 60), 2):
             message.not_before = 0
             uow.outbox.save([message])
         uow.commit()

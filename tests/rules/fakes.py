@@ -45,6 +45,7 @@ from crm_master.engine.ingest import ingest, moment
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Translator
 from crm_master.engine.plan import Test as Condition
+from crm_master.engine.rebuild import Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.ports import Customer, OutboxMessage, RunEntry, SourceRecord, Task
@@ -130,9 +131,10 @@ class FakeSystem:
 
     ``makes`` is what the system makes of a document that it is sent (truncates, ignores, computes). ``losses`` names what
     becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed``
-    (done, and the hub dies before it hears of it), ``refused``, ``retry``, ``stale``,
+    (done, and the hub dies before it hears of it), ``defect`` (the connector fails), ``refused``, ``retry``, ``stale``,
     ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is
-    called between the hub's read and its write, as a person who is faster would be.
+    called between the hub's read and its write, as a person who is faster would be. A create is found again by its
+    correlation key, by all that was sent (``find_by_content``), or by one field (``find_by``).
     """
 
     def __init__(self, name: str, clock: Clock, **can: Any) -> None:
@@ -154,6 +156,7 @@ class FakeSystem:
         self.garbled: set[str] = set()
         self.retry_after = timedelta(seconds=5)
         self.find_by_content = False
+        self.find_by = ""
         self.merges_on = ""
         self.dies_after: int | None = None
         self.page_size = 100
@@ -257,6 +260,8 @@ class FakeSystem:
         return RawRecord(key, dict(kept.document), stamp=stamp, etag=str(kept.version))
 
     def _fits(self, kept: Kept, command: WriteCommand) -> bool:
+        if self.find_by:
+            return self._same(kept.document, {self.find_by: command.after.get(self.find_by)})
         if not self.find_by_content:
             return kept.correlation == command.correlation
         return self._same(kept.document, command.after)
@@ -272,6 +277,8 @@ class FakeSystem:
             return Refused("not allowed", "mail")
         if fate == "stale":
             return Stale()
+        if fate == "defect":
+            raise ZeroDivisionError
         if fate == "undone":
             return Unknown("the answer was lost")
         if command.key is None and self.merges_on:
@@ -350,6 +357,7 @@ class World:
         same: Sequence[tuple[str, ...]] = (("email",),),
         url: str = "",
     ) -> None:
+        self._folder = folder
         path = folder / "hub.db"
         if not url:
             path.write_bytes(_template())
@@ -387,6 +395,7 @@ class World:
         with self.store() as uow:
             for name in systems:
                 uow.states.save_system(name, SystemState.JOINING, self.clock())
+            uow.journal.save_config(self.hub.hash, "", self.clock())
             uow.commit()
 
     def __getattr__(self, name: str) -> FakeSystem:
@@ -446,6 +455,16 @@ class World:
 
     def verify(self) -> Verdict:
         return Verifier(self.hub, self.store, self.run())(self.systems)
+
+    def rebuilt(self) -> Rebuilt:
+        """The golden records made again from the journal alone."""
+        path = self._folder / f"scratch-{next(self._ids)}.db"
+        path.write_bytes(_template())
+        scratch = Database(f"sqlite:///{path}")
+        try:
+            return Rebuilder(self.store, scratch, lambda _: self.hub, self.run())()
+        finally:
+            scratch.close()
 
     def round(self, *names: str) -> int:
         """Poll, reconcile and deliver until nothing is left to do at once. Gives the number of writes."""

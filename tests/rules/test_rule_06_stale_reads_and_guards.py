@@ -65,7 +65,7 @@ def test_rule_06_between_intent_and_settlement_elements_of_both_lists_are_no_edi
 
 def test_rule_06_a_settled_write_shows_what_was_sent_and_what_is_held() -> None:
     shadow = intend(Shadow({"name": FieldShadow(held="old")}), {"name": "new value"})
-    now = settle(shadow, {"name": "new val"}, 5, 150, 0).fields["name"]
+    now = settle(shadow, {"name"}, {"name": "new val"}, 5, 150, 0).shadow.fields["name"]
     assert (now.held, now.sent) == ("new val", "new value")
 
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from connectors.contract import Document
-from crm_master.domain.changes import patch
+from crm_master.domain.changes import intend, patch
 from crm_master.domain.claims import UNSET, ClaimKey, FieldShadow, Observed, Shadow, attribute
 from crm_master.domain.fields import Mapped
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, entity, mapping
+from tests.rules.fakes import Setting, World, dying, entity, mapping
 
 SPEC = entity_spec(entity())
 READ = Observed(seq=9, watermark=100, started=195, ended=200)
@@ -335,3 +335,124 @@ def test_rule_07_an_element_that_is_taken_out_again_and_again_is_quarantined(
     assert writes == [1, 1, 0, 0, 0, 0]
     assert hub.task(TaskKind.QUARANTINE).payload["field"] == "tags"
     assert hub.golden["tags"] == {"x": "x"}
+
+
+# An answer is lost, and what stands there is neither what was there nor what was sent: who made it?
+
+
+def _lost(world: MakeWorld, fate: str = "done", **more: Any) -> World:
+    """A longer name was sent to a shop that keeps eight letters, and its answer was lost."""
+    hub = _pair(world, **more)
+    hub.shop.makes = _cut
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    hub.shop.losses = [fate]
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    return hub
+
+
+def test_rule_07_what_a_system_made_of_a_write_whose_answer_was_lost_is_no_edit(
+    world: MakeWorld,
+) -> None:
+    hub = _lost(world)
+    hub.round()
+    hub.round()
+
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == "Ada Lovelace"
+    assert hub.shop["s1"]["name"] == "Ada Love"
+    assert ClaimKey("name") not in {
+        key for key, value in hub.claims("shop", "s1").items() if value == "Ada Love"
+    }
+    assert hub.tasks(TaskKind.INEFFECTIVE) == []
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_07_an_edit_that_looks_like_a_loss_is_found_out_and_counts(world: MakeWorld) -> None:
+    """The write never arrived, and a person enters the beginning of what was sent."""
+    hub = _lost(world, "undone")
+    hub.shop.makes = lambda document: document
+    hub.shop.edit("s1", name="Ada L.")
+    hub.round()
+    hub.round()
+
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["s1"]["name"] == "Ada L."
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_07_a_doubt_survives_the_death_of_the_worker_that_would_have_settled_it(
+    world: MakeWorld,
+) -> None:
+    hub = _lost(world, "undone")
+    hub.shop.makes = lambda document: document
+    hub.shop.edit("s1", name="Ada L.")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.deliver("shop")
+    hub.clock.sleep(700)
+    hub.round()
+    hub.round()
+
+    assert hub.golden["name"] == hub.shop["s1"]["name"] == "Ada L."
+
+
+def test_rule_07_what_nothing_will_be_written_over_is_believed(world: MakeWorld) -> None:
+    """The system refuses the write that would tell: rather one edit too many than one lost."""
+    hub = _lost(world, "undone")
+    hub.shop.edit("s1", name="Ada L.")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.shop.losses = ["refused"]
+    hub.deliver("shop")
+    hub.round()
+
+    assert hub.golden["name"] == "Ada L."
+    assert hub.rebuilt().equal
+
+
+def test_rule_07_a_doubt_about_a_contested_field_is_an_edit(world: MakeWorld) -> None:
+    """While people have to decide, nothing is written that could tell."""
+    hub = _lost(world, "undone", policies={"name": FieldPolicy(Rule.MANUAL)})
+    hub.erp.edit("e1", name="Countess")
+    hub.shop.edit("s1", name="Ada L.")
+    hub.ingest("erp")
+    hub.round()
+
+    contenders = hub.task(TaskKind.CONFLICT).payload["contenders"]
+    assert {entry["value"] for entry in contenders} == {"Countess", "Ada L."}
+
+
+def test_rule_07_another_value_than_could_be_made_of_it_is_an_edit_at_once(
+    world: MakeWorld,
+) -> None:
+    hub = _lost(world)
+    hub.shop.edit("s1", name="Grace")
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.golden["name"] == "Grace"
+
+
+@pytest.mark.parametrize(
+    ("sent", "made", "doubtful"),
+    [
+        ("Ada Lovelace", "Ada Love", True),
+        ("Ada Lovelace", "ADA LOVELACE", True),
+        ("+34 600 123", "(34) 600-123", True),
+        ("Ada Lovelace", "Lovelace", False),
+        ("Ada Lovelace", "-", False),
+    ],
+)
+def test_rule_07_what_may_be_a_loss_is_in_doubt(sent: str, made: str, doubtful: bool) -> None:
+    shadow = intend(Shadow({"name": FieldShadow(held="old", sent="old")}), {"name": sent})
+    mapped = mapping().apply({"name": made}, full_payload=False)
+    assert isinstance(mapped, Mapped)
+    found = attribute(mapped, {}, shadow, mapping(), SPEC, READ)
+    assert found.doubts is doubtful
+    assert bool(found.edits) is not doubtful

@@ -65,7 +65,7 @@ def test_rule_24_a_second_death_before_the_look_changes_nothing(world: MakeWorld
     hub.deliver("shop")
     hub.clock.sleep(100)
     with hub.store() as uow:  # a worker takes the delivery, and dies
-        assert uow.outbox.claim("shop", 10, hub.clock(), 1_000_000)
+        assert uow.outbox.claim("shop", 10, hub.clock(), 1_000_000, 2)
         uow.commit()
     hub.clock.sleep(600)
 
@@ -275,7 +275,7 @@ def test_rule_24_lookalikes_stay_parked_while_a_worker_looks(world: MakeWorld) -
     hub.deliver("shop")
     hub.clock.sleep(100)
     with hub.store() as uow:
-        uow.outbox.claim("shop", 10, hub.clock(), 120_000_000)
+        uow.outbox.claim("shop", 10, hub.clock(), 120_000_000, 2)
         uow.commit()
     hub.ingest("shop")
     hub.reconcile()
@@ -292,6 +292,61 @@ def test_rule_24_an_edit_of_what_was_bound_is_not_swallowed(world: MakeWorld) ->
     hub.round()
     hub.round()
     assert hub.erp["e1"]["phone"] == "1"
+
+
+def test_rule_24_an_edit_of_what_was_sent_is_not_swallowed_either(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.shop.edit("shop-1", name="Countess")
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["shop-1"]["name"] == "Countess"
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_24_who_has_entered_herself_meanwhile_keeps_what_she_said(world: MakeWorld) -> None:
+    """The create never arrived. She is found by her address, under another name, and with a note."""
+    hub = _shop(world, "undone")
+    hub.shop.find_by = "mail"
+    hub.deliver("shop")
+    hub.shop.add("s9", name="Countess", mail="ada@example.org", note="call me")
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+
+    assert hub.shop.only()["name"] == hub.erp["e1"]["name"] == "Countess"
+    assert hub.erp["e1"]["note"] == "call me"
+    assert len(hub.customers()) == 1
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+@pytest.mark.parametrize("find_by", ["", "mail"])
+@pytest.mark.parametrize("fate", ["done", "killed"])
+def test_rule_24_what_a_lossy_system_made_of_a_create_is_no_edit(
+    world: MakeWorld, fate: str, find_by: str
+) -> None:
+    hub = _shop(world)
+    hub.shop.find_by = find_by
+    hub.shop.makes = lambda document: document | {"name": str(document.get("name"))[:8].upper()}
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+    hub.shop.losses = [fate]
+    if fate == "killed":
+        with dying():
+            hub.deliver("shop")
+    else:
+        hub.deliver("shop")
+    hub.clock.sleep(700)
+    hub.round()
+    hub.round()
+
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == "Ada Lovelace"
+    assert hub.shop.only()["name"] == "ADA LOVE"
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
 
 
 @pytest.mark.parametrize("after", ["claim", "look"])

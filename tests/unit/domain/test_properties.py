@@ -237,7 +237,7 @@ def test_after_a_settled_write_the_same_golden_record_writes_nothing(
     }
     mapped = _mapped(made, True)
     held = {name: mapped.readings[name].native for name in needed.writes}
-    settled = settle(intend(shadow, needed.intents), held, 2, 10, 0)
+    settled = settle(intend(shadow, needed.intents), needed.intents.keys(), held, 2, 10, 0).shadow
     again = patch(reconciled, settled, mapping(), SPEC)
     assert again.writes == {}
     echo = attribute(mapped, {}, settled, mapping(), SPEC, Observed(2, 5, 20, 21))

@@ -1,0 +1,103 @@
+"""A delivery on its way: what was rendered for a message, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.contract import Outcome, RawRecord, WriteCommand
+from crm_master.domain.changes import patch, projection
+from crm_master.domain.claims import Instant
+from crm_master.domain.fields import Mapped, Native, Presence
+from crm_master.domain.ids import EntityId, ExternalRef, record_id
+from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.ports import Customer, DeliveryEntry, OutboxMessage, SourceRecord
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message with what was rendered for it. ``natives`` are the fields sent, whole."""
+
+    message: OutboxMessage
+    customer: Customer
+    command: WriteCommand
+    plan: StreamPlan
+    record: SourceRecord | None
+    natives: dict[str, Native]
+    found: bool = False  # a create whose answer was lost, and that was looked for and found
+
+    def entry(
+        self,
+        outcome: str,
+        at: Instant,
+        *,
+        sent: Mapping[str, Native] | None = None,
+        held: Mapping[str, Native] | None = None,
+        reason: str = "",
+        ref: ExternalRef | None = None,
+    ) -> DeliveryEntry:
+        ref = ref or (None if self.record is None else self.record.ref)
+        return DeliveryEntry(
+            rec_id=None if ref is None else record_id(ref),
+            ref=ref,
+            entity_id=self.customer.id,
+            system=self.plan.system,
+            stream=self.plan.stream,
+            version=self.message.version,
+            operation="create" if self.message.rec_id is None else "update",
+            outcome=outcome,
+            at=at,
+            sent=sent or {},
+            held=held or {},
+            reason=reason,
+        )
+
+
+@dataclass(slots=True)
+class Confirmed:
+    """An outcome, and what the system holds now where that is known. ``at`` is when it was known."""
+
+    delivery: Delivery
+    outcome: Outcome
+    shown: RawRecord | None
+    started: Instant
+    at: Instant
+
+
+def draft(plan: StreamPlan, message: OutboxMessage, customer: Customer) -> Delivery:
+    """A create: all of the golden record that the system can hold, but for what waits for a decision."""
+    message.version = customer.version
+    natives = projection(customer.golden, plan.mapping)
+    natives = {name: native for name, native in natives.items() if name not in customer.withheld}
+    command = WriteCommand(
+        id=message.id,
+        stream=plan.stream,
+        key=None,
+        before={},
+        after=plan.mapping.put({}, natives),
+        correlation=correlation(customer.id),
+    )
+    return Delivery(message, customer, command, plan, None, natives)
+
+
+def correlation(entity_id: EntityId) -> str:
+    """The key under which a create can be found again: the same for every attempt, and no personal data."""
+    return f"CRM-{entity_id}"
+
+
+def unshown(hub: Hub, plan: StreamPlan, customer: Customer, record: SourceRecord) -> frozenset[str]:
+    """The fields in which a record that was delivered to still does not show the golden record (RULES 4)."""
+    reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+    spec = hub.entities[customer.entity].spec
+    return patch(reconciled, record.shadow, plan.mapping, spec).unshown
+
+
+def natives_of(mapped: Mapped) -> dict[str, Native]:
+    """What a record shows, where it shows something that can be read."""
+    unsaid = (Presence.MISSING, Presence.UNREADABLE)
+    return {
+        name: reading.native
+        for name, reading in mapped.readings.items()
+        if reading.presence not in unsaid
+    }

@@ -1,0 +1,140 @@
+"""Step 9: what a record is to be sent, seen from the golden record and the system as both are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from connectors.contract import RawRecord, WriteCommand
+from crm_master.domain.changes import patch, withhold
+from crm_master.domain.claims import UNSET, Instant, Observed, attribute
+from crm_master.domain.fields import Mapped, Rejected
+from crm_master.domain.lifecycle import DeliveryState, RecordStatus
+from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
+from crm_master.engine.ingest import land, spot_page
+from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.engine.settle import Settler
+from crm_master.ports import Clock, Customer, DeliveryEntry, OutboxMessage, SourceRecord, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The present state of records that are about to be written, and when it was asked for."""
+
+    found: Mapping[str, RawRecord | None]
+    started: Instant
+    ended: Instant
+
+
+class Renderer:
+    """Renders updates. What needs no write, or must not be written yet, it books."""
+
+    def __init__(self, hub: Hub, settler: Settler, clock: Clock, run_id: str) -> None:
+        self.hub = hub
+        self.settler = settler
+        self.clock = clock
+        self.run_id = run_id
+
+    def __call__(
+        self,
+        plan: StreamPlan,
+        message: OutboxMessage,
+        record: SourceRecord,
+        customer: Customer,
+        now: Checked,
+        uow: UnitOfWork,
+    ) -> Delivery | str:
+        """The delivery; or what became of it instead, as the ledger counts it: gone, overtaken, already."""
+        message.version = customer.version
+        shown = now.found.get(record.ref.key)
+        if shown is None or record.status is not RecordStatus.LIVE:
+            entry = self.settler.gone(message, record, uow)
+            pos = uow.journal.commit("settle", self.clock(), self.run_id)
+            uow.journal.add_deliveries([entry], pos)
+            return "gone"
+        spec = self.hub.entities[customer.entity].spec
+        watermark = uow.states.stream(plan.system, plan.stream).watermark
+        mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
+        if isinstance(mapped, Rejected):
+            return self._overtaken(plan, message, shown, now, watermark, uow)
+        observed = Observed(0, watermark, now.started, now.ended, skew=plan.skew)
+        seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
+        if seen.edits or seen.notices or seen.stale or seen.doubts:
+            return self._overtaken(plan, message, shown, now, watermark, uow)
+        record.shadow = seen.shadow
+        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+        needed = patch(reconciled, record.shadow, plan.mapping, spec)
+        if not needed.writes:
+            return self._already(plan, message, record, customer, mapped, now.started, uow)
+        command = WriteCommand(
+            id=message.id,
+            stream=plan.stream,
+            key=record.ref.key,
+            before=shown.document,
+            after=plan.mapping.put(shown.document, needed.writes),
+            correlation=correlation(customer.id),
+            etag=shown.etag,
+        )
+        return Delivery(message, customer, command, plan, record, dict(needed.intents))
+
+    def _overtaken(
+        self,
+        plan: StreamPlan,
+        message: OutboxMessage,
+        shown: RawRecord,
+        now: Checked,
+        watermark: Instant,
+        uow: UnitOfWork,
+    ) -> str:
+        """Somebody was faster: their state comes in first, and only then is this rendered again."""
+        page = spot_page([shown], now.started, now.ended)
+        landed, _ = land(plan, [shown], page, watermark, uow, self.run_id)
+        message.state = DeliveryState.OVERTAKEN if landed else DeliveryState.PENDING
+        message.not_before = now.ended + self.settler.wait(message, None)
+        message.reason = "the record was changed in the system; its new state is in the inbox"
+        uow.outbox.save([message])
+        return "overtaken"
+
+    def _already(
+        self,
+        plan: StreamPlan,
+        message: OutboxMessage,
+        record: SourceRecord,
+        customer: Customer,
+        mapped: Mapped,
+        read_at: Instant,
+        uow: UnitOfWork,
+    ) -> str:
+        """The system shows the golden record already, perhaps through a write whose answer was lost."""
+        fields = {
+            name: now
+            if now.pending is UNSET
+            else replace(
+                now, sent=now.pending if now.held == now.pending else now.sent, pending=UNSET
+            )
+            for name, now in record.shadow.fields.items()
+        }
+        known = uow.states.stream(plan.system, plan.stream).watermark
+        shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
+        record.shadow = shadow
+        record.shadow = withhold(
+            shadow, unshown(self.hub, plan, customer, record), customer.version - 1
+        )
+        pos = uow.journal.commit("settle", self.clock(), self.run_id)
+        uow.records.save([record])
+        uow.outbox.done([message])
+        entry = DeliveryEntry(
+            rec_id=record.rec_id,
+            ref=record.ref,
+            entity_id=customer.id,
+            system=plan.system,
+            stream=plan.stream,
+            version=customer.version,
+            operation="update",
+            outcome="noop",
+            at=read_at,
+            held=natives_of(mapped),
+        )
+        uow.journal.add_deliveries([entry], pos)
+        return "already"
