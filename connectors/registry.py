@@ -7,13 +7,24 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ConfigDict, field_validator
+
 from connectors.contract import Sink
+from connectors.runtime import manifest as shared
 from connectors.runtime.budget import Budget
 from connectors.runtime.connection import Connection
 from connectors.runtime.http import Clock
-from connectors.runtime.loader import ManifestError, Problem, parse
 from connectors.runtime.manifest import Manifest
-from connectors.runtime.manifest import load_manifest as _load
+from connectors.yamlfile import (
+    ConfigurationMistakes,
+    Location,
+    Mistake,
+    Origin,
+    Tree,
+    did_you_mean,
+    mistake,
+    read_tree,
+)
 
 KINDS: Mapping[str, tuple[str, str]] = {"rest": ("connectors.rest", "RestManifest")}
 """Kind: its package, which has ``open``, and the model of its manifests."""
@@ -28,17 +39,35 @@ class System(Sink, Protocol):
     def close(self) -> None: ...
 
 
-def load_manifest(text_or_path: str | Path, params: Mapping[str, Any] | None = None) -> Manifest:
-    """A manifest of any kind, with the deployment's params filled in.
+class _OfNoKind(Manifest):
+    """What can be said about a manifest whose kind is not known."""
 
-    Raises ``ManifestError``, which lists every mistake with its path and line.
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        raise mistake(repr(kind), ", ".join(KINDS), did_you_mean(kind, KINDS))
+
+
+def load_manifest(source: Path | str, params: Mapping[str, Any] | None = None) -> Manifest:
+    """A manifest of any kind (a ``Path`` to it, or its text), with the deployment's params filled in.
+
+    Raises ``ConfigurationMistakes`` with every mistake.
     """
-    name, tree, lines, _ = parse(text_or_path)
-    kind = tree.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        text = f"must be one of {', '.join(KINDS)}"
-        raise ManifestError(name, [Problem("kind", lines.get(("kind",), 1), text)])
-    return _load(text_or_path, params or {}, manifest_model(kind))
+    found, _, mistakes = check_manifest(read_tree(source), params or {})
+    if found is None:
+        raise ConfigurationMistakes(mistakes)
+    return found
+
+
+def check_manifest(
+    tree: Tree, params: Mapping[str, Any], asked: tuple[Origin, Location] | None = None
+) -> tuple[Manifest | None, dict[str, Any], list[Mistake]]:
+    """As ``connectors.runtime.manifest.check_manifest``, by the model of the manifest's kind."""
+    kind = tree.data.get("kind") if isinstance(tree.data, dict) else None
+    model = manifest_model(kind) if isinstance(kind, str) and kind in KINDS else _OfNoKind
+    return shared.check_manifest(tree, params, model, asked)
 
 
 def manifest_model(kind: str) -> type[Manifest]:

@@ -18,10 +18,17 @@ from pydantic import ValidationError
 import connectors
 import mappings
 from connectors.contract import Sink
-from connectors.registry import load_manifest, open_system
+from connectors.registry import check_manifest, open_system
 from connectors.runtime.connection import Connection, connection_from_environment
-from connectors.runtime.loader import ManifestError
 from connectors.runtime.manifest import Manifest
+from connectors.yamlfile import (
+    ConfigurationMistakes,
+    Mistake,
+    check,
+    did_you_mean,
+    load_model,
+    read_tree,
+)
 from crm_master.domain import ids
 from crm_master.domain.claims import Instant
 from crm_master.domain.identity import KeySpec, MatchRules
@@ -40,14 +47,6 @@ from crm_master.store import Database
 from mappings.compiler import CompiledMapping, compile_file
 from mappings.spec import EntityFile, load_entity
 from mappings.values import entity_spec
-from mappings.yamlfile import (
-    ConfigurationMistakes,
-    Mistake,
-    check,
-    did_you_mean,
-    load_model,
-    read_tree,
-)
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
 HOME_VARIABLE = "CONCORD_HOME"
@@ -221,13 +220,12 @@ class _Compiler:
         if found is not None:
             return found
         self._mistakes += mistakes
-        named = tree.data.get("systems") if isinstance(tree.data, dict) else None
+        named = tree.mapping("systems")
         systems = {}
-        for name, content in (named if isinstance(named, dict) else {}).items():
+        for name, content in named.items():
             with suppress(ValidationError):
                 systems[name] = SystemSettings.model_validate(content)
-        rank = list(named) if isinstance(named, dict) else []
-        part = HubSettings.model_construct(name="", rank=rank, systems=systems)
+        part = HubSettings.model_construct(name="", rank=list(named), systems=systems)
         part._origin = tree.origin
         return part
 
@@ -249,23 +247,18 @@ class _Compiler:
         if text is None:
             return None
         try:
-            manifest = load_manifest(text, system.params)
-        except ManifestError as error:
-            for problem in error.problems:
-                self._mistakes.append(
-                    Mistake(
-                        f"systems/{kind}.yaml",
-                        problem.line,
-                        problem.path,
-                        problem.text,
-                        "see its schema",
-                    )
-                )
+            tree = read_tree(text, name=f"systems/{kind}.yaml")
+        except ConfigurationMistakes as error:
+            self._mistakes += error.mistakes
             return None
-        self._manifests[name] = manifest
-        declared: Mapping[str, Any] = getattr(manifest, "streams", {})
-        params = {key: param.default for key, param in manifest.params.items()} | system.params
-        params = {key: value for key, value in params.items() if value is not None}
+        asked = (hub.origin, ("systems", name, "params"))
+        manifest, params, mistakes = check_manifest(tree, system.params, asked)
+        self._mistakes += mistakes
+        if manifest is not None:
+            self._manifests[name] = manifest
+        # Where it has mistakes, the mappings of the streams that it names are looked at all the same.
+        named = dict.fromkeys(tree.mapping("streams") or system.streams)
+        declared: Mapping[str, Any] = getattr(manifest, "streams", named)
         streams: dict[str, StreamPlan] = {}
         for stream, chosen in system.streams.items():
             if stream not in declared:

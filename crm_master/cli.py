@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from connectors.yamlfile import ConfigurationMistakes
 from crm_master import entrypoints
-from mappings.yamlfile import ConfigurationMistakes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 map_app = typer.Typer(no_args_is_help=True, help="See what a record becomes.")

@@ -13,6 +13,7 @@ import jsonschema
 from connectors.contract import Document, Scan
 from connectors.errors import ConnectorError
 from connectors.registry import KINDS, manifest_schema
+from connectors.yamlfile import ConfigurationMistakes
 from crm_master.bootstrap import (
     HOME_VARIABLE,
     App,
@@ -43,7 +44,6 @@ from crm_master.store.database import SchemaOutdated
 from mappings.schemas import DIALECT, schema_of
 from mappings.schemas import schemas as mapping_schemas
 from mappings.values import record_schema
-from mappings.yamlfile import ConfigurationMistakes
 
 FAILED = ("rejected", "failed", "refused", "held")
 _TRIED = ("edited", "echoes", "created", "updated", "existed", "already", *FAILED)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
+from connectors.yamlfile import Configured, mistake
 from crm_master.domain.survivorship import Rule
-from mappings.yamlfile import Configured
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Value = str | int | bool
@@ -66,9 +65,7 @@ class HubSettings(Configured):
     @classmethod
     def _no_system_twice(cls, rank: list[str]) -> list[str]:
         if twice := sorted({name for name in rank if rank.count(name) > 1}):
-            raise PydanticCustomError(
-                "rank", "{found}; allowed: every system once", {"found": f"{twice} twice"}
-            )
+            raise mistake(f"{twice} twice", "every system once")
         return rank
 
     @model_validator(mode="after")
@@ -77,11 +74,7 @@ class HubSettings(Configured):
         if missing or extra:
             parts = [f"does not rank {sorted(missing)}"] * bool(missing)
             parts += [f"ranks {sorted(extra)}, which are no systems"] * bool(extra)
-            raise PydanticCustomError(
-                "rank",
-                "rank {found}; allowed: each of {all} once",
-                {"found": " and ".join(parts), "all": sorted(self.systems)},
-            )
+            raise mistake(" and ".join(parts), f"each of {sorted(self.systems)} once", at=("rank",))
         return self
 
 
@@ -104,13 +97,9 @@ class FieldSettings(Configured):
     def _has_what_its_rule_needs(self) -> FieldSettings:
         needs_order = self.rule in (Rule.SOURCE_PRIORITY, Rule.MOST_RESTRICTIVE)
         if needs_order and not self.order:
-            raise PydanticCustomError(
-                "rule", f"{self.rule.value} without an order; allowed: with `order: [...]`"
-            )
+            raise mistake(f"{self.rule.value} without an order", "with `order: [...]`")
         if self.rule is Rule.OWNER and not self.owner:
-            raise PydanticCustomError(
-                "rule", "owner without a system; allowed: with `owner: <system>`"
-            )
+            raise mistake("owner without a system", "with `owner: <system>`")
         return self
 
 
@@ -151,11 +140,7 @@ class MatchSettings(Configured):
         known = set(info.data.get("keys", {}))
         used = {name for entry in value for name in (entry if isinstance(entry, list) else [entry])}
         if unknown := sorted(used - known):
-            raise PydanticCustomError(
-                "keys",
-                "{found}; allowed: {known}",
-                {"found": f"unknown keys {unknown}", "known": sorted(known)},
-            )
+            raise mistake(f"unknown keys {unknown}", ", ".join(sorted(known)))
         return value
 
 

@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from connectors.yamlfile import Configured
 from mappings.codecs import CODECS
-from mappings.yamlfile import Configured
 
 TARGET = Path(__file__).with_name("codecs.md")
 HEAD = """\

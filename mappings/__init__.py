@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from connectors.yamlfile import ConfigurationMistakes, Mistake, load_model
 from mappings.compiler import CompiledMapping, compile_file, compile_mapping
 from mappings.schemas import schemas
 from mappings.spec import EntityFile, MappingSpec, load_entity, load_mapping
 from mappings.values import checker, entity_spec, record_schema
-from mappings.yamlfile import ConfigurationMistakes, Mistake, load_model
 
 SHIPPED = Path(__file__).parent
 """The folder of the entities and mappings that come with the hub."""

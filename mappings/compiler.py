@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from connectors.contract import Document
+from connectors.yamlfile import ConfigurationMistakes, Mistake, Tree, check, read_tree
 from crm_master.domain.fields import Canonical, Clear, Mapped, Native, Presence, Rejected
 from mappings.codecs import CODECS
 from mappings.lenses import GroupLens, Phase
 from mappings.plan import Params, Planned, Planner
 from mappings.spec import EntityFile, MappingSpec
-from mappings.yamlfile import ConfigurationMistakes, Mistake, Tree, check, read_tree
 
 _VERSION = 1  # counts up when the compiler itself comes to read or write differently
 
@@ -164,9 +164,8 @@ def compile_file(
 def _without(tree: Tree, mistakes: list[Mistake]) -> Tree:
     """``tree`` without the lines that have a mistake, so that the others can still be looked at."""
     data = tree.data if isinstance(tree.data, dict) else {}
-    fields = data.get("fields")
     kept = {}
-    for name, line in (fields if isinstance(fields, dict) else {}).items():
+    for name, line in tree.mapping("fields").items():
         place = tree.origin.mistake(("fields", name), "", "").path
         if not any(
             m.path == place or m.path.startswith((f"{place}.", f"{place}[")) for m in mistakes

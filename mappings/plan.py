@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import ValidationError
 
+from connectors.yamlfile import Mistake, Step, did_you_mean, fill, mistakes_of, no_param
 from crm_master.domain.fields import Clear
 from mappings.codecs import CODECS, Codec, make
 from mappings.codecs.choice import Present, Split, SplitOptions
@@ -29,10 +29,8 @@ from mappings.spec import (
     MemberDef,
 )
 from mappings.values import problem_of
-from mappings.yamlfile import Mistake, Step, did_you_mean, mistakes_of
 
 Params = Mapping[str, str | int | bool]
-_PARAM = re.compile(r"\$\{([^}]*)\}")
 _TRUNCATED = ("text", "name")
 
 
@@ -121,7 +119,7 @@ class Planner:
         line = self.spec.line(name)
         data = line.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         try:
-            data = {key: self._substitute(value, (*here, key)) for key, value in data.items()}
+            data = fill(data, self.params, self._no_param, here)
             filled = Line.model_validate(data)
         except ValidationError as fault:
             self.mistakes += mistakes_of(fault, Line, self.spec.origin, here)
@@ -129,23 +127,8 @@ class Planner:
         self.used[name] = data
         return filled
 
-    def _substitute(self, value: Any, here: tuple[Step, ...]) -> Any:
-        if isinstance(value, dict):
-            return {key: self._substitute(part, (*here, key)) for key, part in value.items()}
-        if isinstance(value, list):
-            return [self._substitute(part, (*here, index)) for index, part in enumerate(value)]
-        if not isinstance(value, str) or "${" not in value:
-            return value
-        for name in _PARAM.findall(value):
-            if name not in self.params:
-                allowed = ", ".join(sorted(self.params)) or "none: the system has no params"
-                self._fail(
-                    here, f"the parameter {name!r}", allowed, did_you_mean(name, self.params)
-                )
-        whole = _PARAM.fullmatch(value)
-        if whole:
-            return self.params[whole[1]]
-        return _PARAM.sub(lambda found: _text(self.params[found[1]]), value)
+    def _no_param(self, here: tuple[Step, ...], name: str) -> NoReturn:
+        self._fail(here, *no_param(name, self.params))
 
     # Lenses
 
@@ -374,7 +357,3 @@ class Planner:
 
 def _scalar(defined: FieldDef) -> dict[str, Any]:
     return defined.model_dump(exclude={"members", "many", "personal", "doc"})
-
-
-def _text(value: str | int | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
+from connectors.yamlfile import Configured, load_model, mistake
 from crm_master.domain.fields import Clear
-from mappings.yamlfile import Configured, load_model
 
 Scalar = str | int | float | bool
 NAME = r"^[a-z][a-z0-9_]*$"
@@ -59,12 +58,6 @@ class Many(StrEnum):
 
     ALL = "all"
     REST = "rest"  # all but the first, which another line reads as a single value
-
-
-def mistake(found: str, allowed: str, do: str = "") -> PydanticCustomError:
-    """An error of a validator, in the three parts that a ``Mistake`` has."""
-    context = {"found": found, "allowed": allowed, "do": do}
-    return PydanticCustomError("concord", "{found}; allowed: {allowed}", context)
 
 
 def _short_or_long(value: Any) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from connectors.contract import Guard
-from connectors.runtime.manifest import Count, Fault, Manifest, Part, Seconds
+from connectors.runtime.manifest import Count, Fault, Manifest, Seconds
 from connectors.runtime.templates import slots
+from connectors.yamlfile import Configured, Location, did_you_mean, mistake, together
 
 ValueType = Literal["boolean", "date", "datetime", "decimal"]
 
 
-class Call(Part):
+class Call(Configured):
     """One request: ``call: GET /users/{key}``, and templates for its query, headers and body."""
 
     call: str = Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$")
@@ -46,7 +48,7 @@ class Lookup(Call):
     """What an answer that leaves out an empty list still has; without it such an answer is refused."""
 
 
-class Paging(Part):
+class Paging(Configured):
     """How a listing goes on, and the slots that it fills.
 
     none: one answer. page: ``{page}`` and ``{size}``. offset: ``{offset}`` and ``{size}``.
@@ -69,7 +71,7 @@ class Paging(Part):
     """A page with fewer rows than asked for is the last; else an empty one is."""
 
 
-class Delta(Part):
+class Delta(Configured):
     """How to ask for what changed; slot ``{since}``. Its entries replace those of the full read."""
 
     query: Mapping[str, Any] = {}
@@ -88,14 +90,14 @@ class Read(Lookup):
     delta: Delta | None = None
 
 
-class Key(Part):
+class Key(Configured):
     """Where a record's key is. An integer key is an integer in requests, a text in the hub."""
 
     at: str
     type: Literal["text", "integer"] = "text"
 
 
-class Stamp(Part):
+class Stamp(Configured):
     """Where a record's change time is: the latest of these paths counts."""
 
     at: tuple[str, ...]
@@ -109,14 +111,14 @@ class Stamp(Part):
     """Leave the times in the document. Else a document changes only when a field does."""
 
 
-class Marker(Part):
+class Marker(Configured):
     """A value that marks a record, such as a tombstone."""
 
     at: str
     equals: str | int | bool
 
 
-class Join(Part):
+class Join(Configured):
     """Whose key matches whose: a path in the record, a path in the listed row."""
 
     ours: str
@@ -136,7 +138,7 @@ class SingleLookup(Lookup):
     """A list in the record: one request for each of its items, the answers put together."""
 
 
-class Include(Part):
+class Include(Configured):
     """A part of the record that the system lists elsewhere.
 
     With ``listing`` a full scan reads that listing once and joins it; without it, every record
@@ -153,7 +155,7 @@ class Include(Part):
     @model_validator(mode="after")
     def _a_listing_is_joined(self) -> Include:
         if (self.listing is None) != (self.match is None):
-            raise ValueError("`listing` and `match` belong together")
+            raise mistake("one of `listing` and `match`", "both, or none of them")
         return self
 
 
@@ -173,7 +175,7 @@ class Find(Lookup):
     """The answer holds records like those of the listing; else only their keys are used."""
 
 
-class Children(Part):
+class Children(Configured):
     """A part of the document that is written child by child."""
 
     key: str
@@ -190,7 +192,7 @@ class Reference(Lookup):
     """The path of the key in the first record of the answer."""
 
 
-class Nested(Part):
+class Nested(Configured):
     """How changes to children are written in the parent's body: one command for each child.
 
     Slots: ``{child.…}`` the whole child, ``{change}`` its attributes to write, ``{id}`` its key.
@@ -201,7 +203,7 @@ class Nested(Part):
     removed: Any = None
 
 
-class When(Part):
+class When(Configured):
     """Conditions of a step; all must hold."""
 
     changed: tuple[str, ...] = ()
@@ -235,7 +237,7 @@ class Step(Call):
     """A regular expression with one group, for the answer's Location header."""
 
 
-class Writes(Part):
+class Writes(Configured):
     """The steps of each kind of write, in order."""
 
     create: tuple[Step, ...] = ()
@@ -243,7 +245,7 @@ class Writes(Part):
     delete: tuple[Step, ...] = ()
 
 
-class Stream(Part):
+class Stream(Configured):
     """One collection of records."""
 
     about: str = ""
@@ -270,52 +272,58 @@ class Stream(Part):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Stream:
-        if self.guard is Guard.ETAG and self.etag is None:
-            raise ValueError("guard etag needs `etag`: where a record's version is")
-        if self.read.delta is not None and self.stamp is None:
-            raise ValueError("`read.delta` needs `stamp`: where a record's change time is")
-        for kind, steps in (
-            ("create", self.writes.create),
-            ("update", self.writes.update),
-            ("delete", self.writes.delete),
-        ):
-            for place, step in enumerate(steps):
-                named = [*step.nested] + ([step.each.split(" ")[1]] if step.each else [])
-                for child in named:
-                    if child not in self.children:
-                        raise ValueError(
-                            f"writes.{kind}.{place} names the children {child!r}, which "
-                            f"`children` does not declare ({', '.join(self.children) or 'none'})"
-                        )
-        for where, allowed, call in self._calls():
-            for slot in (slot for part in call.templates() for slot in slots(part)):
-                if slot.split(".")[0] not in allowed:
-                    raise ValueError(
-                        f"{where} uses {{{slot}}}; its slots are {', '.join(sorted(allowed))}"
-                    )
+        if wrong := [*self._lacking(), *self._unknown_children(), *self._unknown_slots()]:
+            raise together(wrong)
         return self
 
-    def _calls(self) -> Iterator[tuple[str, set[str], Call]]:
+    def _lacking(self) -> Iterator[PydanticCustomError]:
+        if self.guard is Guard.ETAG and self.etag is None:
+            allowed = "with `etag`: where a record's version is"
+            yield mistake("guard etag without `etag`", allowed, at=("guard",))
+        if self.read.delta is not None and self.stamp is None:
+            allowed = "with `stamp`: where a record's change time is"
+            yield mistake("`delta` without `stamp`", allowed, at=("read", "delta"))
+
+    def _unknown_children(self) -> Iterator[PydanticCustomError]:
+        for at, step in self._steps():
+            for child in [*step.nested, *(step.each or "").split(" ")[1:]]:
+                if child not in self.children:
+                    allowed = ", ".join(self.children) or "none: `children` declares none"
+                    do = did_you_mean(child, self.children)
+                    yield mistake(f"the children {child!r}", allowed, do, at)
+
+    def _unknown_slots(self) -> Iterator[PydanticCustomError]:
+        for at, allowed, call in self._calls():
+            for slot in (slot for part in call.templates() for slot in slots(part)):
+                if slot.split(".")[0] not in allowed:
+                    do = did_you_mean(slot, allowed)
+                    yield mistake(f"the slot {{{slot}}}", ", ".join(sorted(allowed)), do, at)
+
+    def _steps(self) -> Iterator[tuple[Location, Step]]:
+        for kind in ("create", "update", "delete"):
+            for place, step in enumerate(getattr(self.writes, kind)):
+                yield ("writes", kind, place), step
+
+    def _calls(self) -> Iterator[tuple[Location, set[str], Call]]:
         paging = {"page", "offset", "size", "last", "next"}
-        yield "read", paging, self.read
+        yield ("read",), paging, self.read
         if self.read.delta is not None:
             delta = self.read.delta
             merged = {"query": delta.query, "headers": delta.headers, "body": delta.body}
-            yield "read.delta", paging | {"since"}, self.read.model_copy(update=merged)
-        yield "fetch", {"key", "keys"}, self.fetch
+            yield ("read", "delta"), paging | {"since"}, self.read.model_copy(update=merged)
+        yield ("fetch",), {"key", "keys"}, self.fetch
         for name, include in self.include.items():
-            yield f"include.{name}.fetch", {"record", "key", "item"}, include.fetch
+            yield ("include", name, "fetch"), {"record", "key", "item"}, include.fetch
             if include.listing is not None:
-                yield f"include.{name}.listing", paging, include.listing
+                yield ("include", name, "listing"), paging, include.listing
         for place, find in enumerate(self.find):
-            yield f"find.{place}", {"correlation", "after"}, find
+            yield ("find", place), {"correlation", "after"}, find
         for name, reference in self.references.items():
-            yield f"references.{name}", {"value"}, reference
+            yield ("references", name), {"value"}, reference
         scope = {"key", "correlation", "before", "after"}
-        for kind in ("create", "update", "delete"):
-            for place, step in enumerate(getattr(self.writes, kind)):
-                child = {"child", "change", "id"} if step.each else set()
-                yield f"writes.{kind}.{place}", scope | child, step
+        for at, step in self._steps():
+            child = {"child", "change", "id"} if step.each else set()
+            yield at, scope | child, step
 
 
 class RestManifest(Manifest):
@@ -325,11 +333,4 @@ class RestManifest(Manifest):
     dialect: Literal["plain", "tryton"] = "plain"
     check: Lookup | None = None
     """A cheap request; without it the first record of the stream is asked for."""
-    streams: Mapping[str, Stream]
-
-    @field_validator("streams")
-    @classmethod
-    def _some(cls, streams: Mapping[str, Stream]) -> Mapping[str, Stream]:
-        if not streams:
-            raise ValueError("a system needs at least one stream")
-        return streams
+    streams: Mapping[str, Stream] = Field(min_length=1)

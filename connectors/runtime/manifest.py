@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
-from connectors.runtime.loader import load
+from connectors.yamlfile import (
+    Configured,
+    Location,
+    Mistake,
+    Origin,
+    Tree,
+    check,
+    dotted,
+    fill,
+    mistake,
+    no_param,
+)
 
 _FROM_PARAM = {"type": "string", "pattern": r"^\$\{\w+\}$"}
 Count = Annotated[
@@ -25,13 +37,7 @@ Seconds = Annotated[
 ]
 
 
-class Part(BaseModel):
-    """A piece of a manifest: unknown keys are mistakes, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
-
-
-class Param(Part):
+class Param(Configured):
     """One value that a deployment gives, used as ``${name}``."""
 
     about: str
@@ -41,11 +47,11 @@ class Param(Part):
     @model_validator(mode="after")
     def _required_has_no_default(self) -> Param:
         if self.required and self.default is not None:
-            raise ValueError("a required param has no default")
+            raise mistake("a required param with a default", "one of the two")
         return self
 
 
-class Http(Part):
+class Http(Configured):
     """How requests are sent."""
 
     base: str = ""
@@ -62,7 +68,7 @@ class Http(Part):
     """A longer ``Retry-After`` is left to the orchestrator."""
 
 
-class Login(Part):
+class Login(Configured):
     """A request that trades credentials for a token; slots: login, password, extra."""
 
     call: str = Field(pattern=r"^(GET|POST|PUT) /\S*$")
@@ -73,7 +79,7 @@ class Login(Part):
     """Where the token is in the answer, as a dotted path."""
 
 
-class Auth(Part):
+class Auth(Configured):
     """How requests prove who sends them; slots: login, password, extra, and token of a login."""
 
     kind: Literal["none", "basic", "bearer", "header", "session"] = "none"
@@ -84,13 +90,14 @@ class Auth(Part):
     @model_validator(mode="after")
     def _parts_fit_the_kind(self) -> Auth:
         if (self.kind == "session") != (self.login is not None):
-            raise ValueError("`login` belongs to kind session, and kind session needs it")
+            found = f"kind {self.kind} {'with' if self.login else 'without'} `login`"
+            raise mistake(found, "`login` with kind session, and there only")
         if self.kind == "header" and self.value is None:
-            raise ValueError('kind header needs `value`, such as "{password}"')
+            raise mistake("kind header without `value`", 'a value such as "{password}"')
         return self
 
 
-class RateHeaders(Part):
+class RateHeaders(Configured):
     """The names of a system's own rate headers."""
 
     remaining: str | None = None
@@ -98,7 +105,7 @@ class RateHeaders(Part):
     """Seconds until the budget is full again, or a Unix time."""
 
 
-class Limits(Part):
+class Limits(Configured):
     """The system's rate budget."""
 
     per_second: Annotated[float, Field(gt=0)] | None = None
@@ -119,7 +126,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Fault(Part):
+class Fault(Configured):
     """One line of the fault table: this status, and this text in the answer, mean that."""
 
     status: int | tuple[int, ...]
@@ -134,11 +141,11 @@ class Fault(Part):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise mistake(repr(pattern), f"a regular expression ({error})") from None
         return pattern
 
 
-class Manifest(Part):
+class Manifest(Configured):
     """What all manifests have. A kind adds its ``streams``."""
 
     system: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -155,9 +162,54 @@ class Manifest(Part):
 M = TypeVar("M", bound=Manifest)
 
 
-def load_manifest(text_or_path: str | Path, params: Mapping[str, Any], model: type[M]) -> M:
-    """A manifest with the deployment's params filled in.
+def check_manifest(
+    tree: Tree,
+    given: Mapping[str, Any],
+    model: type[M],
+    asked: tuple[Origin, Location] | None = None,
+) -> tuple[M | None, dict[str, Any], list[Mistake]]:
+    """``tree`` as a ``model`` with the deployment's params filled in, the values of these, and all mistakes.
 
-    Raises ``ManifestError``, which lists every mistake with its path and line.
+    ``asked`` is where the deployment gives the params: what is wrong with them is reported there.
     """
-    return load(text_or_path, params, model)
+    content = tree.data if isinstance(tree.data, dict) else {}
+    params = _params(tree.mapping("params"))
+    origin, place = asked or (tree.origin, ("params",))
+    mistakes: list[Mistake] = []
+    unusable = set()
+
+    def unknown(at: Location, name: str) -> None:
+        unusable.add(dotted(at))
+        if name not in params:
+            mistakes.append(tree.origin.mistake(at, *no_param(name, params)))
+
+    for name in given.keys() - params:
+        mistakes.append(origin.mistake((*place, name), *no_param(name, params)))
+    missing = {name for name, param in params.items() if param.required} - given.keys()
+    for name in missing:
+        allowed = f"a value for the required param {name!r}"
+        do = "Give it in hub.yaml, under this system's params."
+        mistakes.append(origin.mistake((*place, name), "nothing", allowed, do))
+    values = {
+        name: given.get(name, param.default)
+        for name, param in params.items()
+        if name not in missing
+    }
+    filled = {
+        key: part if key == "params" else fill(part, values, unknown, (key,))
+        for key, part in content.items()
+    }
+    found, others = check(replace(tree, data=filled) if content else tree, model)
+    mistakes += [other for other in others if other.path not in unusable]
+    values = {name: value for name, value in values.items() if value is not None}
+    return None if mistakes else found, values | dict.fromkeys(missing, ""), mistakes
+
+
+def _params(declared: Mapping[str, Any]) -> dict[str, Param]:
+    """The params that a manifest declares; one whose declaration has mistakes still has its name."""
+    found = {}
+    for name, content in declared.items():
+        found[name] = Param(about="")
+        with suppress(ValidationError):
+            found[name] = Param.model_validate(content)
+    return found

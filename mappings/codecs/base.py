@@ -15,9 +15,9 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationInfo
 
+from connectors.yamlfile import Configured
 from crm_master.domain.fields import Canonical, Native
 from mappings.spec import FieldType, MemberDef
-from mappings.yamlfile import Configured
 
 CACHE = 65_536
 LONGEST = 100_000

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from connectors.yamlfile import did_you_mean, mistake
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, kind_of, register, target_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, Scalar, mistake
-from mappings.yamlfile import did_you_mean
+from mappings.spec import FieldType, MemberDef, Scalar
 
 _CODED = frozenset(
     {FieldType.ENUM, FieldType.TEXT, FieldType.BOOLEAN, FieldType.COUNTRY, FieldType.LANGUAGE}

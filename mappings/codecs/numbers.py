@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from connectors.yamlfile import mistake
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, register, text_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, Scalar, mistake
+from mappings.spec import FieldType, MemberDef, Scalar
 
 _EXACT = Context(prec=80)
 _FINEST = Decimal("1e-12")

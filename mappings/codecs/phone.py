@@ -10,9 +10,10 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberDesc, PhoneNumberFormat
 from pydantic import field_validator
 
+from connectors.yamlfile import mistake
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import CACHE, Codec, Lenient, register, text_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, mistake
+from mappings.spec import FieldType, MemberDef
 
 _PHONE = "a telephone number such as +32 2 555 12 12"
 _FORMATS = {

@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 from stdnum import get_cc_module
 from stdnum.exceptions import ValidationError as InvalidNumber
 
+from connectors.yamlfile import did_you_mean, mistake
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import CACHE, Codec, Lenient, Options, register, text_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, mistake
-from mappings.yamlfile import did_you_mean
+from mappings.spec import FieldType, MemberDef
 
 _KOSOVO = {"XK": "XKX"}  # in use everywhere, though not in ISO 3166
 

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import field_validator
 
+from connectors.yamlfile import mistake
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, register, text_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, mistake
+from mappings.spec import FieldType, MemberDef
 
 _YEARS = (1000, 9999)
 _DATE = "a date such as 2026-01-31"

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from connectors.yamlfile import read_tree
 from crm_master import cli
-from mappings.yamlfile import read_tree
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = {

@@ -14,8 +14,8 @@ import pytest
 from connectors.errors import BadAnswer, BadCredentials, ConnectorError
 from connectors.runtime.connection import Connection, connection_from_environment
 from connectors.testing.simulator import TOKEN, Simulator
+from connectors.yamlfile import ConfigurationMistakes
 from crm_master import entrypoints
-from mappings.yamlfile import ConfigurationMistakes
 from tests.hubs import FIELDS, files_for
 
 pytestmark = pytest.mark.integration
@@ -422,6 +422,37 @@ def test_mistakes_of_hub_yaml_do_not_hide_those_of_other_files(world: World) -> 
     found = "\n".join(_mistakes(world))
     assert "hub.yaml:" in found
     assert "mappings/desk/customers.yaml:" in found
+
+
+def test_mistakes_of_a_manifest_are_like_others_and_hide_none(world: World) -> None:
+    """The params that hub.yaml gives are looked at where it gives them."""
+    _edit(world, "systems/shop.yaml", lambda text: text.replace('"title"', '"titel"'))
+    _edit(world, "systems/shop.yaml", lambda text: text.replace("${size}", "${sise}"))
+    _edit(world, "hub.yaml", lambda text: text.replace("size: 2", "seize: 2", 1))
+    _edit(world, "mappings/shop/customers.yaml", lambda text: text.replace("name:", "nmae:", 1))
+    _edit(world, "policies/customer.yaml", lambda text: text + "failures_allowed: often\n")
+    with pytest.raises(ConfigurationMistakes) as found:
+        entrypoints.open_app(world.home, lambda _: world.shop.connection, {})
+    places = {(m.file, m.path): m for m in found.value.mistakes}
+    assert places.keys() == {
+        ("hub.yaml", "systems.shop.params.seize"),
+        ("mappings/shop/customers.yaml", "fields.nmae"),
+        ("policies/customer.yaml", "failures_allowed"),
+        ("systems/shop.yaml", "streams.customers.read.paging.size"),
+        ("systems/shop.yaml", "titel"),
+        ("systems/shop.yaml", "title"),
+    }
+    wrong = places["systems/shop.yaml", "titel"]
+    assert (wrong.found, wrong.do) == ("unknown key 'titel'", "Did you mean 'title'?")
+    assert wrong.line == 5
+    assert places["hub.yaml", "systems.shop.params.seize"].do == "Did you mean 'size'?"
+
+
+@pytest.mark.parametrize("name", ["systems/shop.yaml", "mappings/shop/customers.yaml"])
+def test_a_key_given_twice_is_told_in_one_way(name: str, world: World) -> None:
+    (world.home / name).write_text("entity: customer\nentity: customer\n", encoding="utf-8")
+    (line,) = _mistakes(world)
+    assert line == f"{name}:2 entity the key 'entity' again (first in line 1)"
 
 
 def test_a_mapping_for_an_unknown_entity_names_the_file_to_write(world: World) -> None:

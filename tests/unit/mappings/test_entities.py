@@ -141,7 +141,7 @@ def test_the_schema_of_each_file_kind_is_published(kind: str):
 
 
 def test_the_published_schema_takes_the_shipped_catalogue_and_knows_the_codecs():
-    from mappings.yamlfile import read_tree
+    from connectors.yamlfile import read_tree
 
     data = read_tree(SHIPPED / "entities" / "customer.yaml").data
     Draft202012Validator(schemas()["entity"]).validate(data)

@@ -1,28 +1,36 @@
 """YAML configuration that is right, or says everything that is wrong with it.
 
-Every file that a user writes goes through ``load_model``: it reads the text with the line of each key, refuses what
-YAML would silently bend (a key given twice, ``no`` read as false, a clock time read as a number), and checks the
-content against a pydantic model. All mistakes of a file are collected in one ``ConfigurationMistakes``.
+Every file that a user writes is read here: manifests, mappings, entities, policies, ``hub.yaml``. ``read_tree`` reads the
+text with the line of each key, and refuses what YAML would silently bend (a key given twice, ``no`` read as false, a
+clock time read as a number); ``check`` compares the content with a pydantic model. All mistakes of a file are collected.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic_core import PydanticCustomError
 
-from mappings.shapes import keys_at, missing_or_extra
+from connectors.shapes import keys_at, missing_or_extra
 
 Step = str | int
+Location = tuple[Step, ...]
 MAX_NODES = 200_000
 TEXT = "<text>"
 _SECRET = re.compile(r"pass|secret|token|credential|api_?key", re.I)
+_PARAM = re.compile(r"\$\{([^}]*)\}")
+_WORDS = {
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type"), "a mapping"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    "string_type": "text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,7 @@ class Origin:
     """Where a configuration came from: its file, and the line of every key and list item in it."""
 
     file: str = TEXT
-    lines: Mapping[tuple[Step, ...], int] = field(default_factory=dict)
+    lines: Mapping[Location, int] = field(default_factory=dict)
 
     def line(self, path: Sequence[Step]) -> int:
         """The line of the deepest part of ``path`` that the file has."""
@@ -91,6 +99,11 @@ class Tree:
 
     data: Any
     origin: Origin
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """What stands at ``key``, if it is a mapping; else an empty one."""
+        found = self.data.get(key) if isinstance(self.data, dict) else None
+        return found if isinstance(found, dict) else {}
 
 
 Loaded = TypeVar("Loaded", bound=BaseModel)
@@ -155,33 +168,49 @@ def check(
     return found, []
 
 
+def mistake(found: str, allowed: str, do: str = "", at: Location = ()) -> PydanticCustomError:
+    """An error of a validator, in the parts that a ``Mistake`` has; ``at`` leads on from what is validated."""
+    context = {"found": found, "allowed": allowed, "do": do, "at": at}
+    return PydanticCustomError("concord", "{found}; allowed: {allowed}", context)
+
+
+def together(errors: Iterable[PydanticCustomError]) -> PydanticCustomError:
+    """Several of ``mistake`` as one error, because a validator can raise but one."""
+    return PydanticCustomError("concord", "several", {"all": [e.context for e in errors]})
+
+
 def mistakes_of(
-    fault: ValidationError, model: type[BaseModel], origin: Origin, prefix: tuple[Step, ...] = ()
+    fault: ValidationError, model: type[BaseModel], origin: Origin, prefix: Location = ()
 ) -> list[Mistake]:
     """The mistakes behind a pydantic error, for content that stands at ``prefix`` in the file of ``origin``."""
-    out: list[Mistake] = []
-    for error in fault.errors(include_url=False):
-        loc = prefix + _real(error["loc"], error, origin, prefix)
-        kind, context = error["type"], error.get("ctx", {})
-        if kind == "extra_forbidden":
-            known = sorted(keys_at(model, error["loc"][:-1]))
-            found, allowed = f"unknown key {loc[-1]!r}", ", ".join(known)
-            do = did_you_mean(str(loc[-1]), known) or "Remove it."
-        elif kind == "missing":
-            found, allowed = "nothing", f"a value for the required key {loc[-1]!r}"
-            do = f"Add {loc[-1]!r}."
-        else:
-            value = error.get("input")
-            found = str(context.get("found") or _shown(value, loc))
-            allowed = str(context.get("allowed") or context.get("expected") or _plain(error["msg"]))
-            do = str(context.get("do") or "")
-            if not do and isinstance(value, str) and "expected" in context:
-                do = did_you_mean(value, re.findall(r"'([^']*)'", str(context["expected"])))
-        out.append(origin.mistake(loc, found, allowed, do))
-    return _merged(out)
+    return _merged(
+        _mistake(error, context, model, origin, prefix)
+        for error in fault.errors(include_url=False)
+        for context in error.get("ctx", {}).get("all", [error.get("ctx", {})])
+    )
 
 
-def _merged(mistakes: list[Mistake]) -> list[Mistake]:
+def _mistake(
+    error: Any, context: Mapping[str, Any], model: type[BaseModel], origin: Origin, prefix: Location
+) -> Mistake:
+    loc = prefix + _real(error["loc"], error, origin, prefix) + context.get("at", ())
+    if error["type"] == "extra_forbidden":
+        known = sorted(keys_at(model, error["loc"][:-1]))
+        do = did_you_mean(str(loc[-1]), known) or "Remove it."
+        return origin.mistake(loc, f"unknown key {loc[-1]!r}", ", ".join(known), do)
+    if error["type"] == "missing":
+        allowed = f"a value for the required key {loc[-1]!r}"
+        return origin.mistake(loc, "nothing", allowed, f"Add {loc[-1]!r}.")
+    value = error.get("input")
+    found = str(context.get("found") or _shown(value, loc))
+    allowed = str(context.get("allowed") or context.get("expected") or _plain(error))
+    do = str(context.get("do") or "")
+    if not do and isinstance(value, str) and "expected" in context:
+        do = did_you_mean(value, re.findall(r"'([^']*)'", str(context["expected"])))
+    return origin.mistake(loc, found, allowed, do)
+
+
+def _merged(mistakes: Iterable[Mistake]) -> list[Mistake]:
     """One mistake for each place: the branches of a union fail one by one."""
     out: dict[tuple[str, str], Mistake] = {}
     for mistake in mistakes:
@@ -191,6 +220,43 @@ def _merged(mistakes: list[Mistake]) -> list[Mistake]:
             mistake = replace(other, allowed=allowed, do=other.do or mistake.do)
         out[key] = mistake
     return list(out.values())
+
+
+def fill(
+    value: Any,
+    params: Mapping[str, Any],
+    unknown: Callable[[Location, str], object],
+    at: Location = (),
+) -> Any:
+    """``value`` with its params: for a text ``${name}`` the param itself, within a longer text the param as text.
+
+    ``unknown`` is told the place and the name of each that is no param; it then counts as empty.
+    """
+    if isinstance(value, dict):
+        return {key: fill(part, params, unknown, (*at, key)) for key, part in value.items()}
+    if isinstance(value, list):
+        return [fill(part, params, unknown, (*at, place)) for place, part in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    for name in _PARAM.findall(value):
+        if name not in params:
+            unknown(at, name)
+    whole = _PARAM.fullmatch(value)
+    if whole:
+        return params.get(whole[1], "")
+    return _PARAM.sub(lambda found: _written(params.get(found[1])), value)
+
+
+def no_param(name: str, params: Iterable[str]) -> tuple[str, str, str]:
+    """The last three parts of the ``Mistake`` that ``name`` is none of the ``params``."""
+    allowed = ", ".join(sorted(params)) or "none: the system has no params"
+    return f"the parameter {name!r}", allowed, did_you_mean(name, params)
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -219,16 +285,14 @@ def _shown(value: Any, path: Sequence[Step]) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
-def _plain(message: str) -> str:
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    return text[:1].lower() + text[1:]
+def _plain(error: Mapping[str, Any]) -> str:
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return _WORDS.get(error["type"]) or text[:1].lower() + text[1:]
 
 
-def _real(
-    loc: tuple[Step, ...], error: Mapping[str, Any], origin: Origin, prefix: tuple[Step, ...]
-) -> tuple[Step, ...]:
+def _real(loc: Location, error: Mapping[str, Any], origin: Origin, prefix: Location) -> Location:
     """``loc`` without the tags that pydantic adds for unions: what the file does not have is no step."""
-    out: tuple[Step, ...] = ()
+    out: Location = ()
     last = len(loc) - 1 if missing_or_extra(error["type"]) else -1
     for index, step in enumerate(loc):
         if prefix + out + (step,) in origin.lines or index == last or not origin.lines:
@@ -267,16 +331,16 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.lines: dict[tuple[Step, ...], int] = {}
+        self.lines: dict[Location, int] = {}
         self.mistakes: list[Mistake] = []
         self._open: set[int] = set()
         self._count = 0
 
-    def wrong(self, node: yaml.Node, path: tuple[Step, ...], found: str, allowed: str) -> None:
+    def wrong(self, node: yaml.Node, path: Location, found: str, allowed: str) -> None:
         line = node.start_mark.line + 1
         self.mistakes.append(Mistake(self.file, line, dotted(path), found, allowed))
 
-    def value(self, node: yaml.Node, path: tuple[Step, ...]) -> Any:
+    def value(self, node: yaml.Node, path: Location) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         self._count += 1
         if id(node) in self._open or self._count > MAX_NODES:
@@ -293,10 +357,10 @@ class _Reader:
         self._open.discard(id(node))
         return out
 
-    def _items(self, node: yaml.Node, path: tuple[Step, ...]) -> list[Any]:
+    def _items(self, node: yaml.Node, path: Location) -> list[Any]:
         return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
 
-    def _mapping(self, node: yaml.MappingNode, path: tuple[Step, ...]) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: Location) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -316,7 +380,7 @@ class _Reader:
             out[key.value] = self.value(value, here)
         return out
 
-    def _scalar(self, node: yaml.ScalarNode, path: tuple[Step, ...]) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, path: Location) -> Any:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text = str(node.value)
         if kind == "str":

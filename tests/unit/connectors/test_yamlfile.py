@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from mappings.yamlfile import ConfigurationMistakes, Configured, load_model, read_tree
+from connectors.yamlfile import ConfigurationMistakes, Configured, load_model, read_tree
 
 
 class Auth(Configured):
