@@ -318,9 +318,8 @@ class Deliverer:
                 return Stale()
         try:
             return self.sink.write([command])[0]
-        except (
-            Exception
-        ) as error:  # a defect of the connector: whether anything was sent cannot be known
+        except Exception as error:
+            # a defect of the connector: whether anything was sent cannot be known
             return Unknown(f"{type(error).__name__} in the connector")
 
     def _settle(

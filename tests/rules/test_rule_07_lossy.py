@@ -419,14 +419,24 @@ def test_rule_07_what_nothing_will_be_written_over_is_believed(world: MakeWorld)
 
 def test_rule_07_a_doubt_about_a_contested_field_is_an_edit(world: MakeWorld) -> None:
     """While people have to decide, nothing is written that could tell."""
-    hub = _lost(world, "undone", policies={"name": FieldPolicy(Rule.MANUAL)})
-    hub.erp.edit("e1", name="Countess")
-    hub.shop.edit("s1", name="Ada L.")
-    hub.ingest("erp")
-    hub.round()
+    hub = world("erp", "crm", "shop", policies={"name": FieldPolicy(Rule.MANUAL)})
+    for system in (hub.erp, hub.crm, hub.shop):
+        system.add("k1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("k1", name="Ada Lovelace")
+    hub.round("erp", "crm")
+    hub.shop.losses = ["undone"]
+    hub.deliver("shop")
+    hub.erp.edit("k1", name="Countess")
+    hub.crm.edit("k1", name="Lady")
+    hub.round("erp", "crm")
+    hub.shop.edit("k1", name="Ada L.")
+    hub.ingest("shop")
+    hub.reconcile()
 
     contenders = hub.task(TaskKind.CONFLICT).payload["contenders"]
-    assert {entry["value"] for entry in contenders} == {"Countess", "Ada L."}
+    assert {entry["value"] for entry in contenders} == {"Countess", "Lady", "Ada L."}
+    assert hub.rebuilt().equal
 
 
 def test_rule_07_another_value_than_could_be_made_of_it_is_an_edit_at_once(
