@@ -7,208 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
-from crm_master.domain.claims import Claim, ClaimKey, Instant, Shadow
-from crm_master.domain.fields import Canonical, Native
-from crm_master.domain.ids import EntityId, ExternalRef, RecordId
-from crm_master.domain.lifecycle import (
-    DeliveryState,
-    InboxState,
-    Origin,
-    RecordStatus,
-    SystemState,
-    TaskKind,
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.ports.rows import (
+    Commit,
+    Customer,
+    DeliveryEntry,
+    HistoryEntry,
+    InboxItem,
+    Landing,
+    LinkEntry,
+    OutboxMessage,
+    RunEntry,
+    SourceRecord,
+    StreamState,
+    Task,
 )
-from crm_master.domain.survivorship import Winner
-
-Clock: TypeAlias = Callable[[], Instant]
-
-
-@dataclass(slots=True)
-class SourceRecord:
-    """A record of a system: what it asserts, what it shows, and whose it is."""
-
-    rec_id: RecordId
-    ref: ExternalRef
-    entity: str
-    entity_id: EntityId | None = None
-    status: RecordStatus = RecordStatus.LIVE
-    primary: bool = True
-    origin: Origin = Origin.SOURCE
-    claims: dict[ClaimKey, Claim] = field(default_factory=dict)
-    shadow: Shadow = field(default_factory=Shadow)
-    raw_hash: bytes = b""
-    mapping_hash: str = ""
-    reread: bool = False  # read again: what was seen is older than our last write
-    blocks: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class Landing:
-    """A raw row on its way into the inbox."""
-
-    ref: ExternalRef
-    entity: str
-    raw: bytes
-    raw_hash: bytes
-    stamp: Instant | None
-    started: Instant
-    ended: Instant
-    watermark: Instant
-    deleted: bool = False
-    dead: str | None = None  # why it cannot even be tried
-
-
-@dataclass(slots=True)
-class InboxItem:
-    """An observation that waits to be reconciled, oldest first for each record."""
-
-    seq: int
-    rec_id: RecordId
-    ref: ExternalRef
-    entity: str
-    raw: bytes
-    stamp: Instant | None
-    started: Instant
-    ended: Instant
-    watermark: Instant
-    deleted: bool
-    attempts: int
-    state: InboxState = InboxState.PENDING
-
-
-@dataclass(slots=True)
-class Customer:
-    """A master entity with its golden record. ``version`` counts every change of its live claims."""
-
-    id: EntityId
-    entity: str
-    version: int = 0
-    golden: dict[str, Canonical] = field(default_factory=dict)
-    winners: dict[ClaimKey, Winner] = field(default_factory=dict)
-    withheld: frozenset[str] = frozenset()
-    config_hash: str = ""
-    redirect_to: EntityId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """The values that a version superseded; ``causes`` are the observations behind it."""
-
-    entity_id: EntityId
-    version: int
-    at: Instant
-    superseded: Mapping[str, Any]
-    causes: tuple[int, ...]
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkEntry:
-    """A decision about whose a record is."""
-
-    rec_id: RecordId
-    entity_id: EntityId
-    verb: str  # link, new, bind, unlink
-    author: str
-    evidence: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class OutboxMessage:
-    """That a customer changed for one target: a linked record, or (``rec_id`` None) a stream where it shall be created."""
-
-    entity_id: EntityId
-    entity: str
-    system: str
-    stream: str
-    rec_id: RecordId | None
-    version: int
-    state: DeliveryState = DeliveryState.PENDING
-    attempts: int = 0
-    fence: int = 0
-    not_before: Instant = 0
-    reason: str = ""
-    sent: dict[str, Native] = field(default_factory=dict)
-    deaths: int = 0  # how many workers in a row took it, and were not heard of again
-
-    @property
-    def id(self) -> str:
-        return f"{self.entity_id}:{self.rec_id or f'{self.system}/{self.stream}'}"
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryEntry:
-    """A step of a delivery, for the journal: an intent, or how it was settled."""
-
-    rec_id: RecordId | None
-    ref: ExternalRef | None
-    entity_id: EntityId
-    system: str
-    stream: str
-    version: int
-    operation: str  # create, update
-    outcome: str
-    """intent, written, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
-    at: Instant = 0
-    sent: Mapping[str, Native] = field(default_factory=dict)
-    held: Mapping[str, Native] = field(default_factory=dict)
-    reason: str = ""
-
-
-@dataclass(slots=True)
-class Task:
-    """A question to a person, or something to repair. One open task for each ``(kind, subject)``."""
-
-    kind: TaskKind
-    subject: str
-    payload: dict[str, Any]
-    id: int = 0
-    open: bool = True
-    opened: Instant = 0
-    closed: Instant = 0
-    decision: dict[str, Any] | None = None
-
-
-@dataclass(slots=True)
-class StreamState:
-    """Where the reading of one stream stands. ``watermark`` is the start of its last complete read, on the hub's clock."""
-
-    system: str
-    stream: str
-    cursor: str | None = None
-    watermark: Instant = 0
-    scan_started: Instant = 0  # of the scan under way; 0: none is
-    complete_at: Instant = 0
-    fulls: int = 0  # complete, error-free full scans
-    scan_errors: int = 0  # rows of the scan under way, or the last one, that could not be read
-
-
-@dataclass(slots=True)
-class RunEntry:
-    """One execution and its ledger of counts."""
-
-    id: str
-    verb: str
-    target: str
-    started: Instant
-    finished: Instant = 0
-    status: str = "running"
-    counts: dict[str, int] = field(default_factory=dict)
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One entry of the journal's spine: what was committed together, in which order."""
-
-    pos: int
-    at: Instant
-    kind: str  # reconcile, sweep, intent, settle, activate, decide, configure
-    detail: Mapping[str, Any]
 
 
 class Inbox(Protocol):
