@@ -1,5 +1,6 @@
 """The master database: one SQLAlchemy store for SQLite and PostgreSQL."""
 
-from crm_master.store.database import Database
+from crm_master.store.database import Database, SchemaOutdated
+from crm_master.store.outage import BadDatabaseUrl, DatabaseUnavailable
 
-__all__ = ["Database"]
+__all__ = ["BadDatabaseUrl", "Database", "DatabaseUnavailable", "SchemaOutdated"]

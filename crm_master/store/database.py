@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 from crm_master.store.customers import CustomerRepository
 from crm_master.store.inbox import InboxRepository
 from crm_master.store.journal import JournalRepository
+from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
 from crm_master.store.states import StateRepository
@@ -35,6 +37,7 @@ class Database:
     """The master database at a SQLAlchemy ``url``; ``database()`` opens a unit of work."""
 
     def __init__(self, url: str) -> None:
+        """Raises ``BadDatabaseUrl``. Whether the database answers shows when it is used."""
         self.engine = _engine(url)
 
     def __call__(self) -> SqlUnitOfWork:
@@ -57,6 +60,17 @@ class Database:
                 f"the master database is at revision {found or 'none'}, this release needs {wanted}: "
                 "run `concord init`"
             )
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """For whoever talks to people: an outage ends the block as ``DatabaseUnavailable``, not in the driver's words."""
+        try:
+            yield
+        except Exception as error:
+            outage = explained(error, self.engine.url)
+            if outage is None:
+                raise
+            raise outage from error
 
     def close(self) -> None:
         self.engine.dispose()
@@ -105,7 +119,7 @@ def _alembic() -> Config:
 
 def _engine(url: str) -> Engine:
     # an error of the database must not show the personal data that was on its way there
-    engine = sa.create_engine(url, hide_parameters=True)
+    engine = sa.create_engine(parsed(url), hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "do_connect", _make_private)
         event.listen(engine, "connect", _open_sqlite)
