@@ -251,8 +251,9 @@ class Demo:
         letters = entrypoints.tasks(self.app, dead=True)
         matches = [task for task in entrypoints.tasks(self.app) if task["kind"] == "match"]
         self.screen.say(
-            f"\n{len(letters)} values are in the dead-letter queue (`concord dlq list`), {len(matches)} records in the "
-            "review queue (`concord conflicts`).\nThey stop nobody else. The first of each:"
+            f"\n{len(letters)} values are in the dead-letter queue, {len(matches)} records in the review queue. They stop "
+            "nobody else.\nIn a hub that stays, such as that of `make up`, `concord dlq list` and `concord conflicts` list "
+            "them;\nthis one goes when the demo ends. The first of each:"
         )
         for letter in letters[:1]:
             self.screen.say(f"  {letter['subject']}: {letter['reason']}")

@@ -42,4 +42,6 @@ def test_the_demo_converges_and_tells_what_happened(tmp_path):
     assert "0 came out different." in told
     assert "\nConverged, after " in told
     assert "\x1b" not in told
+    # what it goes away with is not to be looked for afterwards
+    assert "`concord dlq list` and `concord conflicts` list them;\nthis one goes when" in told
     assert list(tmp_path.iterdir()) == []
