@@ -1,93 +1,28 @@
-"""Wiring: from the files of a deployment to a compiled hub, a store, and connections. The one composition root."""
+"""Wiring: a compiled deployment, a store, and connections. The one composition root."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
-import connectors
-import mappings
 from connectors.contract import Sink
-from connectors.registry import check_manifest, open_system
+from connectors.registry import open_system
 from connectors.runtime.connection import Connection, connection_from_environment
-from connectors.runtime.manifest import Manifest
-from connectors.yamlfile import (
-    ConfigurationMistakes,
-    Mistake,
-    check,
-    did_you_mean,
-    load_model,
-    read_tree,
-)
+from crm_master.deployment import Deployment, compile_deployment, home_files
 from crm_master.domain import ids
 from crm_master.domain.claims import Instant
-from crm_master.domain.identity import KeySpec, MatchRules
-from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
 from crm_master.engine.ingest import moment
-from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Test
-from crm_master.settings import (
-    Create,
-    FieldSettings,
-    HubSettings,
-    PolicySettings,
-    StreamSettings,
-    SystemSettings,
-)
+from crm_master.engine.plan import Hub
+from crm_master.ports import Clock
 from crm_master.store import Database
-from mappings.compiler import CompiledMapping, compile_file
-from mappings.spec import EntityFile, load_entity
-from mappings.values import entity_spec
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
 HOME_VARIABLE = "CONCORD_HOME"
-
-FileReader = Callable[[str], str | None]
-"""Gives the text of a deployment's file by its name (``policies/customer.yaml``), ``None`` if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A compiled deployment with what it was compiled from."""
-
-    hub: Hub
-    settings: HubSettings
-    manifests: Mapping[str, Manifest]
-    mappings: Mapping[tuple[str, str], CompiledMapping]
-    entities: Mapping[str, EntityFile]
-    files: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """Everything that a verb needs."""
-
-    home: Path
-    deployment: Deployment
-    store: Database
-    connection: Callable[[str], Connection] = connection_from_environment
-    _open: dict[str, Sink] = field(default_factory=dict)
-
-    @property
-    def hub(self) -> Hub:
-        return self.deployment.hub
-
-    def connect(self, system: str) -> Sink:
-        """The system's connector, opened once. Raises ``connectors.errors.BadConfiguration``."""
-        if system not in self._open:
-            connection = self.connection(self.deployment.settings.systems[system].connection)
-            manifest = self.deployment.manifests[system]
-            self._open[system] = open_system(manifest, connection, lambda: moment(now()))
-        return self._open[system]
 
 
 def now() -> Instant:
@@ -100,318 +35,66 @@ def new_id() -> ids.EntityId:
     return ids.entity_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that a verb needs."""
+
+    home: Path
+    deployment: Deployment
+    store: Database
+    connection: Callable[[str], Connection] = connection_from_environment
+    clock: Clock = now
+    _open: dict[str, Sink] = field(default_factory=dict)
+
+    @property
+    def hub(self) -> Hub:
+        return self.deployment.hub
+
+    def connect(self, system: str) -> Sink:
+        """The system's connector, opened once. Raises ``connectors.errors.BadConfiguration``."""
+        if system not in self._open:
+            connection = self.connection(self.deployment.settings.systems[system].connection)
+            manifest = self.deployment.manifests[system]
+            self._open[system] = open_system(manifest, connection, lambda: moment(self.clock()))
+        return self._open[system]
+
+
 def open_app(
     home: Path,
     connection: Callable[[str], Connection] = connection_from_environment,
     environ: Mapping[str, str] | None = None,
+    clock: Clock = now,
 ) -> App:
-    """Compile the deployment in ``home`` and open its store. Raises ``ConfigurationMistakes`` with every mistake."""
+    """Compile the deployment in ``home`` and open its store. The caller closes that.
+
+    Raises ``ConfigurationMistakes`` with every mistake, or ``BadDatabaseUrl``.
+    """
     deployment = compile_deployment(home_files(home))
-    return App(home, deployment, Database(database_url(home, environ)), connection)
+    return App(home, deployment, Database(database_url(home, environ)), connection, clock)
 
 
-EXAMPLE = """\
-# A hub: which systems there are, where they are, and which way their records flow.
-# Addresses and credentials come from Airflow connections, or from AIRFLOW_CONN_<ID> in the environment.
-name: my_hub
-rank: [erp]                      # every system, the one that wins a tie first
-systems:
-  erp:
-    system: tryton               # systems/tryton.yaml: yours if there is one, else the one that ships
-    connection: erp              # AIRFLOW_CONN_ERP
-    params: {database: tryton, newsletter: 1}
-    join: ask                    # an operator approves what would be written; auto lets policy do it
-    streams:
-      parties: {direction: both}
-"""
+@contextmanager
+def opened(
+    home: Path,
+    connection: Callable[[str], Connection] = connection_from_environment,
+    *,
+    fresh: bool = False,
+) -> Iterator[App]:
+    """An app for the time of one command or task; ``fresh`` if its master need not have been made yet.
 
-
-def write_example(home: Path) -> bool:
-    """Write an example ``hub.yaml`` where there is none. Gives whether it did."""
-    path = home / "hub.yaml"
-    if path.exists():
-        return False
-    home.mkdir(parents=True, exist_ok=True)
-    path.write_text(EXAMPLE, encoding="utf-8")
-    return True
+    Raises what ``open_app`` raises, ``SchemaOutdated``, and ``DatabaseUnavailable`` whenever the database goes away.
+    """
+    app = open_app(home, connection)
+    try:
+        with app.store.explaining():
+            if not fresh:
+                app.store.check()
+            yield app
+    finally:
+        app.store.close()
 
 
 def database_url(home: Path, environ: Mapping[str, str] | None = None) -> str:
     """Where the master is: ``CONCORD_DATABASE_URL``, else a SQLite file in the deployment's folder."""
     found = (os.environ if environ is None else environ).get(DATABASE_VARIABLE, "")
     return found or f"sqlite:///{home / 'concord.db'}"
-
-
-def home_files(home: Path) -> FileReader:
-    """The files of a deployment: its own, and where it has none, those that ship with Concord."""
-    shipped = {
-        "systems": Path(connectors.__file__).parent / "systems",
-        "mappings": Path(mappings.__file__).parent,
-        "entities": Path(mappings.__file__).parent / "entities",
-        "policies": Path(mappings.__file__).parent / "policies",
-    }
-
-    def read(name: str) -> str | None:
-        folder, _, rest = name.partition("/")
-        places = [home / name]
-        if rest and folder in shipped:
-            places.append(shipped[folder] / rest)
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            return None
-        content = found.read_bytes()
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            mistake = Mistake(name, line, "", "bytes that are no UTF-8", "a YAML file in UTF-8")
-            raise ConfigurationMistakes([mistake]) from None
-
-    return read
-
-
-def recorded_files(content: str) -> FileReader:
-    """The files of a deployment as the journal recorded them."""
-    files: dict[str, str] = orjson.loads(content)
-    return files.get
-
-
-def compile_deployment(read: FileReader) -> Deployment:
-    """Compile a deployment. Raises ``ConfigurationMistakes`` with all mistakes of all files."""
-    return _Compiler(read).compile()
-
-
-class _Compiler:
-    def __init__(self, read: FileReader) -> None:
-        self._read = read
-        self._files: dict[str, str] = {}
-        self._mistakes: list[Mistake] = []
-        self._entities: dict[str, EntityFile] = {}
-        self._manifests: dict[str, Manifest] = {}
-        self._mappings: dict[tuple[str, str], CompiledMapping] = {}
-
-    def compile(self) -> Deployment:
-        text = self._file("hub.yaml", "Write one: `concord init` makes an example.")
-        if text is None:
-            raise ConfigurationMistakes(self._mistakes)
-        settings = self._settings(text)
-        systems = {
-            name: self._system(name, system, settings) for name, system in settings.systems.items()
-        }
-        # Also those whose streams have mistakes: the policies are looked at all the same.
-        plans = {entity: self._entity(entity, settings) for entity in sorted(self._entities)}
-        if self._mistakes:
-            raise ConfigurationMistakes(self._mistakes)
-        content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
-        hub = Hub(
-            systems={name: plan for name, plan in systems.items() if plan},
-            entities={name: plan for name, plan in plans.items() if plan},
-            hash=hashlib.sha256(content).hexdigest(),
-            content=content.decode(),
-        )
-        return Deployment(
-            hub, settings, self._manifests, self._mappings, self._entities, self._files
-        )
-
-    def _settings(self, text: str) -> HubSettings:
-        """``hub.yaml``, or those of its systems that have no mistake: their files are looked at all the same."""
-        tree = read_tree(text, name="hub.yaml")
-        found, mistakes = check(tree, HubSettings)
-        if found is not None:
-            return found
-        self._mistakes += mistakes
-        named = tree.mapping("systems")
-        systems = {}
-        for name, content in named.items():
-            with suppress(ValidationError):
-                systems[name] = SystemSettings.model_validate(content)
-        part = HubSettings.model_construct(name="", rank=list(named), systems=systems)
-        part._origin = tree.origin
-        return part
-
-    def _file(self, name: str, do: str) -> str | None:
-        try:
-            text = self._read(name)
-        except ConfigurationMistakes as error:
-            self._mistakes += error.mistakes
-            return None
-        if text is None:
-            self._mistakes.append(Mistake(name, 1, "", "no such file", "a YAML file", do))
-        else:
-            self._files[name] = text
-        return text
-
-    def _system(self, name: str, system: SystemSettings, hub: HubSettings) -> SystemPlan | None:
-        kind = system.system
-        text = self._file(f"systems/{kind}.yaml", "Write a manifest, or name one that ships.")
-        if text is None:
-            return None
-        try:
-            tree = read_tree(text, name=f"systems/{kind}.yaml")
-        except ConfigurationMistakes as error:
-            self._mistakes += error.mistakes
-            return None
-        asked = (hub.origin, ("systems", name, "params"))
-        manifest, params, mistakes = check_manifest(tree, system.params, asked)
-        self._mistakes += mistakes
-        if manifest is not None:
-            self._manifests[name] = manifest
-        # Where it has mistakes, the mappings of the streams that it names are looked at all the same.
-        named = dict.fromkeys(tree.mapping("streams") or system.streams)
-        declared: Mapping[str, Any] = getattr(manifest, "streams", named)
-        streams: dict[str, StreamPlan] = {}
-        for stream, chosen in system.streams.items():
-            if stream not in declared:
-                path = ("systems", name, "streams", stream)
-                do = did_you_mean(stream, declared)
-                self._mistakes.append(
-                    hub.origin.mistake(
-                        path,
-                        f"no stream {stream!r} in systems/{kind}.yaml",
-                        ", ".join(declared),
-                        do,
-                    )
-                )
-                continue
-            mapping = self._mapping(kind, stream, params)
-            if mapping is not None:
-                self._mappings[name, stream] = mapping
-                streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
-        return SystemPlan(name, streams, system.observe, system.join, system.schedule)
-
-    def _mapping(self, kind: str, stream: str, params: Mapping[str, Any]) -> CompiledMapping | None:
-        name = f"mappings/{kind}/{stream}.yaml"
-        text = self._file(name, "Write a mapping for this stream.")
-        if text is None:
-            return None
-        try:
-            found = read_tree(text, name=name).data
-            entity = self._entity_file(str(found.get("entity")) if isinstance(found, dict) else "")
-            return None if entity is None else compile_file(text, entity, params, name=name)
-        except ConfigurationMistakes as error:
-            self._mistakes += error.mistakes
-            return None
-
-    def _entity_file(self, name: str) -> EntityFile | None:
-        if name not in self._entities:
-            text = self._file(f"entities/{name}.yaml", "Write the entity's catalogue.")
-            if text is None:
-                return None
-            self._entities[name] = load_entity(text, name=f"entities/{name}.yaml")
-        return self._entities[name]
-
-    def _stream(
-        self,
-        system: str,
-        stream: str,
-        chosen: StreamSettings,
-        mapping: CompiledMapping,
-        declared: Any,
-        hub: HubSettings,
-    ) -> StreamPlan:
-        observes = hub.systems[system].observe
-        stamp = getattr(declared, "stamp", None)
-        skew = getattr(stamp, "skew", 0) or 0
-        return StreamPlan(
-            system=system,
-            stream=stream,
-            entity=mapping.entity,
-            mapping=mapping,
-            reads=chosen.direction != "write",
-            writes=chosen.direction != "read" and not observes,
-            creates=self._creates(system, stream, chosen, mapping.entity, hub),
-            full_payload=not getattr(declared, "partial", False),
-            skew=int(float(skew) * 1_000_000),
-            schedule=chosen.schedule or hub.systems[system].schedule,
-        )
-
-    def _creates(
-        self, system: str, stream: str, chosen: StreamSettings, entity: str, hub: HubSettings
-    ) -> tuple[Test, ...] | None:
-        if chosen.direction == "read" or chosen.create == "nobody":
-            return None
-        if not isinstance(chosen.create, Create):
-            return ()
-        tests = []
-        for path, values in chosen.create.when.items():
-            name, _, member = path.partition(".")
-            known = self._entities[entity].fields
-            if name not in known:
-                place = ("systems", system, "streams", stream, "create", "when", path)
-                self._mistakes.append(
-                    hub.origin.mistake(
-                        place,
-                        f"no field {name!r} in {entity}",
-                        ", ".join(known),
-                        did_you_mean(name, known),
-                    )
-                )
-            tests.append(Test(name, member or None, () if values == ["present"] else tuple(values)))
-        return tuple(tests)
-
-    def _entity(self, name: str, hub: HubSettings) -> EntityPlan | None:
-        file = f"policies/{name}.yaml"
-        text = self._file(file, "Write the entity's policies.")
-        catalogue = self._entities.get(name)
-        if text is None or catalogue is None:
-            return None
-        try:
-            settings = load_model(text, PolicySettings, name=file)
-        except ConfigurationMistakes as error:
-            self._mistakes += error.mistakes
-            return None
-        spec = entity_spec(catalogue)
-        used: set[tuple[tuple[str, ...], str]] = {
-            (("fields", field), field) for field in settings.fields
-        }
-        used |= {
-            (("match", "keys", key, "fields"), field)
-            for key, made_of in settings.match.keys.items()
-            for field in made_of.fields
-        }
-        for path, field_name in sorted(used):
-            if field_name not in spec.fields:
-                do = did_you_mean(field_name, spec.fields)
-                self._mistakes.append(
-                    settings.origin.mistake(
-                        path, f"no field {field_name!r} in {name}", ", ".join(spec.fields), do
-                    )
-                )
-        rank = {system: place for place, system in enumerate(hub.rank)}
-        policies = {
-            field: self._policy(field, chosen, settings, rank)
-            for field, chosen in settings.fields.items()
-        }
-        match = MatchRules(
-            keys={
-                key: KeySpec(tuple(made_of.fields), made_of.compare == "words")
-                for key, made_of in settings.match.keys.items()
-            },
-            same=[tuple(names) for names in settings.match.same],
-            differ=tuple(settings.match.unless_differ),
-            within_system=settings.match.within_system,
-        )
-        return EntityPlan(spec, Policy(spec, rank, policies), match, settings.failures_allowed)
-
-    def _policy(
-        self, field: str, chosen: FieldSettings, settings: PolicySettings, rank: Mapping[str, int]
-    ) -> FieldPolicy:
-        strictness: tuple[str, ...] = ()
-        standing: dict[str, int] = {}
-        if chosen.rule is Rule.MOST_RESTRICTIVE:
-            strictness = tuple(str(value) for value in chosen.order)
-        else:
-            owners = [chosen.owner] if isinstance(chosen.owner, str) else chosen.owner
-            tiers = chosen.order or ([owners] if owners else [])
-            for place, tier in enumerate(tiers):
-                standing |= dict.fromkeys([tier] if isinstance(tier, str) else tier, place)
-            for system in sorted(standing.keys() - rank.keys()):
-                self._mistakes.append(
-                    settings.origin.mistake(
-                        ("fields", field),
-                        f"no system {system!r}",
-                        ", ".join(rank),
-                        did_you_mean(system, rank),
-                    )
-                )
-        return FieldPolicy(chosen.rule, standing, strictness, chosen.member)

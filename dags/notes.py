@@ -13,6 +13,8 @@ RED = """
 - `BadAnswer`: the system does not answer as its manifest says. Was it updated? Adapt the manifest, then clear the task.
 - `RunFailed` (task `verdict`): some records could not be used, **all others are done**. `concord dlq list` and
   `concord conflicts` say which and why; mend them, then `concord dlq replay`.
+- `DatabaseUnavailable`: the master was away, for all attempts, or does not let Concord in; the text says which. Nothing
+  is lost. `BadDatabaseUrl`: `CONCORD_DATABASE_URL` is wrong. Mend it, then clear the task.
 - `SchemaOutdated`: another release made the master. `concord init`, then clear the task.
 
 Clearing a task or running the DAG again is always safe: nothing is read, linked or written twice.

@@ -17,7 +17,13 @@ from connectors.errors import (
     RetryLater,
     Unreachable,
 )
-from crm_master.entrypoints import ConfigurationMistakes, RunFailed, SchemaOutdated
+from crm_master.entrypoints import (
+    BadDatabaseUrl,
+    ConfigurationMistakes,
+    DatabaseUnavailable,
+    RunFailed,
+    SchemaOutdated,
+)
 
 RETRIES = 3
 DELAY = timedelta(minutes=1)
@@ -30,6 +36,7 @@ class NotConverged(Exception):
 
 _HELP = {
     "the system is busy or away; it may answer later": (RateLimited, Unreachable, RetryLater),
+    "the master database may be back later": (DatabaseUnavailable,),
     "edits may be on their way": (NotConverged,),
 }
 _HOPELESS = {
@@ -37,6 +44,7 @@ _HOPELESS = {
     "somebody has to mend the manifest or hub.yaml": (BadConfiguration, ConfigurationMistakes),
     "the system answers otherwise than its manifest says": (BadAnswer,),
     "the good records are done, the bad ones need a person": (RunFailed,),
+    "somebody has to mend CONCORD_DATABASE_URL": (BadDatabaseUrl,),
     "the master needs `concord init`": (SchemaOutdated,),
 }
 _DELAYS = {RateLimited: timedelta(minutes=2), NotConverged: timedelta(minutes=10)}

@@ -26,13 +26,10 @@ SLOTS = 2
 
 def prepare(home: Path) -> list[str]:
     """Migrate the master, make the pools, look for the connections. Gives what a person still has to do."""
-    app = entrypoints.open_app(home)
-    try:
+    with entrypoints.opened(home, fresh=True) as app:
         entrypoints.init(app)
         make_pools(app.deployment)
         return missing_connections(app.deployment)
-    finally:
-        app.store.close()
 
 
 def make_pools(deployment: Deployment) -> list[str]:
@@ -73,7 +70,7 @@ def main() -> int:
     try:
         problems = prepare(Path(home))
     except entrypoints.EXPECTED as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{entrypoints.said(error)}\n")
         return 1
     for problem in problems:
         sys.stderr.write(problem + "\n")

@@ -21,13 +21,9 @@ Counts = dict[str, Any]
 
 @contextmanager
 def opened() -> Iterator[App]:
-    """The deployment in ``CONCORD_HOME``. Raises ``ConfigurationMistakes`` or ``SchemaOutdated``."""
-    app = entrypoints.open_app(Path(os.environ[HOME_VARIABLE]), connection)
-    try:
-        app.store.check()
+    """The deployment in ``CONCORD_HOME``. Raises what ``entrypoints.opened`` does."""
+    with entrypoints.opened(Path(os.environ[HOME_VARIABLE]), connection) as app:
         yield app
-    finally:
-        app.store.close()
 
 
 def ingest(system: str, stream: str, full: bool) -> Counts:

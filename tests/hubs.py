@@ -10,7 +10,8 @@ import yaml
 
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
-from crm_master.bootstrap import App, Deployment, compile_deployment, home_files
+from crm_master.bootstrap import App
+from crm_master.deployment import Deployment, compile_deployment, home_files
 from crm_master.store import Database
 
 MATCH = {"keys": {"email": ["email"]}, "same": [["email"]], "within_system": "review"}

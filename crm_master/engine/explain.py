@@ -12,8 +12,8 @@ from crm_master.engine.plan import Hub
 from crm_master.ports import Customer, SourceRecord, UnitOfWork, UnitOfWorkFactory
 
 
-class NotFound(LookupError):
-    """No customer is known under this name; the text says which names there are."""
+class NotFound(Exception):
+    """Nothing is known under this name; the text says which names there are."""
 
 
 def find_customer(name: str, uow: UnitOfWork) -> EntityId:

@@ -83,6 +83,10 @@ def _unconnected(name: str) -> Any:
     raise RuntimeError(f"this hub was built without connections; {name} cannot be reached")
 
 
+class NotConfigured(Exception):
+    """The deployment has nothing of this name; the text says what it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hub:
     """A whole deployment. ``hash`` and ``content`` identify its configuration in the journal."""
@@ -93,16 +97,28 @@ class Hub:
     content: str = "{}"
     connect: Callable[[str], Sink] = field(default=_unconnected)
 
-    def stream(self, system: str, stream: str) -> StreamPlan:
-        """Raises ``KeyError`` naming what is configured."""
-        if system not in self.systems:
-            raise KeyError(
-                f"no system {system!r} in hub.yaml; there are: {', '.join(self.systems)}"
+    def system(self, name: str) -> SystemPlan:
+        """Raises ``NotConfigured``."""
+        if name not in self.systems:
+            raise NotConfigured(
+                f"no system {name!r} in hub.yaml; there are: {', '.join(self.systems)}"
             )
-        streams = self.systems[system].streams
+        return self.systems[name]
+
+    def stream(self, system: str, stream: str) -> StreamPlan:
+        """Raises ``NotConfigured``."""
+        streams = self.system(system).streams
         if stream not in streams:
-            raise KeyError(f"no stream {stream!r} in {system}; there are: {', '.join(streams)}")
+            raise NotConfigured(
+                f"no stream {stream!r} in {system}; there are: {', '.join(streams)}"
+            )
         return streams[stream]
+
+    def entity(self, name: str) -> EntityPlan:
+        """Raises ``NotConfigured``."""
+        if name not in self.entities:
+            raise NotConfigured(f"no entity {name!r} here; there are: {', '.join(self.entities)}")
+        return self.entities[name]
 
     def streams(self, entity: str | None = None) -> Iterator[StreamPlan]:
         for system in self.systems.values():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.contract import Page, RawRecord, Scan, Sink
+from connectors.errors import ConnectorError
 from crm_master.domain.changes import Hold, patch
 from crm_master.domain.claims import Observed, Shadow, attribute
 from crm_master.domain.fields import Mapped
@@ -114,7 +115,11 @@ class Verifier:
             self.verdict.reasons[why] += inbox
         for stream in self.hub.streams():
             if stream.reads and states.get(stream.system) is SystemState.ACTIVE:
-                self._stream(stream, connect[stream.system])
+                try:
+                    self._stream(stream, connect[stream.system])
+                except ConnectorError as error:
+                    error.add_note(stream.name)
+                    raise
         self._queued(states)
         if not any(states.get(name) is SystemState.ACTIVE for name in self.hub.systems):
             self.verdict.reasons["no system has joined yet: nothing was compared"] += 1

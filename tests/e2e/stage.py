@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 import yaml
 
 import mappings
@@ -156,7 +155,9 @@ class Hub:
                     self.stage.to_list.url, self.stage.lists.user_name, self.stage.lists.password
                 ),
             }
-            self.opened.append(entrypoints.open_app(self.home, connections.__getitem__, {}))
+            self.opened.append(
+                entrypoints.open_app(self.home, connections.__getitem__, {}, self.clock)
+            )
         return self.opened[0]
 
     def restart(self) -> None:
@@ -256,7 +257,6 @@ class Hub:
 def deployed(
     stage: Stage,
     home: Path,
-    monkeypatch: pytest.MonkeyPatch,
     *,
     policies: Mapping[str, Any] | None = None,
     join: str = "auto",
@@ -296,8 +296,6 @@ def deployed(
         text = yaml.safe_dump(policy, sort_keys=False)
         (home / "policies" / "customer.yaml").write_text(text, encoding="utf-8")
     clock = Clock(bootstrap.now)
-    monkeypatch.setattr(bootstrap, "now", clock)
-    monkeypatch.setattr(entrypoints, "now", clock)
     found = Hub(stage, home, clock)
     entrypoints.init(found.app)
     stage.forget_calls()

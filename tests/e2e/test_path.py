@@ -32,12 +32,12 @@ def stage(module_tryton: peers.Tryton, module_mailman: peers.Mailman) -> Iterato
 
 
 @pytest.fixture
-def deploy(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
+def deploy(stage: Stage, tmp_path: Path) -> Iterator[Deploy]:
     """Makes the test's hub."""
     opened: list[Any] = []
 
     def make(**options: Any) -> Hub:
-        context = deployed(stage, tmp_path / "hub", monkeypatch, **options)
+        context = deployed(stage, tmp_path / "hub", **options)
         opened.append(context)
         return context.__enter__()
 

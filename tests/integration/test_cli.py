@@ -3,85 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
-from connectors.testing.simulator import TOKEN, Simulator
+from connectors.testing.simulator import Simulator
 from crm_master import cli
-from tests.hubs import files_for
+from tests.desk import Desk
 
 pytestmark = pytest.mark.integration
-
-CREATE = {"create": {"when": {"email": "present"}}}
-
-
-@dataclass
-class Desk:
-    """Somebody at a terminal."""
-
-    home: Path
-    shop: Simulator
-    crm: Simulator
-
-    @property
-    def environ(self) -> dict[str, str]:
-        found = {"CONCORD_HOME": str(self.home), "CONCORD_USER": "steward", "COLUMNS": "200"}
-        for name, system in (("SHOP", self.shop), ("CRM", self.crm)):
-            found[f"AIRFLOW_CONN_{name}"] = json.dumps({"host": system.url, "password": TOKEN})
-        return found
-
-    def concord(self, *words: str, status: int = 0, said: str = "", answer: str = "") -> Result:
-        """``concord``; its exit status, and text that it must say."""
-        result = CliRunner().invoke(cli.app, words, env=self.environ, input=answer)
-        assert result.exit_code == status, result.output
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-        assert "Traceback" not in result.output
-        assert " ".join(said.split()) in " ".join(result.output.split())
-        assert TOKEN not in result.output
-        return result
-
-    def json(self, *words: str, status: int = 0) -> Any:
-        """The one JSON document that ``--json`` writes on standard output."""
-        return json.loads(self.concord(*words, "--json", status=status).stdout)
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        path = self.home / name
-        text = path.read_text(encoding="utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A hub over shop and crm that nobody has initialised, with three customers in the shop and one in both."""
-    with Simulator() as shop, Simulator() as crm:
-        systems = {"shop": shop, "crm": crm}
-        files = files_for(systems, {"name": "manual"}, options=CREATE)
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text, encoding="utf-8")
-        for number in (1, 2, 3):
-            shop.add(name=f"Person {number}", email=f"p{number}@example.org")
-        crm.add(name="Person 1", email="p1@example.org", phone="02 512 34 56")
-        yield Desk(tmp_path, shop, crm)
-
-
-@pytest.fixture
-def running(desk: Desk) -> Desk:
-    """The same, at rest: initialised and synchronised twice."""
-    desk.concord("init")
-    desk.concord("sync")
-    desk.concord("sync")
-    return desk
 
 
 # --- every command ---------------------------------------------------------------------------------
@@ -350,55 +282,3 @@ def test_map_preview_refuses_what_it_cannot_read(desk: Desk, tmp_path: Path) -> 
     ):
         file.write_bytes(content)
         desk.concord(*words, "--file", str(file), status=2, said=said)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("ingest", "shpo", "customers"),
-        ("deliver", "shpo"),
-        ("sync", "shpo"),
-        ("approve", "shpo"),
-        ("stop", "shpo"),
-        ("start", "shpo"),
-    ],
-)
-def test_a_system_that_is_none_is_refused_with_those_that_are(
-    words: tuple[str, ...], running: Desk
-) -> None:
-    running.concord(*words, status=1, said="no system 'shpo' in hub.yaml; there are: shop, crm")
-    assert not any(part["writes_stopped"] for part in running.json("status")["systems"].values())
-
-
-def test_a_wrong_stream_or_entity_is_refused(running: Desk) -> None:
-    running.concord("ingest", "shop", "custmers", status=1, said="there are: customers")
-    running.concord("reconcile", "--entity", "planet", status=1, said="there are: customer")
-
-
-def test_a_system_that_fails_gives_exit_status_1_and_its_reason(running: Desk) -> None:
-    running.crm.fail_next(401, times=9)
-    running.concord("sync", status=1, said="does not accept the credentials")
-    running.concord("status", said="failed ingest crm/customers")
-
-
-def test_as_a_process(desk: Desk) -> None:
-    """Messages on standard error, results on standard output, a status for scripts; through a pipe and its own door."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).with_name("concord")
-        return subprocess.run(
-            [str(program), *words],
-            env=os.environ | desk.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    early = run("sync", "--json")
-    assert (early.returncode, early.stdout) == (1, "")
-    assert "concord init" in early.stderr
-    assert run("init").returncode == 0
-    done = run("sync", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert {ran["verb"] for ran in json.loads(done.stdout)} == {"ingest", "reconcile", "deliver"}

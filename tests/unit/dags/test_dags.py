@@ -12,7 +12,14 @@ import yaml
 from airflow.sdk import DAG, AssetAny, RetryAction
 
 from connectors import errors
-from crm_master.entrypoints import ConfigurationMistakes, Deployment, RunFailed, read_hub
+from crm_master.entrypoints import (
+    BadDatabaseUrl,
+    ConfigurationMistakes,
+    DatabaseUnavailable,
+    Deployment,
+    RunFailed,
+    read_hub,
+)
 from dags import flows, notes
 from dags.builder import build
 from dags.inprocess import DAGS, settings
@@ -142,6 +149,8 @@ LATER = timedelta(minutes=7)
         (errors.BadAnswer("html"), RetryAction.FAIL, None),
         (RunFailed("ingest erp/parties", {"rejected": 3}), RetryAction.FAIL, None),
         (ConfigurationMistakes([]), RetryAction.FAIL, None),
+        (DatabaseUnavailable("away"), RetryAction.RETRY, timedelta(minutes=1)),
+        (BadDatabaseUrl("none"), RetryAction.FAIL, None),
         (OSError("disk"), RetryAction.DEFAULT, None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

@@ -1,0 +1,72 @@
+"""``approve`` and ``rejoin``: which systems take part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from crm_master import entrypoints
+from crm_master.cli.printing import out, printed
+from crm_master.cli.session import Json, Yes, opened
+
+
+def approve(
+    systems: Annotated[
+        list[str] | None, typer.Argument(help="All that wait, if none is named.")
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only show what would happen.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Let systems join, after a preview of everything that would be written."""
+    with opened() as app:
+        shown = entrypoints.preview(app, systems or ())
+        if not shown["systems"]:
+            if not printed(shown, as_json):
+                out.print("No system waits to join.")
+            return
+        if preview:
+            if not printed(shown, as_json):
+                _preview(shown)
+            return
+        if not as_json:
+            _preview(shown)
+        if not yes and not typer.confirm("Let them join?", err=True):
+            raise typer.Exit(1)
+        result = entrypoints.approve(app, shown["systems"])
+    if not printed(result, as_json):
+        out.print(f"{', '.join(result['approved'])} joined. `concord sync` carries it out.")
+
+
+def _preview(shown: Mapping[str, Any]) -> None:
+    out.print(f"If {', '.join(shown['systems'])} joined now:")
+    for name, reason in shown["not_ready"].items():
+        out.print(f"  {name} cannot join yet: {reason}", markup=False)
+    for stream, number in shown["records"].items():
+        out.print(f"  {stream}: {number} records")
+    out.print(
+        f"  {shown['customers']} customers, {shown['in_several_systems']} of them in several systems"
+    )
+    for name in sorted(shown["creates"].keys() | shown["updates"].keys()):
+        created, updated = shown["creates"].get(name, 0), shown["updates"].get(name, 0)
+        out.print(f"  {name}: {created} records would be created, {updated} changed")
+    for name, number in shown["fields"].items():
+        out.print(f"    {name}: {number}")
+
+
+def rejoin(yes: Yes = False, as_json: Json = False) -> None:
+    """After a restore from a backup: every system joins anew, and nothing is written until approved."""
+    with opened() as app:
+        if not yes and not typer.confirm(
+            "Stop all writes until every system was read and approved again?", err=True
+        ):
+            raise typer.Exit(1)
+        result = entrypoints.rejoin(app)
+    if not printed(result, as_json):
+        out.print(
+            f"{', '.join(result['rejoining'])} join anew. Run `concord sync --full`, then `concord approve`."
+        )

@@ -1,0 +1,131 @@
+"""``status``, ``show``, ``verify``, ``rebuild``: what is there, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from crm_master import entrypoints
+from crm_master.cli.printing import counted, literal, out, printed
+from crm_master.cli.session import Json, opened, progress
+
+
+def status(as_json: Json = False) -> None:
+    """Where everything stands."""
+    with opened() as app:
+        shown = entrypoints.status(app)
+    if printed(shown, as_json):
+        return
+    out.print(_systems(shown))
+    customers = ", ".join(f"{number} {entity}" for entity, number in shown["customers"].items())
+    out.print(f"Golden records: {customers}. Inbox: {shown['inbox']} waiting.")
+    if shown["tasks"]:
+        out.print("For a person: " + ", ".join(f"{n} {kind}" for kind, n in shown["tasks"].items()))
+    for run in shown["runs"]:
+        line = f"  {run['status']:8} {run['verb']} {run['target']}: {run['error'] or counted(run['counts'])}"
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _systems(shown: Mapping[str, Any]) -> Table:
+    table = Table(title=f"Hub {shown['hub']}", title_justify="left")
+    for column in ("stream", "state", "records", "linked", "read", "waiting deliveries"):
+        table.add_column(column)
+    for name, system in shown["systems"].items():
+        queued = (
+            ", ".join(f"{number} {state}" for state, number in system["outbox"].items()) or "none"
+        )
+        state = system["state"] + (", writes stopped" if system["writes_stopped"] else "")
+        for stream, facts in system["streams"].items():
+            lag = facts["lag_seconds"]
+            read = "never" if lag is None else f"{lag:.0f} s ago"
+            records = facts["records"]
+            table.add_row(
+                f"{name}/{stream}",
+                state,
+                str(records["live"]),
+                str(records["linked"]),
+                read,
+                queued,
+            )
+    return table
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A customer's id, or system/stream/key.")],
+    as_json: Json = False,
+) -> None:
+    """One customer: every field with who said it, when, and under which rule."""
+    with opened() as app:
+        shown = entrypoints.show(app, name)
+    if printed(shown, as_json):
+        return
+    out.print(f"{shown['entity']} {shown['customer']}, version {shown['version']}")
+    for field, facts in shown["fields"].items():
+        held = " (withheld: waits for a decision)" if facts["withheld"] else ""
+        out.print(f"{field} = {literal(facts['value'])}  [{facts['rule']}]{held}", markup=False)
+        for claim in facts["claims"]:
+            out.print(f"   {_claim(claim)}", markup=False)
+    for record in shown["records"]:
+        linked = f", linked by {record['by']} ({record['linked']})" if record["linked"] else ""
+        out.print(f"- {record['record']} {record['status']}{linked}", markup=False)
+    for entry in shown["history"]:
+        out.print(
+            f"version {entry['version']} at {entry['at']} superseded {literal(entry['superseded'])}",
+            markup=False,
+        )
+
+
+def _claim(claim: Mapping[str, Any]) -> str:
+    mark = "*" if claim["wins"] else " "
+    since, until = claim["between"]
+    when = f"{since or '…'} to {until or '…'}" if since != until else since or "time unknown"
+    element = f" {claim['element']}:" if claim["element"] else ""
+    said = f"{mark} {claim['record']}:{element} {literal(claim['value'])}"
+    return f"{said} ({when}, run {claim['run']})"
+
+
+def verify(as_json: Json = False) -> None:
+    """Read every system live and compare it with the master. Exit status 1 when not converged."""
+    with opened() as app, progress(as_json) as told:
+        verdict = entrypoints.verify(app, progress=told)
+    if not printed(verdict.as_dict(), as_json):
+        for stream, number in verdict.checked.items():
+            out.print(
+                f"{stream}: {number} records read, {verdict.matching[stream]} as they should be"
+            )
+        for difference in verdict.differences:
+            where = difference.record + (f" {difference.field}" if difference.field else "")
+            mark = "(a person must decide) " if difference.excepted else ""
+            out.print(f"  {where}: {mark}{difference.why}", markup=False)
+        for title, found_reasons in (
+            ("Differs", verdict.reasons),
+            ("Waits for a person", verdict.excepted),
+        ):
+            for why, number in found_reasons.items():
+                out.print(f"{title}: {number} × {why}", markup=False)
+        out.print("Converged." if verdict.converged else "Not converged.")
+    if not verdict.converged:
+        raise typer.Exit(1)
+
+
+def rebuild(as_json: Json = False) -> None:
+    """Make the golden records again from the journal and compare. Exit status 1 if one differs."""
+    with opened() as app, progress(as_json) as told:
+        rebuilt = entrypoints.rebuild(app, progress=told)
+    result = {
+        "commits": rebuilt.commits,
+        "compared": rebuilt.compared,
+        "different": rebuilt.different,
+    }
+    if not printed(result, as_json):
+        out.print(
+            f"{rebuilt.commits} commits replayed, {rebuilt.compared} golden records compared, "
+            f"{len(rebuilt.different)} different."
+        )
+        for customer in rebuilt.different[:50]:
+            out.print(f"  {customer}")
+    if not rebuilt.equal:
+        raise typer.Exit(1)

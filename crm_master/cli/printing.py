@@ -1,0 +1,34 @@
+"""How commands talk: results on standard output, as text or as one JSON document; messages on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+# what is piped on is not wrapped
+out = Console(soft_wrap=not sys.stdout.isatty())
+err = Console(stderr=True)
+
+
+def printed(result: Any, as_json: bool) -> bool:
+    """Print JSON if asked to. Gives whether it did."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False, default=str) + "\n")
+    return as_json
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts in words."""
+    return (
+        ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+        or "nothing to do"
+    )
+
+
+def literal(value: Any) -> str:
+    """A value as it would be typed."""
+    return json.dumps(value, ensure_ascii=False)

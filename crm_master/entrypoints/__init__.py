@@ -1,0 +1,65 @@
+"""The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules.
+
+``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person;
+``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that everything is right.
+"""
+
+from __future__ import annotations
+
+from connectors.yamlfile import ConfigurationMistakes
+from crm_master.bootstrap import HOME_VARIABLE, App, open_app, opened
+from crm_master.deployment import Deployment, write_example
+from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
+from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
+from crm_master.entrypoints.looking import raw, show, status, tasks, waiting, watermark
+from crm_master.entrypoints.mapping import map_customer, map_preview, map_record
+from crm_master.entrypoints.proving import rebuild, verify
+from crm_master.entrypoints.repairing import decide, replay, stop
+from crm_master.entrypoints.running import Ran, deliver, ingest, reconcile, sync
+from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas
+from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
+
+__all__ = [
+    "EXPECTED",
+    "HOME_VARIABLE",
+    "App",
+    "BadDatabaseUrl",
+    "ConfigurationMistakes",
+    "DatabaseUnavailable",
+    "Deployment",
+    "Ran",
+    "RunFailed",
+    "SchemaOutdated",
+    "SyncFailed",
+    "approve",
+    "check_systems",
+    "decide",
+    "deliver",
+    "ingest",
+    "init",
+    "let_in",
+    "map_customer",
+    "map_preview",
+    "map_record",
+    "open_app",
+    "opened",
+    "preview",
+    "raw",
+    "read_hub",
+    "rebuild",
+    "reconcile",
+    "rejoin",
+    "replay",
+    "said",
+    "schemas",
+    "show",
+    "status",
+    "stop",
+    "sync",
+    "tasks",
+    "verify",
+    "waiting",
+    "waiting_to_join",
+    "watermark",
+    "write_example",
+]

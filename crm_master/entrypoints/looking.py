@@ -1,0 +1,122 @@
+"""What is there, and where everything stands. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crm_master.bootstrap import App
+from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
+from crm_master.engine.explain import NotFound, explain
+from crm_master.ports import Task, UnitOfWork
+
+_NOT_WAITING = {DeliveryState.HELD.value, DeliveryState.REFUSED.value}
+
+
+def status(app: App) -> dict[str, Any]:
+    """Where everything stands: systems, streams, queues, open questions, the last runs."""
+    with app.store() as uow:
+        states, stopped = uow.states.systems(), uow.states.stopped()
+        systems = {}
+        for name, plan in app.hub.systems.items():
+            streams = {}
+            for stream in plan.streams.values():
+                state = uow.states.stream(name, stream.stream)
+                lag = (app.clock() - state.watermark) / 1_000_000 if state.watermark else None
+                streams[stream.stream] = {
+                    "records": uow.records.count(name, stream.stream),
+                    "lag_seconds": lag,
+                    "full_scans": state.fulls,
+                }
+            systems[name] = {
+                "state": states.get(name, SystemState.JOINING).value,
+                "writes_stopped": name in stopped,
+                "streams": streams,
+                "outbox": uow.outbox.count(name),
+            }
+        return {
+            "hub": app.deployment.settings.name,
+            "customers": {entity: uow.customers.count(entity) for entity in app.hub.entities},
+            "inbox": uow.inbox.pending(),
+            "systems": systems,
+            "tasks": uow.tasks.count(),
+            "runs": [
+                {
+                    "run": entry.id,
+                    "verb": entry.verb,
+                    "target": entry.target,
+                    "status": entry.status,
+                    "seconds": (entry.finished - entry.started) / 1_000_000
+                    if entry.finished
+                    else None,
+                    "counts": entry.counts,
+                    "error": entry.error,
+                }
+                for entry in uow.states.runs(10)
+            ],
+        }
+
+
+def waiting(app: App) -> dict[str, dict[str, int]]:
+    """What time or another run will take care of: observations by entity, deliveries by system. Cheap."""
+    with app.store() as uow:
+        return {
+            "inbox": {entity: uow.inbox.pending(entity) for entity in app.hub.entities},
+            "outbox": {system: deliverable(uow.outbox.count(system)) for system in app.hub.systems},
+        }
+
+
+def deliverable(counts: Mapping[str, int]) -> int:
+    """How many of a system's deliveries wait for time or another run, and not for a person."""
+    return sum(number for state, number in counts.items() if state not in _NOT_WAITING)
+
+
+def watermark(app: App, system: str, stream: str) -> int:
+    """Before which moment, in microseconds of the epoch, all of a stream is committed; 0 before the first read."""
+    with app.store() as uow:
+        return uow.states.stream(system, stream).watermark
+
+
+def show(app: App, name: str) -> dict[str, Any]:
+    """One customer with provenance and links, by its id or one of its records. Raises ``NotFound``."""
+    return explain(app.hub, name, app.store)
+
+
+def tasks(app: App, *, dead: bool = False, every: bool = False) -> list[dict[str, Any]]:
+    """The open questions to people, or (``dead``) the dead letters."""
+    kinds = {TaskKind.DEAD_LETTER} if dead else set(TaskKind) - {TaskKind.DEAD_LETTER}
+    with app.store() as uow:
+        return [_task(found) for found in uow.tasks.list(kinds, only_open=not every)]
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "kind": task.kind.value,
+        "subject": task.subject,
+        "open": task.open,
+    } | task.payload
+
+
+def raw(app: App, task_id: int) -> bytes:
+    """The bytes behind a dead letter, as they were read. Raises ``NotFound``."""
+    with app.store() as uow:
+        return _bytes(_letter(task_id, uow), uow)
+
+
+def _letter(task_id: int, uow: UnitOfWork) -> Task:
+    task = uow.tasks.get(task_id)
+    if task is None or task.kind is not TaskKind.DEAD_LETTER:
+        raise NotFound(f"no dead letter {task_id}; `concord dlq list` names them")
+    return task
+
+
+def _bytes(task: Task, uow: UnitOfWork) -> bytes:
+    if "seq" in task.payload:
+        item = uow.inbox.get(task.payload["seq"])
+        found = None if item is None else item.raw
+    else:
+        found = uow.inbox.dead(*task.subject.split("/", 2))
+    if found is None:
+        raise NotFound(f"the row of dead letter {task.id} was not kept")
+    return found

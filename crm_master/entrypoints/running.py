@@ -1,0 +1,132 @@
+"""The rounds: read, reconcile, deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.contract import Scan
+from connectors.errors import ConnectorError
+from crm_master.bootstrap import App, new_id
+from crm_master.engine.deliver import Deliverer
+from crm_master.engine.ingest import ingest as land_stream
+from crm_master.engine.ledger import Progress, Run, silent
+from crm_master.engine.reconcile import Reconciler
+from crm_master.entrypoints.errors import FAILED, RunFailed, SyncFailed, said
+from crm_master.entrypoints.joining import let_in
+from crm_master.entrypoints.recording import recorded
+from crm_master.entrypoints.setting_up import register
+
+_TRIED = ("edited", "echoes", "created", "updated", "existed", "already", *FAILED)
+_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A finished run: its id and its counts."""
+
+    run: str
+    verb: str
+    target: str
+    counts: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "verb": self.verb,
+            "target": self.target,
+            "counts": self.counts,
+        }
+
+
+def ingest(
+    app: App, system: str, stream: str, *, full: bool = False, progress: Progress = silent
+) -> Ran:
+    """Land what one stream shows. Raises ``ConnectorError`` if it cannot be read, ``RunFailed`` after bad rows."""
+    plan = app.hub.stream(system, stream)
+    register(app)
+    with recorded(app, "ingest", plan.name, progress) as run:
+        scan = Scan.FULL if full else Scan.DELTA
+        land_stream(plan, app.connect(system), app.store, app.clock, run, scan)
+        return _done(app, run, "ingest", plan.name, plan.entity)
+
+
+def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
+    """Map, match and reconcile what was landed, and queue deliveries. Raises ``RunFailed`` after bad records."""
+    app.hub.entity(entity)
+    register(app)
+    with recorded(app, "reconcile", entity, progress) as run:
+        Reconciler(app.hub, entity, app.store, app.clock, new_id, run)()
+        return _done(app, run, "reconcile", entity, entity)
+
+
+def deliver(app: App, system: str, *, progress: Progress = silent) -> Ran:
+    """Write what waits for one system. Raises ``ConnectorError`` or, if writes were refused, ``RunFailed``."""
+    plan = app.hub.system(system)
+    with recorded(app, "deliver", system, progress) as run:
+        Deliverer(app.hub, system, app.connect(system), app.store, app.clock, run)()
+        entity = next(iter(plan.streams.values())).entity
+        return _done(app, run, "deliver", system, entity)
+
+
+def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
+    """The result of a run, or ``RunFailed`` where more failed than the entity's policy allows: never green over that."""
+    counts = dict(run.counts)
+    failed = sum(counts.get(name, 0) for name in FAILED)
+    # what was read holds what was rejected of it; the other counts exclude each other
+    tried = counts.get("read") or sum(counts.get(name, 0) for name in _TRIED)
+    if failed and failed > app.hub.entities[entity].failures_allowed * tried:
+        raise RunFailed(f"{verb} {target}", counts)
+    return Ran(run.id, verb, target, counts)
+
+
+def sync(
+    app: App,
+    systems: Sequence[str] = (),
+    *,
+    full: bool = False,
+    progress: Progress = silent,
+    report: Callable[[Ran], None] = lambda ran: None,
+) -> list[Ran]:
+    """One round: read every stream, reconcile, let in whoever policy lets in, deliver.
+
+    A system that cannot be reached stops nothing but its own part: ``report`` is told of every run that ended well, and
+    what went wrong is raised at the end, as ``SyncFailed`` if it is more than one thing.
+    """
+    names = [app.hub.system(name).name for name in systems] or list(app.hub.systems)
+    ran: list[Ran] = []
+    errors: list[Exception] = []
+
+    def attempt(verb: Any, *args: Any, **options: Any) -> None:
+        try:
+            ran.append(verb(app, *args, progress=progress, **options))
+            report(ran[-1])
+        except (ConnectorError, RunFailed) as error:
+            errors.append(error)
+
+    for name in names:
+        for stream in app.hub.systems[name].streams.values():
+            if stream.reads:
+                attempt(ingest, name, stream.stream, full=full)
+    for entity in app.hub.entities:
+        attempt(reconcile, entity)
+    if let_in(app):
+        for entity in app.hub.entities:
+            attempt(reconcile, entity)
+    for name in names:
+        attempt(deliver, name)
+    for _ in range(_ROUNDS):
+        # records that somebody changed while we were about to write them
+        with app.store() as uow:
+            if not uow.inbox.pending():
+                break
+        for entity in app.hub.entities:
+            attempt(reconcile, entity)
+        for name in names:
+            attempt(deliver, name)
+    if len(errors) > 1:
+        raise SyncFailed("\n".join(dict.fromkeys(map(said, errors)))) from errors[0]
+    if errors:
+        raise errors[0]
+    return ran

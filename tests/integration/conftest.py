@@ -1,0 +1,38 @@
+"""A terminal for each test: at a hub that is new, or at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.testing.simulator import Simulator
+from tests.desk import Desk
+from tests.hubs import files_for
+
+CREATE = {"create": {"when": {"email": "present"}}}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A hub over shop and crm that nobody has initialised, with three customers in the shop and one in both."""
+    with Simulator() as shop, Simulator() as crm:
+        systems = {"shop": shop, "crm": crm}
+        files = files_for(systems, {"name": "manual"}, options=CREATE)
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        for number in (1, 2, 3):
+            shop.add(name=f"Person {number}", email=f"p{number}@example.org")
+        crm.add(name="Person 1", email="p1@example.org", phone="02 512 34 56")
+        yield Desk(tmp_path, shop, crm)
+
+
+@pytest.fixture
+def running(desk: Desk) -> Desk:
+    """The same, at rest: initialised and synchronised twice."""
+    desk.concord("init")
+    desk.concord("sync")
+    desk.concord("sync")
+    return desk
