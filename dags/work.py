@@ -94,7 +94,10 @@ def to_deliver(*systems: str) -> int:
 
 def _ended(run: Callable[[], Ran]) -> Counts:
     try:
-        return run().as_dict()
+        done = run().as_dict()
+        if note := done.pop("note"):
+            log.warning("%s", note)
+        return done
     except RunFailed as failed:
         log.warning("%s", failed)
         return {"failed": str(failed).partition(":")[0], "counts": failed.counts}

@@ -58,4 +58,6 @@ def _ran(ran: Sequence[entrypoints.Ran], as_json: bool) -> None:
     if printed([run.as_dict() for run in ran], as_json):
         return
     for run in ran:
-        out.print(f"{run.verb} {run.target}: {counted(run.counts)}", markup=False)
+        said = [counted(run.counts)] if run.counts or not run.note else []
+        said += [run.note] if run.note else []
+        out.print(f"{run.verb} {run.target}: {'. '.join(said)}", markup=False)

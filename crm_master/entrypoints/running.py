@@ -9,12 +9,14 @@ from typing import Any
 from connectors.contract import Scan
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App, new_id
+from crm_master.domain.lifecycle import SystemState
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, silent
 from crm_master.engine.reconcile import Reconciler
 from crm_master.entrypoints.errors import FAILED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import let_in
+from crm_master.entrypoints.looking import deliverable
 from crm_master.entrypoints.recording import recorded
 from crm_master.entrypoints.setting_up import register
 
@@ -24,12 +26,13 @@ _ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A finished run: its id and its counts."""
+    """A finished run: its id, its counts, and in words what else a person should know of it."""
 
     run: str
     verb: str
     target: str
     counts: dict[str, int]
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -37,6 +40,7 @@ class Ran:
             "verb": self.verb,
             "target": self.target,
             "counts": self.counts,
+            "note": self.note,
         }
 
 
@@ -62,15 +66,37 @@ def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
 
 
 def deliver(app: App, system: str, *, progress: Progress = silent) -> Ran:
-    """Write what waits for one system. Raises ``ConnectorError`` or, if writes were refused, ``RunFailed``."""
+    """Write what waits for one system. Raises ``ConnectorError`` or, if writes were refused, ``RunFailed``.
+
+    While nothing may be written there, this says so in the run's note, with how much waits.
+    """
     plan = app.hub.system(system)
     with recorded(app, "deliver", system, progress) as run:
         Deliverer(app.hub, system, app.connect(system), app.store, app.clock, run)()
         entity = next(iter(plan.streams.values())).entity
-        return _done(app, run, "deliver", system, entity)
+        return _done(app, run, "deliver", system, entity, _held_back(app, system))
 
 
-def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
+def _held_back(app: App, system: str) -> str:
+    """Why nothing may be written to a system now, what to do, and how much waits; nothing if it may."""
+    with app.store() as uow:
+        state = uow.states.systems().get(system, SystemState.JOINING)
+        why = []
+        if system in uow.states.stopped():
+            why.append(f"its writes are stopped (`concord start {system}` allows them again)")
+        if state is SystemState.JOINING:
+            why.append("it has not joined yet (see `concord approve --preview`)")
+        if state is SystemState.OBSERVE:
+            why.append("it is only observed (hub.yaml)")
+        waiting = deliverable(uow.outbox.count(system))
+    return (
+        f"Nothing is written to {system}: {', and '.join(why)}. Deliveries that wait: {waiting}."
+        if why
+        else ""
+    )
+
+
+def _done(app: App, run: Run, verb: str, target: str, entity: str, note: str = "") -> Ran:
     """The result of a run, or ``RunFailed`` where more failed than the entity's policy allows: never green over that."""
     counts = dict(run.counts)
     failed = sum(counts.get(name, 0) for name in FAILED)
@@ -78,7 +104,7 @@ def _done(app: App, run: Run, verb: str, target: str, entity: str) -> Ran:
     tried = counts.get("read") or sum(counts.get(name, 0) for name in _TRIED)
     if failed and failed > app.hub.entities[entity].failures_allowed * tried:
         raise RunFailed(f"{verb} {target}", counts)
-    return Ran(run.id, verb, target, counts)
+    return Ran(run.id, verb, target, counts, note)
 
 
 def sync(

@@ -120,6 +120,53 @@ def test_a_delivery_that_fails_names_its_system(running: Desk) -> None:
     running.concord("deliver", "crm", status=1, said="error: deliver crm: ")
 
 
+# --- deliveries that wait ----------------------------------------------------------------------
+
+
+def test_deliver_says_that_writes_are_stopped_and_how_much_waits(running: Desk) -> None:
+    running.concord("stop", "crm")
+    for number in ("1", "2"):
+        running.shop.edit(number, phone="02 555 00 11")
+    running.concord("ingest", "shop", "customers")
+    running.concord("reconcile")
+    said = (
+        "Nothing is written to crm: its writes are stopped (`concord start crm` allows them again). "
+        "Deliveries that wait: 2."
+    )
+    running.concord("deliver", "crm", said=f"deliver crm: {said}")
+    (ran,) = running.json("deliver", "crm")
+    assert (ran["counts"], ran["note"]) == ({}, said)
+    running.concord("sync", said=f"deliver crm: {said}")
+    running.concord("start", "crm")
+    (ran,) = running.json("deliver", "crm")
+    assert (ran["counts"]["updated"], ran["note"]) == (2, "")
+    running.concord("deliver", "crm", said="deliver crm: nothing to do")
+
+
+def test_deliver_says_that_a_system_has_not_joined(desk: Desk) -> None:
+    desk.edit("hub.yaml", "join: auto", "join: ask")
+    desk.concord("init")
+    desk.concord("sync")
+    said = "Nothing is written to shop: it has not joined yet (see `concord approve --preview`)."
+    desk.concord("deliver", "shop", said=said)
+
+
+def test_after_a_rejoin_deliver_says_what_has_waited_since(running: Desk) -> None:
+    running.shop.edit("1", phone="02 555 00 11")
+    running.concord("ingest", "shop", "customers")
+    running.concord("reconcile")
+    running.concord("rejoin", "--yes")
+    running.concord("stop", "crm")
+    said = "allows them again), and it has not joined yet (see `concord approve --preview`). "
+    running.concord("deliver", "crm", said=said + "Deliveries that wait: 1.")
+
+
+def test_deliver_says_that_a_system_is_only_observed(desk: Desk) -> None:
+    desk.edit("hub.yaml", "join: auto", "join: auto\n    observe: true")
+    desk.concord("init")
+    desk.concord("sync", said="deliver shop: Nothing is written to shop: it is only observed")
+
+
 # --- the database ------------------------------------------------------------------------------
 
 SECRET = "s3cret"
