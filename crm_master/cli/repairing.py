@@ -42,11 +42,13 @@ def letters(every: Every = False, as_json: Json = False) -> None:
         _tasks(entrypoints.tasks(app, dead=True, every=every), as_json)
 
 
-def letter(letter: int) -> None:
+def letter(letter: int, as_json: Json = False) -> None:
     """The bytes behind a dead letter, as they were read, on standard output."""
     with opened() as app:
+        shown = entrypoints.letter(app, letter) if as_json else None
         content = entrypoints.raw(app, letter)
-    sys.stdout.buffer.write(content)
+    if not printed(shown, as_json):
+        sys.stdout.buffer.write(content)
 
 
 def replay(

@@ -11,7 +11,7 @@ from crm_master.bootstrap import HOME_VARIABLE, App, open_app, opened
 from crm_master.deployment import Deployment, write_example
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
-from crm_master.entrypoints.looking import raw, show, status, tasks, waiting, watermark
+from crm_master.entrypoints.looking import letter, raw, show, status, tasks, waiting, watermark
 from crm_master.entrypoints.mapping import map_customer, map_preview, map_record
 from crm_master.entrypoints.proving import rebuild, verify
 from crm_master.entrypoints.repairing import decide, replay, stop
@@ -38,6 +38,7 @@ __all__ = [
     "ingest",
     "init",
     "let_in",
+    "letter",
     "map_customer",
     "map_preview",
     "map_record",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,6 +103,18 @@ def raw(app: App, task_id: int) -> bytes:
     """The bytes behind a dead letter, as they were read. Raises ``NotFound``."""
     with app.store() as uow:
         return _bytes(_letter(task_id, uow), uow)
+
+
+def letter(app: App, task_id: int) -> dict[str, Any]:
+    """A dead letter with the bytes behind it: as text, or in base64 if they are no UTF-8. Raises ``NotFound``."""
+    with app.store() as uow:
+        task = _letter(task_id, uow)
+        found = _bytes(task, uow)
+    try:
+        row, encoding = found.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        row, encoding = base64.b64encode(found).decode("ascii"), "base64"
+    return _task(task) | {"row": row, "encoding": encoding}
 
 
 def _letter(task_id: int, uow: UnitOfWork) -> Task:

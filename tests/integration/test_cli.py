@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def test_every_command_is_tried_here() -> None:
     switches = {"stop", "start"}
     parts = {"map preview", "conflicts decide", "dlq list", "dlq show", "dlq replay"}
     assert found == {*tried.split(), *switches, *parts}
+
+
+def test_every_command_speaks_json() -> None:
+    group: Any = typer.main.get_command(cli.app)
+    silent = [
+        part.name
+        for command in group.commands.values()
+        for part in getattr(command, "commands", {"": command}).values()
+        if not any("--json" in option.opts for option in part.params)
+    ]
+    assert silent == []
 
 
 def test_every_command_explains_itself(desk: Desk) -> None:
@@ -233,6 +245,12 @@ def test_dead_letters_are_listed_shown_and_replayed(running: Desk) -> None:
     field = running.concord("dlq", "show", str(letters["shop/customers/1:email"]["id"]))
     assert json.loads(field.stdout_bytes)["email"] == "no address"
     running.concord("dlq", "show", "999", status=1, said="no dead letter 999")
+    shown = running.json("dlq", "show", str(letters["shop/customers/4"]["id"]))
+    assert (shown["subject"], shown["encoding"]) == ("shop/customers/4", "base64")
+    assert base64.b64decode(shown["row"]) == whole.stdout_bytes
+    shown = running.json("dlq", "show", str(letters["shop/customers/1:email"]["id"]))
+    assert (shown["encoding"], json.loads(shown["row"])["email"]) == ("utf-8", "no address")
+    assert shown["reason"] == letters["shop/customers/1:email"]["reason"]
     running.concord("dlq", "replay", "999", status=1, said="no open dead letter 999")
 
     found = running.json("dlq", "replay")
