@@ -50,7 +50,7 @@ def let_in() -> Counts:
     with opened() as app:
         waiting = entrypoints.waiting_to_join(app)
         if waiting:
-            log.info("Waiting to join: %s", entrypoints.preview(app, waiting))
+            log.info("Waiting to join: %s", entrypoints.preview(app, waiting, examples=0))
         joined = entrypoints.let_in(app)
         asked = [name for name in waiting if name not in joined]
         if asked:

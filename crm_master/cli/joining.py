@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from crm_master import entrypoints
-from crm_master.cli.printing import out, printed
+from crm_master.cli.printing import brief, out, printed
 from crm_master.cli.session import Json, Yes, opened
 
 
@@ -56,6 +56,9 @@ def _preview(shown: Mapping[str, Any]) -> None:
         out.print(f"  {name}: {created} records would be created, {updated} changed")
     for name, number in shown["fields"].items():
         out.print(f"    {name}: {number}")
+        for example in shown["examples"].get(name, ()):
+            held, new = brief(example["held"]), brief(example["new"])
+            out.print(f"      {example['record']}: {held} → {new}", markup=False)
 
 
 def rejoin(yes: Yes = False, as_json: Json = False) -> None:

@@ -29,6 +29,12 @@ def counted(counts: Mapping[str, int]) -> str:
     )
 
 
+def brief(value: Any, longest: int = 60) -> str:
+    """A value as it would be typed, or its beginning."""
+    text = literal(value)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def literal(value: Any) -> str:
     """A value as it would be typed."""
     return json.dumps(value, ensure_ascii=False)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
+from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine.golden import fan_out, recompute, taking_part
-from crm_master.engine.plan import Hub, SystemPlan
+from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
 from crm_master.ports import (
     Clock,
     Customer,
@@ -23,6 +24,7 @@ from crm_master.ports import (
 )
 
 PAGE = 500
+EXAMPLES = 3
 
 
 class NotReady(Exception):
@@ -33,9 +35,21 @@ class Undecidable(Exception):
     """A task does not take this decision; the text says which it takes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a record shows in one field, and what it would be sent: of a group, the members that differ."""
+
+    record: str
+    held: Native
+    new: Native
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"record": self.record, "held": self.held, "new": self.new}
+
+
 @dataclass(slots=True)
 class Preview:
-    """What would happen if some systems joined now. Nothing of it has happened."""
+    """What would happen if some systems joined now. Nothing of it has happened. The examples hold personal data."""
 
     systems: tuple[str, ...]
     records: dict[str, int] = field(default_factory=dict)
@@ -47,6 +61,7 @@ class Preview:
     creates: Counter[str] = field(default_factory=Counter)
     updates: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -60,6 +75,10 @@ class Preview:
             "creates": dict(self.creates),
             "updates": dict(self.updates),
             "fields": dict(self.fields),
+            "examples": {
+                name: [example.as_dict() for example in examples]
+                for name, examples in self.examples.items()
+            },
         }
 
 
@@ -83,8 +102,17 @@ def not_ready(hub: Hub, system: SystemPlan, uow: UnitOfWork) -> str | None:
     return None
 
 
-def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: Instant) -> Preview:
-    """Reconcile everything as if ``systems`` had joined, and count what would be written. Commits nothing."""
+def preview(
+    hub: Hub,
+    systems: tuple[str, ...],
+    store: UnitOfWorkFactory,
+    at: Instant,
+    examples: int = EXAMPLES,
+) -> Preview:
+    """Reconcile everything as if ``systems`` had joined, and count what would be written. Commits nothing.
+
+    Of each field it keeps the first few ``examples``.
+    """
     found = Preview(systems)
     with store() as uow:
         states = taking_part(hub, uow.states.systems())
@@ -117,7 +145,20 @@ def preview(hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, at: In
                             name = f"{record.ref.system}/{record.ref.stream}"
                             found.updates[name] += bool(needed.writes)
                             found.fields.update(f"{name}.{part}" for part in needed.writes)
+                            for part, new in needed.writes.items():
+                                shown = found.examples.setdefault(f"{name}.{part}", [])
+                                if len(shown) < examples:
+                                    shown.append(_example(plan, record, part, new))
     return found
+
+
+def _example(plan: EntityPlan, record: SourceRecord, part: str, new: Native) -> Example:
+    now = record.shadow.fields.get(part)
+    held = None if now is None or now.held is UNSET else now.held
+    group = plan.spec.fields[part].cardinality is Cardinality.GROUP
+    if group and isinstance(held, dict) and isinstance(new, dict):
+        held = {member: held.get(member) for member in new}
+    return Example(str(record.ref), held, new)
 
 
 def joined_state(system: SystemPlan) -> SystemState:

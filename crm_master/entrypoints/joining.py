@@ -30,9 +30,15 @@ def let_in(app: App) -> list[str]:
     return ready
 
 
-def preview(app: App, systems: Sequence[str] = ()) -> dict[str, Any]:
-    """What would be written if the named systems (all that wait, if none is named) joined now."""
-    return stewardship.preview(app.hub, _joining(app, systems), app.store, app.clock()).as_dict()
+def preview(
+    app: App, systems: Sequence[str] = (), *, examples: int = stewardship.EXAMPLES
+) -> dict[str, Any]:
+    """What would be written if the named systems (all that wait, if none is named) joined now.
+
+    Its ``examples`` of each field hold personal data: ask for none where it is logged.
+    """
+    names = _joining(app, systems)
+    return stewardship.preview(app.hub, names, app.store, app.clock(), examples).as_dict()
 
 
 def approve(app: App, systems: Sequence[str] = ()) -> dict[str, Any]:

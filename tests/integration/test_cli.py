@@ -97,6 +97,9 @@ def test_a_system_that_asks_joins_by_approval(desk: Desk) -> None:
     shown = desk.json("approve", "--preview")
     assert (shown["systems"], shown["records"]) == (["shop"], {"shop/customers": 3})
     desk.concord("approve", "--preview", said="crm/customers: 2 records would be created")
+    (example,) = shown["examples"]["shop/customers.phone"]
+    assert example == {"record": "shop/customers/1", "held": None, "new": "+3225123456"}
+    desk.concord("approve", "--preview", said='shop/customers/1: null → "+3225123456"')
     desk.concord("approve", answer="n\n", status=1, said="Let them join?")
     assert desk.crm.writes == []
     desk.concord("approve", "shop", answer="y\n", said="shop joined. `concord sync` carries it out")

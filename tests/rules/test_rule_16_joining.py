@@ -115,6 +115,27 @@ def test_rule_16_the_preview_equals_what_happens(world: MakeWorld) -> None:
     assert said.fields["erp/people.phone"] == said.fields["shop/people.name"] == 1
 
 
+def test_rule_16_the_preview_shows_what_a_few_records_would_be_sent(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    for number in range(5):
+        hub.erp.add(f"e{number}", name=f"New {number}", mail=f"n{number}@example.org", phone="1")
+        hub.shop.add(f"s{number}", name=f"Old {number}", mail=f"n{number}@example.org")
+    hub.ingest("erp", full=True)
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+
+    said = hub.preview("erp", "shop")
+
+    assert (said.fields["shop/people.name"], len(said.examples["shop/people.name"])) == (5, 3)
+    for example in said.examples["shop/people.name"]:
+        key = example.record.removeprefix("shop/people/s")
+        assert (example.held, example.new) == (f"Old {key}", f"New {key}")
+    assert {(example.held, example.new) for example in said.examples["shop/people.phone"]} == {
+        (None, "1")
+    }
+    assert said.as_dict()["examples"].keys() == said.fields.keys()
+
+
 def test_rule_16_the_preview_and_the_approval_cover_customers_who_are_not_there_yet(
     world: MakeWorld,
 ) -> None:

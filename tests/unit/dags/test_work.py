@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
             work.ingest(name, "customers", False)
         work.reconcile("customer")
         yield found
+
+
+def test_the_log_of_letting_systems_in_counts_and_shows_no_customer(
+    systems: dict[str, Simulator], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert work.let_in() == {"joined": ["shop", "crm"]}
+    assert "'crm/customers.phone': 1" in caplog.text
+    assert "512 34 56" not in caplog.text
+    assert "5123456" not in caplog.text
 
 
 def test_a_delivery_that_may_not_begin_says_why_in_the_log_and_returns_counts(
