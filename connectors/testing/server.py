@@ -5,14 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 
-Breakage = Literal["reset", "cut", "garbage", "hang"]
+Break = Literal["reset"]
+"""Instead of an answer: the connection breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,11 @@ class Reply:
 class Answering(Protocol):
     """What stands behind the server."""
 
-    clock: Callable[[], datetime]
+    def date(self) -> datetime | None: ...
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply | Breakage: ...
+    ) -> Reply | Break: ...
 
 
 class Server(ThreadingHTTPServer):
@@ -90,8 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         content, extra = reply.body, dict(reply.headers)
         cut = extra.pop("cut", None) is not None
         self.send_response_only(reply.status)
-        date = self.server.simulator.clock().astimezone(UTC)
-        self.send_header("Date", format_datetime(date, usegmt=True))
+        date = self.server.simulator.date()
+        if date is not None:
+            self.send_header("Date", format_datetime(date.astimezone(UTC), usegmt=True))
         self.send_header("Content-Type", "application/json")
         if reply.status != 204:
             self.send_header("Content-Length", str(len(content)))

@@ -1,6 +1,6 @@
 """A small system with a REST API over a real socket, for tests: it can be edited, slowed and broken.
 
-with Simulator() as shop:
+with Simulator(Profile(etag=True, deletes="soft")) as shop:
     key = shop.add(name="Ada")
     system = shop.open()
     shop.fail_next("reset", methods={"PATCH"}, after=True)
@@ -9,65 +9,51 @@ with Simulator() as shop:
 from __future__ import annotations
 
 import copy
-import json
-import re
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from connectors.contract import Document
 from connectors.registry import System, load_manifest, open_system
 from connectors.runtime.connection import Connection
 from connectors.runtime.manifest import Manifest
+from connectors.testing.api import TOKEN, Api, answer, doubled
+from connectors.testing.faults import READ_TROUBLES, WRITE_TROUBLES, Fault, Faults, Trouble
 from connectors.testing.profiles import Profile
-from connectors.testing.server import Breakage, Reply, Server
-
-TOKEN = "simulated-key"
+from connectors.testing.server import Break, Reply, Server
+from connectors.testing.state import State, Write
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """One write that took effect."""
+class Accepted:
+    """One request that was answered with success, whether or not the answer arrived."""
 
     method: str
-    key: str
-    body: Mapping[str, Any]
+    target: str
     at: datetime
 
 
-@dataclass(slots=True)
-class _Fault:
-    what: int | Breakage
-    times: int
-    methods: frozenset[str]
-    after: bool
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    seconds: float = 0
-
-
 class Simulator:
-    """A simulated system. Its state may be looked at and changed at any time, as a person would."""
+    """A simulated system. Its state may be looked at and changed at any time, as a person would.
+
+    ``clock`` gives the true time; the profile says how this system's own clock differs. Safe to share between threads.
+    """
 
     def __init__(
         self, profile: Profile | None = None, clock: Callable[[], datetime] | None = None
     ) -> None:
         self.profile = profile or Profile()
         self.clock = clock or (lambda: datetime.now(UTC))
-        self.records: dict[str, Document] = {}
-        self.writes: list[Write] = []
         self.calls: Counter[str] = Counter()
-        self.logins = 0
-        self._poison: dict[str, bytes] = {}
-        self._faults: list[_Fault] = []
-        self._tokens: set[str] = {TOKEN}
-        self._ids = 0
+        self.accepted: list[Accepted] = []
+        self._state = State(self.profile, self.clock)
+        self._api = Api(self._state)
+        self._faults = Faults()
         self._lock = threading.RLock()
+        self._stopped = threading.Event()
         self._server: Server | None = None
 
     # --- as a person -------------------------------------------------------------------------
@@ -75,69 +61,166 @@ class Simulator:
     def add(self, **fields: Any) -> str:
         """A person makes a record; its key."""
         with self._lock:
-            self._ids += 1
-            key = str(self._ids)
-            blank: Document = dict.fromkeys(self.profile.fields, "")
-            blank |= {name: [] for name in self.profile.children}
-            self.records[key] = {"id": self._ids, "ref": "", **blank, "version": 0}
-            self._put(key, fields)
-            return key
+            return self._state.add(fields)
 
-    def edit(self, key: str, **fields: Any) -> None:
-        """A person edits a record."""
+    def edit(self, key: str, **fields: Any) -> str:
+        """A person edits a record; its key afterwards (an address that is a key may change)."""
         with self._lock:
-            self._put(key, fields)
+            return self._state.put(key, fields)
+
+    def edit_late(self, key: str, **fields: Any) -> Callable[[], None]:
+        """A person's edit in a long transaction: it has the time of now, and shows when the result is called."""
+        with self._lock:
+            stamp = self._state.stamp()
+
+        def commit() -> None:
+            with self._lock:
+                self._state.put(key, fields, stamp=stamp)
+
+        return commit
 
     def remove(self, key: str) -> None:
         """A person deletes a record."""
         with self._lock:
-            del self.records[key]
+            self._state.remove(key)
+
+    def undelete(self, key: str) -> None:
+        """A person takes a deleted record back."""
+        with self._lock:
+            self._state.undelete(key)
+
+    def merge(self, loser: str, survivor: str) -> None:
+        """A person merges one record into another: the loser vanishes, the survivor has the children of both."""
+        with self._lock:
+            self._state.merge(loser, survivor)
+
+    def tick(self) -> int:
+        """Time passes: validations put back what they do not like. How many fields."""
+        with self._lock:
+            return self._state.tick()
+
+    # --- what it holds -----------------------------------------------------------------------
+
+    @property
+    def records(self) -> dict[str, Document]:
+        """The live records by key, themselves."""
+        return self._state.records
+
+    @property
+    def trash(self) -> dict[str, Document]:
+        """The records that were deleted."""
+        return self._state.trash
 
     def field(self, key: str, name: str) -> Any:
-        """What a record holds now."""
+        """What a record holds now; ``None`` where it has no such field."""
         with self._lock:
-            return self.records[key][name]
+            return self._state.records[key].get(name)
+
+    def snapshot(self) -> dict[str, Document]:
+        """A copy of the live records by key."""
+        with self._lock:
+            return copy.deepcopy(self._state.records)
+
+    def now(self) -> datetime:
+        """The time on this system's own clock."""
+        return self._state.now()
+
+    # --- what was done to it -----------------------------------------------------------------
+
+    @property
+    def writes(self) -> list[Write]:
+        """The writes of the API that took effect, in order."""
+        return self._state.writes
+
+    @property
+    def creates(self) -> int:
+        """How many records the API made."""
+        return sum(write.method == "POST" for write in self.writes)
+
+    @property
+    def idle(self) -> int:
+        """How many writes of the API changed nothing."""
+        return sum(not write.changed for write in self.writes)
+
+    def effects(self) -> Counter[str]:
+        """How many writes of the API took effect on each record."""
+        with self._lock:
+            return self._state.effects()
+
+    def duplicates(self, *by: str) -> list[list[str]]:
+        """Groups of live records with the same values in these fields (without any: in ``email``)."""
+        with self._lock:
+            return self._state.duplicates(by or ("email",))
+
+    @property
+    def logins(self) -> int:
+        return self._api.logins
+
+    @property
+    def met(self) -> Counter[str]:
+        """The faults that requests have met, by name."""
+        return self._faults.met
 
     # --- as a saboteur -----------------------------------------------------------------------
 
     def fail_next(
         self,
-        what: int | Breakage,
+        what: Trouble,
         *,
         times: int = 1,
         methods: set[str] | frozenset[str] = frozenset(),
         after: bool = False,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        seconds: float = 0,
+        seconds: float = 60,
     ) -> None:
-        """Spoil the next requests (of these methods): a status, or a breakage of the connection.
+        """Spoil the next requests (of these methods): a status, or a breakage of ``faults.Breakage``.
 
-        ``after`` lets the request take effect first. ``reset`` closes the connection at once,
-        ``cut`` in the middle of the answer; ``garbage`` answers with no JSON; ``hang`` waits.
+        ``after`` lets the request take effect first. ``hang`` lasts ``seconds``, or until ``stop``.
         """
-        fault = _Fault(what, times, frozenset(methods), after, headers or {}, body, seconds)
+        fault = Fault(what, times, frozenset(methods), after, headers or {}, body, seconds)
         with self._lock:
-            self._faults.append(fault)
+            self._faults.schedule(fault)
+
+    def storm(
+        self,
+        seed: int,
+        *,
+        reads: float = 0.1,
+        writes: float = 0.2,
+        read_troubles: Sequence[tuple[Trouble, bool]] = READ_TROUBLES,
+        write_troubles: Sequence[tuple[Trouble, bool]] = WRITE_TROUBLES,
+    ) -> None:
+        """From now on this share of requests meets one of these troubles, the same ones for the same seed."""
+        with self._lock:
+            self._faults.storm(seed, reads, writes, read_troubles, write_troubles)
+
+    def calm(self) -> None:
+        """The end of all faults, scheduled ones and storms."""
+        with self._lock:
+            self._faults.calm()
 
     def poison(self, key: str, row: bytes) -> None:
         """Show these bytes instead of the record wherever it is listed."""
-        self._poison[key] = row
+        with self._lock:
+            self._api.poisoned[key] = row
 
     def expire_tokens(self) -> None:
         """From now on no token is good that was given out before."""
         with self._lock:
-            self._tokens = set()
+            self._api.expire()
 
     # --- as a server -------------------------------------------------------------------------
 
     def start(self) -> Simulator:
         """Begin to answer on a free port of the loopback address."""
+        self._stopped.clear()
         self._server = Server(self)
         return self
 
     def stop(self) -> None:
         """Stop, and break what is still connected. The records stay."""
+        self._stopped.set()
         if self._server is not None:
             self._server.halt()
             self._server = None
@@ -165,166 +248,75 @@ class Simulator:
         """A connector to this system."""
         return open_system(self.manifest(**params), self.connection, clock or self.clock)
 
+    def date(self) -> datetime | None:
+        """What the Date of an answer shows."""
+        match self.profile.date:
+            case "own":
+                return self.now()
+            case "true":
+                return self.clock()
+            case _:
+                return None
+
     # --- the API -----------------------------------------------------------------------------
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply | Breakage:
+    ) -> Reply | Break:
         """One request, with the faults that were asked for."""
-        if target == "/login":
-            return self._login()
         with self._lock:
+            if target == "/login":
+                return self._api.login()  # neither counted nor spoilt: tests speak of the data
             self.calls[method] += 1
-            fault = next((f for f in self._faults if not f.methods or method in f.methods), None)
-            if fault is not None:
-                fault.times -= 1
-                if fault.times <= 0:
-                    self._faults.remove(fault)
-        reply = None
-        if fault is None or fault.after:
-            with self._lock:
-                reply = self._route(method, target, headers, body)
-        if fault is None:
-            assert reply is not None
-            return reply
+            fault = self._faults.meet(method)
+            reply = None
+            if fault is None or fault.after or fault.what in ("double", "partial"):
+                reply = self._route(method, target, headers, body, fault)
+            elif fault.what == "expire":
+                reply = self._expired(method, target, headers, body)
+        return reply if fault is None and reply is not None else self._spoilt(method, fault, reply)
+
+    def _route(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, fault: Fault | None
+    ) -> Reply:
+        partly = fault is not None and fault.what == "partial"
+        reply = self._api.route(method, target, headers, body, partly=partly)
+        if reply.status < 400:
+            self.accepted.append(Accepted(method, target, self.clock()))
+        return reply
+
+    def _expired(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        if self.profile.auth != "session":
+            return answer(401, {"message": "who are you?"})
+        self._api.expire()
+        return self._api.route(method, target, headers, body)
+
+    def _spoilt(self, method: str, fault: Fault | None, reply: Reply | None) -> Reply | Break:
+        assert fault is not None
+        body = reply.body if reply else b""
         match fault.what:
             case "hang":
-                time.sleep(fault.seconds)
-                return reply or Reply(503)
+                self._stopped.wait(fault.seconds)
+                return "reset"
             case "garbage":
                 return Reply(200, fault.body or b"<html>welcome</html>")
             case "cut":
-                return Reply(200, (reply.body if reply else b"") or b'{"items": []}', {"cut": ""})
+                return Reply(200, body or b'{"items": []}', {"cut": ""})
             case "reset":
                 return "reset"
+            case "expire":
+                assert reply is not None
+                return reply
+            case "double":
+                assert reply is not None
+                return doubled(reply) if reply.status == 200 else reply
+            case "partial":
+                assert reply is not None
+                done = method == "GET" or reply.status >= 400
+                return reply if done else answer(500, {"message": "half of it"})
             case status:
                 message = b'{"message": "broken on purpose"}'
                 return Reply(status, fault.body or message, fault.headers)
 
-    def _login(self) -> Reply:
-        """A new token. Neither counted in ``calls`` nor spoilt: tests speak of the data."""
-        with self._lock:
-            self.logins += 1
-            token = f"token-{self.logins}"
-            self._tokens.add(token)
-        return _json(200, {"token": token})
 
-    def _route(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        parts = urlsplit(target)
-        token = headers.get("authorization", "").removeprefix("Bearer ")
-        if self.profile.auth != "none" and token not in self._tokens:
-            return _json(401, {"message": "who are you?"})
-        found = re.fullmatch(r"/customers(?:/(\d+))?", parts.path)
-        if not found:
-            return _json(404, {"message": "no such path"})
-        key = found[1]
-        if method == "GET":
-            return self._one(key) if key else self._list(parse_qs(parts.query))
-        data = json.loads(body) if body else {}
-        if method == "POST":
-            return self._create(data)
-        if key not in self.records:
-            return _json(404, {"message": "no such record"})
-        expected = headers.get("if-match")
-        if expected is not None and expected != str(self.records[key]["version"]):
-            return _json(412, {"message": "changed meanwhile"})
-        if method == "DELETE":
-            self._log(method, key, {})
-            del self.records[key]
-            return Reply(204)
-        clash = self._clash(data, key)
-        if clash:
-            return clash
-        self._put(key, data, by_api=True)
-        self._log(method, key, data)
-        return self._one(key)
-
-    def _create(self, data: Document) -> Reply:
-        clash = self._clash(data, None)
-        if clash:
-            return clash
-        key = self.add()
-        self._put(key, data, by_api=True)
-        self._log("POST", key, data)
-        return self._one(key, 201)
-
-    def _clash(self, data: Document, key: str | None) -> Reply | None:
-        for name in self.profile.unique:
-            value = data.get(name)
-            for other, record in self.records.items():
-                if value and other != key and record.get(name) == value:
-                    return _json(409, {"message": f"{name} exists already"})
-        return None
-
-    def _one(self, key: str, status: int = 200) -> Reply:
-        if key not in self.records:
-            return _json(404, {"message": "no such record"})
-        return Reply(status, self._row(key), {"ETag": str(self.records[key]["version"])})
-
-    def _row(self, key: str) -> bytes:
-        return self._poison.get(key) or json.dumps(self.records[key]).encode()
-
-    def _list(self, query: Mapping[str, list[str]]) -> Reply:
-        chosen = sorted(self.records, key=int)
-        if "id" in query:
-            chosen = [key for key in chosen if key in query["id"]]
-        if "ref" in query:
-            chosen = [key for key in chosen if self.records[key]["ref"] == query["ref"][0]]
-        if "since" in query:
-            since = datetime.fromisoformat(query["since"][0])
-            chosen = [
-                key
-                for key in chosen
-                if datetime.fromisoformat(self.records[key]["updated"]) >= since
-            ]
-        size = int(query.get("size", ["1000"])[0])
-        total = len(chosen)
-        start = int(query.get("offset", ["0"])[0])
-        if "page" in query:
-            start = (int(query["page"][0]) - 1) * size
-        if "after" in query or "token" in query:
-            last = int(query.get("after", query.get("token", ["0"]))[0])
-            chosen = [key for key in chosen if int(key) > last]
-        page = chosen[start : start + size]
-        more = len(chosen) > start + size
-        following = json.dumps(page[-1] if more and page else None)
-        rows = b",".join(self._row(key) for key in page)
-        head = b'{"items":[' + rows + b'],"total":' + str(total).encode()
-        return Reply(200, head + b',"next":' + following.encode() + b"}")
-
-    def _put(self, key: str, fields: Mapping[str, Any], *, by_api: bool = False) -> None:
-        record = self.records[key]
-        for name, value in copy.deepcopy(dict(fields)).items():
-            if name in self.profile.children and by_api:
-                value = self._children(record[name], value)
-            if by_api and name in self.profile.lossy:
-                value = self.profile.lossy[name](record.get(name), value)
-            record[name] = value
-        now = self.clock()
-        if self.profile.resolution:
-            cut = now.timestamp() // self.profile.resolution * self.profile.resolution
-            now = datetime.fromtimestamp(cut, UTC)
-        record["updated"] = now.isoformat()
-        record["version"] += 1
-
-    def _children(self, held: list[Document], commands: list[list[Any]]) -> list[Document]:
-        items = {item["id"]: item for item in copy.deepcopy(held)}
-        for verb, *rest in commands:
-            if verb == "create":
-                self._ids += 1
-                items[self._ids] = {**rest[0], "id": self._ids}
-            elif verb == "update" and rest[0] in items:
-                items[rest[0]] |= rest[1]
-            elif verb == "delete":
-                items.pop(rest[0], None)
-        return list(items.values())
-
-    def _log(self, method: str, key: str, body: Document) -> None:
-        self.writes.append(Write(method, key, body, self.clock()))
-
-
-def _json(status: int, body: Any) -> Reply:
-    return Reply(status, json.dumps(body).encode())
-
-
-__all__ = ["TOKEN", "Breakage", "Simulator", "Write"]
+__all__ = ["TOKEN", "Accepted", "Simulator", "Write"]
