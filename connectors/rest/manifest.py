@@ -78,7 +78,10 @@ class Delta(Configured):
     headers: Mapping[str, Any] = {}
     body: Any = None
     overlap: Seconds = 60
-    """Seconds read again: transactions commit later than their time stamps say."""
+    """Seconds read again: transactions commit later than their time stamps say.
+
+    Of a system that leaves out the time it is asked for, at least the step in which it compares: 1 for whole seconds.
+    """
     ordered: bool = False
     """Answers come sorted by stamp, so that a change made during the scan comes at its end."""
 
@@ -106,7 +109,10 @@ class Stamp(Configured):
     zone: str = "UTC"
     """For times without an offset of their own."""
     skew: Seconds = 0
-    """How far this clock may be wrong against the one in the answers' Date."""
+    """How far a time may be off the hub's clock and the one in the answers' Date.
+
+    What is cut off counts: whole minutes are off by up to 60.
+    """
     keep: bool = False
     """Leave the times in the document. Else a document changes only when a field does."""
 
@@ -116,6 +122,19 @@ class Marker(Configured):
 
     at: str
     equals: str | int | bool
+
+
+class Deletions(Lookup):
+    """The log of deletions: read behind every scan that knows from when; slots ``{since}`` and of its paging.
+
+    A record that is named there and still answers (it was taken back) is no tombstone.
+    """
+
+    key: Key
+    """Where a row names the deleted record."""
+    at: str
+    """Where a row has the time of the deletion, written as the stream's ``stamp``."""
+    paging: Paging = Paging()
 
 
 class Join(Configured):
@@ -254,6 +273,7 @@ class Stream(Configured):
     etag: str | None = None
     """A path in the record, or ``header`` for the answer's ETag header."""
     deleted: Marker | None = None
+    deletions: Deletions | None = None
     keep: tuple[str, ...] = ()
     omit: tuple[str, ...] = ()
     sort: Mapping[str, tuple[str, ...]] = {}
@@ -283,6 +303,9 @@ class Stream(Configured):
         if self.read.delta is not None and self.stamp is None:
             allowed = "with `stamp`: where a record's change time is"
             yield mistake("`delta` without `stamp`", allowed, at=("read", "delta"))
+        if self.deletions is not None and self.read.delta is None:
+            allowed = "with `read.delta`: both are asked for from the same time on"
+            yield mistake("`deletions` without `read.delta`", allowed, at=("deletions",))
 
     def _unknown_children(self) -> Iterator[PydanticCustomError]:
         for at, step in self._steps():
@@ -311,6 +334,8 @@ class Stream(Configured):
             delta = self.read.delta
             merged = {"query": delta.query, "headers": delta.headers, "body": delta.body}
             yield ("read", "delta"), paging | {"since"}, self.read.model_copy(update=merged)
+        if self.deletions is not None:
+            yield ("deletions",), paging | {"since"}, self.deletions
         yield ("fetch",), {"key", "keys"}, self.fetch
         for name, include in self.include.items():
             yield ("include", name, "fetch"), {"record", "key", "item"}, include.fetch

@@ -11,6 +11,7 @@ from typing import Any
 from connectors.contract import BadRow, Document, Page, RawRecord, Scan, WriteCommand
 from connectors.errors import BadAnswer, BadConfiguration
 from connectors.rest.calls import build, rows
+from connectors.rest.deletions import DeletionLog
 from connectors.rest.dialect import Dialect
 from connectors.rest.manifest import Include, Lookup, Stream
 from connectors.rest.paging import Turn, pager
@@ -53,6 +54,10 @@ class Reader:
         self._clock = clock
         self._composer = Composer(stream, dialect)
         self._pager = pager(stream.read.paging)
+        self._log: DeletionLog | None = None
+        if stream.deletions and stream.read.delta and self._composer.clockwork:
+            overlap = timedelta(seconds=stream.read.delta.overlap)
+            self._log = DeletionLog(stream.deletions, self._composer.clockwork, overlap)
 
     def pages(self, cursor: str | None, scan: Scan) -> Iterator[Page]:
         """The pages behind ``cursor``. A page that cannot be read raises: the cursor stays."""
@@ -66,8 +71,11 @@ class Reader:
                     return
 
     def _page(self, position: Position, side: _Side | None) -> tuple[Page, Position]:
+        if self._log is not None and self._log.running(position):
+            return self._deleted(self._log, position)
         # What a page says is as old as the oldest answer that it is made of.
-        started = side.started if side else self._clock()
+        asked = self._clock()
+        started = side.started if side else asked
         state = position.paging or self._pager.init_request()
         scope = self._pager.update_request(state)
         call = self._stream.read
@@ -84,24 +92,21 @@ class Reader:
             call = call.model_copy(update=changes)
         answer = self._ask(call, scope, Priority.BULK)
         found = rows(answer, call)
-        documents: list[Document] = []
-        rejects: list[BadRow] = []
-        for row in found:
-            decoded = self._composer.decode(row, answer.clean)
-            if isinstance(decoded, BadRow):
-                rejects.append(decoded)
-            else:
-                documents.append(decoded)
-        keys = tuple(key_of(document, self._stream.key) for document in documents)
-        records = self._complete(documents, answer.headers, side, rejects)
+        decoded = [self._composer.decode(row, answer.clean) for row in found]
+        keys = tuple(
+            None if isinstance(row, BadRow) else key_of(row, self._stream.key) for row in decoded
+        )
         turn = Turn(len(found), keys, answer.json, answer.headers)
         following = self._pager.update_state(state, turn)
+        decoded = decoded[self._pager.repeated(state, turn) :]
+        rejects = [row for row in decoded if isinstance(row, BadRow)]
+        documents = [row for row in decoded if not isinstance(row, BadRow)]
+        records = self._complete(documents, answer.headers, side, rejects)
         seen = max((record.stamp for record in records if record.stamp), default=None)
-        begun = None
-        if answer.date is not None and self._stream.stamp is not None:
-            begun = answer.date - timedelta(seconds=self._stream.stamp.skew)
         scan = position.scan or Scan.FULL
-        position = position.after(following, seen, begun)
+        if following is None and self._log is not None and position.base is not None:
+            following = self._log.begin()
+        position = position.after(following, seen, self._begun(asked, answer))
         if following is None:
             position = position.finished(delta.ordered if delta else True)
         page = Page(
@@ -114,6 +119,42 @@ class Reader:
             rejects=tuple(rejects),
         )
         return page, position
+
+    def _begun(self, asked: datetime, answer: Answer) -> datetime | None:
+        """A time on the system's clock before which every change is in this answer.
+
+        The answer shows the clock at its end; what it holds may have been looked up at its beginning. A system that shows
+        no clock is taken at the hub's: its times may be off by the declared skew in either case.
+        """
+        if self._stream.stamp is None:
+            return None
+        clock = asked if answer.date is None else answer.date - (self._clock() - asked)
+        return clock - timedelta(seconds=self._stream.stamp.skew)
+
+    def _deleted(self, log: DeletionLog, position: Position) -> tuple[Page, Position]:
+        """One page of the log of deletions, behind the last page of the listing."""
+        started = self._clock()
+        call, scope = log.request(position)
+        answer = self._ask(call, scope, Priority.BULK)
+        page = log.answer(position, answer, rows(answer, call))
+        alive = self.fetch(list(page.named))
+        records = [
+            RawRecord(key, {}, stamp, deleted=True)
+            for key, stamp in page.named.items()
+            if alive[key] is None
+        ]
+        scan = position.scan or Scan.FULL
+        position = position.after(page.following, page.seen, None)
+        if page.following is None:
+            # the log may be newer than the listing: only what was known at the beginning is known of both
+            position = position.finished(ordered=False)
+        complete = page.following is None
+        ended = self._clock()
+        cursor = position.text()
+        return (
+            Page(tuple(records), cursor, complete, scan, started, ended, page.rejects),
+            position,
+        )
 
     def fetch(self, keys: Sequence[str]) -> dict[str, RawRecord | None]:
         """The present state of single records; ``None`` for one that is gone."""
@@ -128,10 +169,15 @@ class Reader:
         asked = list(wanted)
         for start in range(0, len(asked), size):
             some = asked[start : start + size]
-            scope = {"key": some[0], "keys": some} if size == 1 else {"keys": some}
-            for record in self._lookup(call, scope):
-                if record.key in found and not record.deleted:
-                    found[record.key] = record
+            while some:
+                scope = {"key": some[0], "keys": some} if size == 1 else {"keys": some}
+                answered = {record.key: record for record in self._lookup(call, scope)}
+                for key, record in answered.items():
+                    if key in found and not record.deleted:
+                        found[key] = record
+                # an answer may be cut to fewer rows than were asked for: who is missing is asked for again
+                rest = [key for key in some if wanted[key] not in answered]
+                some = rest if 0 < len(rest) < len(some) else []
         return found
 
     def find(self, command: WriteCommand) -> Sequence[RawRecord]:
@@ -273,16 +319,16 @@ class Reader:
         while state is not None:
             answer = self._ask(listing, paging.update_request(state), Priority.BULK)
             found = rows(answer, listing)
-            staged, keys = [], []
-            for row in found:
+            keys = tuple(jsonbody.raw(row) for row in found)
+            turn = Turn(len(found), keys, answer.json, answer.headers)
+            following = paging.update_state(state, turn)
+            staged = []
+            for row in found[paging.repeated(state, turn) :]:
                 key = get(row, theirs) if isinstance(row, dict) else None
                 if isinstance(key, str | int):
                     good = answer.clean or jsonbody.fault(row) is None
                     staged.append((str(key), self._dialect.decode(row) if good else _BAD_PART))
-                    keys.append(jsonbody.raw(row))
             staging.add(name, staged)
-            turn = Turn(len(found), tuple(keys), answer.json, answer.headers)
-            following = paging.update_state(state, turn)
             if following is not None and following.get("restarts") != state.get("restarts"):
                 staging.clear(name)
             state = following

@@ -283,7 +283,10 @@ class Writer:
                 run.record = self._reader.fetch([run.key])[run.key]
             except ConnectorError:
                 return Written(run.key)  # it is written; the next read shows what it made of it
-        return Written(run.key, run.record)
+        if run.record is not None and run.record.deleted:
+            return GoneOutcome()
+        # where the key is a field, the write may have moved the record to another key
+        return Written(run.record.key if run.record else run.key, run.record)
 
     def _body(self, step: Step, scope: dict[str, Any], run: _Run) -> Any:
         body = render(step.body, scope)
