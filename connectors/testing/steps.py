@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import pytest
 
@@ -17,11 +18,12 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Simulated(Protocol):
     """A system that a test can edit as a person would, and break."""
 
-    records: dict[str, dict[str, Any]]
     calls: Counter[str]
 
+    @property
+    def records(self) -> dict[str, dict[str, Any]]: ...
     def add(self, **fields: Any) -> str: ...
-    def edit(self, key: str, **fields: Any) -> None: ...
+    def edit(self, key: str, **fields: Any) -> Any: ...
     def remove(self, key: str) -> None: ...
     def poison(self, key: str, row: bytes) -> None: ...
     def expire_tokens(self) -> None: ...
@@ -41,11 +43,17 @@ class Simulated(Protocol):
 
 
 class Steps:
-    """Override ``stream``, ``size`` (rows per page in these tests) and ``field`` as needed."""
+    """Override what follows as needed."""
 
-    stream = "customers"
-    size = 3
+    stream: ClassVar[str] = "customers"
+    size: ClassVar[int] = 3
+    """Rows per page in these tests."""
     field = "name"
+    """A text that these tests may write."""
+    address: str | None = None
+    """The field that has to hold an e-mail address, where nothing can be made without one."""
+    steady = True
+    """Whether a row that leaves a listing while it is read hides no other. Page numbers cannot promise that."""
 
     def connect(self, system: Any) -> Sink:
         """A connector to the simulated system, with ``size`` rows per page."""
@@ -83,6 +91,8 @@ class Steps:
 
     def creation(self, value: str) -> WriteCommand:
         after = {self.field: value}
+        if self.address is not None:
+            after[self.address] = f"{re.sub('[^a-z]', '', value.lower())}@example.org"
         return WriteCommand("w-1", self.stream, None, {}, after, f"CRM-{value}")
 
     def create(self, connector: Sink, value: str) -> Outcome:

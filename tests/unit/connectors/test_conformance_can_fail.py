@@ -132,6 +132,26 @@ class FirstPageOfADelta(Spoilt):
             return
 
 
+class LosesDoubledPages(Spoilt):
+    """De-duplication that throws the page away."""
+
+    def read(self, stream, cursor, scan):
+        for page in self.inner.read(stream, cursor, scan):
+            keys = [record.key for record in page.records]
+            yield page if len(keys) == len(set(keys)) else replace(page, records=())
+
+
+class BelievesShortAnswers(Spoilt):
+    def fetch(self, stream, keys):
+        return {**self.inner.fetch(stream, keys), keys[-1]: None}
+
+
+class SkipsARowOfEveryOtherPage(Spoilt):
+    def read(self, stream, cursor, scan):
+        for number, page in enumerate(self.inner.read(stream, cursor, scan)):
+            yield replace(page, records=page.records[1:]) if number else page
+
+
 class _Answers(Spoilt):
     """A connector that reports something else than what happened."""
 
@@ -224,6 +244,9 @@ BREAKS = {
     "test_a_page_knows_when_it_was_read": TimesBackwards,
     "test_a_bad_page_holds_the_cursor": SwallowsErrors,
     "test_a_cut_off_answer_is_asked_for_again": GivesUp,
+    "test_rows_that_come_twice_hide_nobody": LosesDoubledPages,
+    "test_an_answer_in_part_makes_nobody_gone": BelievesShortAnswers,
+    "test_a_row_that_leaves_during_the_scan_hides_no_other": SkipsARowOfEveryOtherPage,
     "test_a_bad_row_is_kept_and_stops_nobody": DropsBadRows,
     "test_a_large_field_comes_whole": CutsFields,
     "test_a_short_pause_is_kept": GivesUp,
@@ -245,6 +268,7 @@ BREAKS = {
     "test_a_busy_system_gets_the_write_later": ForgetsThePause,
     "test_a_write_that_never_left_may_be_tried_again": CallsRetryUnknown,
     "test_a_server_error_leaves_a_write_unknown": CallsUnknownRetry,
+    "test_an_expired_token_spoils_no_write": CallsRetryUnknown,
     "test_a_refusal_names_no_values": Gossips,
     "test_outcomes_come_in_the_order_of_their_commands": Backwards,
 }

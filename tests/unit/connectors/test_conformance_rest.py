@@ -1,31 +1,40 @@
-"""The conformance kit over simulated systems of several habits."""
+"""The conformance kit over simulated systems: every habit alone, and some drawn by chance."""
+
+from dataclasses import fields, replace
 
 import pytest
 
-from connectors.testing import Profile, Simulator
+from connectors.testing import Profile, Simulator, alone, drawn
 from connectors.testing.conformance import ConnectorConformance
+
+ETAGS_AND_CHILDREN = Profile(etag=True, children=("phones",))
+IN_A_HURRY = [replace(profile, longest_wait=0) for profile in (ETAGS_AND_CHILDREN, *alone())]
+
+
+def habits(profile):
+    usual = Profile(name=profile.name, longest_wait=profile.longest_wait)
+    told = []
+    for field in fields(Profile):
+        value = getattr(profile, field.name)
+        if value != getattr(usual, field.name):
+            told.append(f"{field.name}={'+'.join(value) if field.name == 'lossy' else value}")
+    return ",".join(told) or "well-behaved"
 
 
 class _Simulated(ConnectorConformance):
-    profile = Profile()
-
     @pytest.fixture
-    def system(self):
-        with Simulator(self.profile) as simulator:
+    def system(self, profile):
+        self.address = "email" if profile.keys == "email" else None
+        self.steady = profile.paging != "page"
+        with Simulator(profile) as simulator:
             yield simulator
 
 
-class TestKeysetWithEtag(_Simulated):
-    profile = Profile(etag=True, children=("phones",))
+@pytest.mark.parametrize("profile", IN_A_HURRY, ids=habits)
+class TestEachHabitAlone(_Simulated):
+    pass
 
 
-class TestPageNumbersAndSession(_Simulated):
-    profile = Profile(paging="page", auth="session")
-
-
-class TestOffsetsWithoutDelta(_Simulated):
-    profile = Profile(paging="offset", delta=False, auth="none")
-
-
-class TestNextTokens(_Simulated):
-    profile = Profile(paging="next", resolution=1)
+@pytest.mark.parametrize("profile", [drawn(seed, longest_wait=0) for seed in range(5)], ids=habits)
+class TestHabitsTogether(_Simulated):
+    pass
