@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from connectors.contract import Document
@@ -242,7 +243,7 @@ class Simulator:
 
     def manifest(self, **params: Any) -> Manifest:
         """The manifest of this system; ``size`` is the number of rows per page."""
-        return load_manifest(self.profile.manifest(), params)
+        return _loaded(self.profile.manifest(), tuple(sorted(params.items())))
 
     def open(self, clock: Callable[[], datetime] | None = None, **params: Any) -> System:
         """A connector to this system."""
@@ -317,6 +318,12 @@ class Simulator:
             case status:
                 message = b'{"message": "broken on purpose"}'
                 return Reply(status, fault.body or message, fault.headers)
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str, params: tuple[tuple[str, Any], ...]) -> Manifest:
+    """A manifest is loaded once, and never changes."""
+    return load_manifest(text, dict(params))
 
 
 __all__ = ["TOKEN", "Accepted", "Simulator", "Write"]
