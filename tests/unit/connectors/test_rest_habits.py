@@ -174,6 +174,7 @@ def test_an_edit_behind_the_scan_comes_whatever_the_clock_is_like(start, clock, 
         {"exclusive": True},
         {"by_second": True},
         {"exclusive": True, "by_second": True},
+        {"exclusive": True, "by_second": True, "date": "none"},
         {"exclusive": True, "resolution": 1},
         {"exclusive": True, "resolution": 60},
         {"exclusive": True, "resolution": 60, "by_second": True},
@@ -317,6 +318,37 @@ def test_a_long_log_of_deletions_is_read_page_by_page_and_can_be_cut_off(start, 
     assert gone == [str(number) for number in range(1, 9)]
 
 
+def test_deletions_alone_move_on_what_is_asked_for(start, clock):
+    system, connector = start(5, deletes="log")
+    _, cursor = read(connector)
+    for key in ("2", "3"):
+        clock.forward(60)
+        system.remove(key)
+        _, cursor = delta(connector, cursor)
+    clock.forward(60)
+    found, _ = delta(connector, cursor)
+    assert "2" not in found
+
+
+def test_what_the_log_tells_is_not_taken_for_what_the_listing_told(start, clock):
+    """Between the end of the listing and the log an edit is made, and then a deletion that the log shows."""
+    system, connector = start(4, deletes="log")
+    _, cursor = read(connector)
+    clock.forward(60)
+    system.edit("4", name="x")
+    pages = iter(connector.read("customers", cursor, Scan.DELTA))
+    next(pages)
+    clock.forward(60)
+    system.edit("1", name="in between")
+    clock.forward(60)
+    system.remove("2")
+    *_, last = pages
+    assert [record.key for record in last.records] == ["2"]
+    clock.forward(60)
+    found, _ = delta(connector, last.cursor)
+    assert found["1"].document["name"] == "in between"
+
+
 @pytest.mark.parametrize("aliases", ["gone", "redirect", "survivor"])
 def test_a_record_that_was_merged_away_is_gone_and_never_its_survivor(start, aliases):
     system, connector = start(3, batch=1, aliases=aliases)
@@ -329,6 +361,16 @@ def test_a_record_that_was_merged_away_is_gone_and_never_its_survivor(start, ali
     command = WriteCommand("w", "customers", "1", loser.document, after, "CRM-1")
     assert connector.write([command]) == [Gone()]
     assert not system.writes
+
+
+def test_a_write_that_lands_in_the_bin_did_not_reach_the_customer(start):
+    system, connector = start(1, deletes="soft")
+    record = connector.fetch("customers", ["1"])["1"]
+    binned = b'{"id": 1, "name": "x", "deleted": true, "version": 9}'
+    system.fail_next(200, methods={"PATCH"}, body=binned)
+    after = {**record.document, "name": "x"}
+    command = WriteCommand("w", "customers", "1", record.document, after, "CRM-1")
+    assert connector.write([command]) == [Gone()]
 
 
 # --- keys, and answers in part -----------------------------------------------------------------
