@@ -122,6 +122,8 @@ def test_a_param_within_a_text_is_written_as_a_request_has_it():
         ("title: Shop", "title: !!python/name:os.system x", 3, "the tag 'tag:yaml.org"),
         ("key: {at: id}", "guard: etag\n    key: {at: id}", 10, "allowed: with `etag`"),
         ("      paging", "      delta: {query: {}}\n      paging", 14, "allowed: with `stamp`"),
+        ("    fetch:", '    deletions: {call: GET /gone, key: {at: id}, at: "on"}\n    fetch:', 15,
+         "allowed: with `read.delta`"),
         ("kind: rest", "kind: rest\nauth: {kind: session}", 3, "kind session without `login`"),
         ("kind: rest", "kind: rest\nauth: {kind: header}", 3, "kind header without `value`"),
         ("kind: rest", 'kind: rest\nfaults: [{status: 400, matches: "(", then: retry}]', 3,

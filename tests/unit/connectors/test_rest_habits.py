@@ -383,6 +383,7 @@ def test_a_create_tells_the_key_that_the_system_made_of_the_address(start, answe
     (made,) = connector.write([WriteCommand("w", "customers", None, {}, after, "CRM-1")])
     assert isinstance(made, Written)
     assert made.key == "ada@example.org"
+    assert made.record is not None
     assert made.record.document["name"] == "Ada"
     (again,) = connector.write([WriteCommand("w", "customers", None, {}, after, "CRM-1")])
     assert isinstance(again, Written)
@@ -396,6 +397,7 @@ def test_where_the_address_is_the_key_an_update_tells_the_new_one(start):
     after = {**record.document, "email": "a.lovelace@example.org"}
     (moved,) = connector.write([WriteCommand("w", "customers", key, record.document, after, "C")])
     assert isinstance(moved, Written)
+    assert moved.record is not None
     assert moved.key == moved.record.key == "a.lovelace@example.org"
     assert connector.fetch("customers", [key])[key] is None
 
