@@ -17,7 +17,7 @@ from mappings.lenses import GroupLens, Phase
 from mappings.plan import Params, Planned, Planner
 from mappings.spec import EntityFile, MappingSpec
 
-_VERSION = 1  # counts up when the compiler itself comes to read or write differently
+_VERSION = 2  # counts up when the compiler itself comes to read or write differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class CompiledMapping:
     """One stream's mapping, both ways: ``Lenses`` for the rules, and whole documents for the engine.
 
     Natives have one form, so that ``==`` compares them: ``None`` for nothing there; a group is a dict of its members,
-    ``None`` where empty, and is ``None`` itself when all are; a list field is a dict of element key to element.
+    ``None`` where empty, and is ``None`` itself when a whole document says that all are; a list field is a dict of
+    element key to element.
     """
 
     def __init__(self, entity: str, planned: Mapping[str, Planned], hash_: str) -> None:

@@ -1,7 +1,8 @@
 """The lenses of a compiled mapping: one object per field, which reads, decodes, encodes and puts.
 
 Natives have one form: ``None`` is "nothing there" for a value and for a group; a group is a dict of its members with
-``None`` where empty, and ``None`` itself when all are; a list field is a dict of element key to element.
+``None`` where empty, and ``None`` itself when a whole document says that all are; a list field is a dict of element key
+to element.
 """
 
 from __future__ import annotations
@@ -205,7 +206,8 @@ class GroupLens(Lens):
 
     A constant member holds where another member has a value, and is then part of the native dict
     too. A member that the payload does not speak of is left out of that dict; an empty one is
-    ``None`` in it.
+    ``None`` in it. Where a partial payload speaks of empty ones only, the reading is ``EMPTY`` with
+    that dict: whether the group is empty depends on what stood in the others.
     """
 
     def __init__(self, members: Mapping[str, Lens], writable: frozenset[str]) -> None:
@@ -236,7 +238,10 @@ class GroupLens(Lens):
         if reasons:
             return Reading(_UNREADABLE, reason="; ".join(reasons))
         if not value:
-            return EMPTY if len(native) == len(self._read) else MISSING
+            if full and len(native) == len(self._read):
+                return EMPTY
+            # a later payload may speak of other members: which were empty must not be forgotten
+            return Reading(Presence.EMPTY, native) if native else MISSING
         if self._const:
             native |= self._const
             value |= self._const

@@ -77,8 +77,6 @@ class Planner:
                 else:
                     lens = self._field(name, line, defined)
                     clear = line.clear or Clear.ALLOWED
-                    if defined.many and clear is Clear.REVIEW:
-                        self._fail(("fields", name, "clear"), "review on a list", "allowed, ignore")
                     out[head] = Planned(lens, line.reads, line.writes, clear)
             except _Wrong:
                 continue

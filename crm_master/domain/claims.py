@@ -95,6 +95,7 @@ class FieldShadow:
     since; ``pending`` a value that is on its way. ``undone`` counts how often ``undone_to`` came back after the hub had
     written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
     ``doubt`` is the claim that ``held`` is, unless it is what the system made of ``pending``: the next write shows which.
+    ``review``: somebody emptied it, and a person is asked; ``vanished`` are the elements of a list that this is about.
     """
 
     held: Native | Unset = UNSET
@@ -107,6 +108,7 @@ class FieldShadow:
     review: bool = False
     withheld_at: int | None = None
     doubt: Claim | None = None
+    vanished: tuple[str, ...] = ()
 
 
 class Seen(NamedTuple):
@@ -163,11 +165,12 @@ class Why(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person should know of one field of one record."""
+    """Something that a person should know of one field of one record, or of some elements of it."""
 
     field: str
     why: Why
     detail: str = ""
+    elements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,13 +294,14 @@ class _Sheet:
         return Claim(value, when.lo, when.hi, self.observed.seq, saw=saw, base=base)
 
     def _value(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        spoken = reading.native
         if spec.members:
             reading = self._complete(spec.name, reading, shadow.held)
         name, native = spec.name, reading.native
         if native == shadow.held:
             self.fields[name] = shadow
             return
-        ours = _echoes(native, shadow.pending, shadow.held) or (
+        ours = _echoes(spoken, shadow.pending, shadow.held) or (
             shadow.pending is not UNSET and self._same(name, native, shadow.pending)
         )
         if ours and shadow.doubt is not None:
@@ -307,14 +311,14 @@ class _Sheet:
             return
         if (
             ours
-            or _echoes(native, shadow.sent, shadow.held)
+            or _echoes(spoken, shadow.sent, shadow.held)
             or self._same(name, native, shadow.held)
             or (reading.silent and shadow.held is None)
         ):
             self.fields[name] = replace(shadow, held=native)
             return
         cleared = reading.presence is Presence.EMPTY
-        if shadow.doubt is None and not shadow.quarantined and _reduced(native, shadow):
+        if shadow.doubt is None and not shadow.quarantined and _reduced(spoken, shadow):
             # an edit, or what the system made of the value on its way: the next write shows which
             doubt = self._edit(spec, reading, shadow)
             self.fields[name] = replace(shadow, held=native, sent=UNSET, doubt=doubt)
@@ -348,7 +352,10 @@ class _Sheet:
         return self._made(spec.name, value, self.when, None if base is _UNKNOWN else base)
 
     def _complete(self, name: str, reading: Reading, held: Native | Unset) -> Reading:
-        """A group with the members that the payload did not speak of: those assert nothing, and stay (RULES 9)."""
+        """A group with the members that the payload did not speak of: those assert nothing, and stay (RULES 9).
+
+        To clear some members is to edit the group; it is cleared when nothing remains in it.
+        """
         if not isinstance(reading.native, dict) or not isinstance(held, dict):
             return reading
         kept = {member: held[member] for member in held if member not in reading.native}
@@ -357,9 +364,10 @@ class _Sheet:
         stood = self._decoded(name, held)
         values = stood if isinstance(stood, dict) else {}
         known = {member: values[member] for member in kept if member in values}
-        return replace(
-            reading, native={**kept, **reading.native}, value={**known, **(reading.value or {})}
-        )
+        native, value = {**kept, **reading.native}, {**known, **(reading.value or {})}
+        if self._decoded(name, native) is None:
+            return Reading(Presence.EMPTY, dict.fromkeys(native))
+        return Reading(Presence.VALUE, native, value)
 
     def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
         """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""
@@ -394,16 +402,29 @@ class _Sheet:
             return
         for key in added:
             self._assert(ClaimKey(name, key), (reading.value or {})[key], self.when, None)
-        if self.lenses.clear(name) is Clear.ALLOWED:
+        clear = self.lenses.clear(name)
+        if clear is Clear.ALLOWED:
             for key in gone:
                 self._assert(ClaimKey(name, key), None, self.when, key)
         elif gone:
             self.fields[name] = after = _count_undone(shadow, now)
-            self.due = True
+            self.due = self.due or clear is Clear.IGNORE
             if after.quarantined:
                 for asserted, _ in list(own(self.claims, name)):
                     del self.claims[asserted]
                 self.notices.append(Notice(name, Why.QUARANTINED))
+                return
+        self._ask(name, gone if clear is Clear.REVIEW else [], added)
+
+    def _ask(self, name: str, gone: list[str], added: list[str]) -> None:
+        """Make what vanished one question, with what it was about before; what a person put back is out of it."""
+        shadow = self.fields[name]
+        asked = dict.fromkeys((*shadow.vanished, *gone))
+        vanished = tuple(key for key in asked if key not in added)
+        if vanished != shadow.vanished:
+            self.fields[name] = replace(shadow, vanished=vanished, review=bool(vanished))
+            if vanished:
+                self.notices.append(Notice(name, Why.CLEAR_REVIEW, elements=vanished))
 
     def _same(self, name: str, left: Native, right: Native) -> bool:
         """Whether two representations mean the same; a person who only reformats asserts nothing."""
@@ -421,11 +442,13 @@ _UNKNOWN: Final = object()
 
 
 def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:
-    """Whether a read shows a value of the hub's own. Of a group the hub may have sent fewer members than are read."""
+    """Whether a read shows a value of the hub's own. Of a group it may show fewer members than were sent, or more."""
     if ours is UNSET:
         return False
-    if isinstance(ours, dict) and isinstance(native, dict) and isinstance(held, dict):
-        return all(value == ours.get(member, held.get(member)) for member, value in native.items())
+    if isinstance(native, dict) and (ours is None or isinstance(ours, dict)):
+        before = held if isinstance(held, dict) and ours is not None else {}
+        shown = {**before, **(ours or {})}
+        return all(value == shown.get(member) for member, value in native.items())
     return bool(native == ours)
 
 

@@ -216,13 +216,18 @@ class Work:
         self.touched: set[EntityId] = set()
         self.reindexed: set[RecordId] = set()
         self.tasks: list[Task] = []
-        self.settled: list[tuple[TaskKind, str]] = []
+        self.settled: set[tuple[TaskKind, str]] = set()
         self.renewed: list[tuple[TaskKind, str]] = []
         self.customers: dict[EntityId, Customer] = {}
         self.history: list[HistoryEntry] = []
         self.messages: list[OutboxMessage] = []
         self.unneeded: list[str] = []
         self.believed: set[EntityId] = set()
+
+    def _open(self, task: Task) -> None:
+        """Ask a person. Of a question that is settled and asked anew in one batch the last word counts."""
+        self.tasks.append(task)
+        self.settled.discard((task.kind, task.subject))
 
     def _observe(self, item: InboxItem, record: SourceRecord) -> None:
         """Steps 3 and 4 for one observation."""
@@ -258,13 +263,13 @@ class Work:
         record.claims, record.shadow = dict(found.claims), found.shadow
         record.status = RecordStatus.LIVE
         record.mapping_hash = stream.mapping.hash
-        self.settled.append((TaskKind.DEAD_LETTER, str(item.ref)))
+        self.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
         for name, was in before.items():
             now = record.shadow.fields[name]
             if was.unreadable and not now.unreadable:
-                self.settled.append((TaskKind.DEAD_LETTER, f"{item.ref}:{name}"))
+                self.settled.add((TaskKind.DEAD_LETTER, f"{item.ref}:{name}"))
             if was.review and not now.review:
-                self.settled.append((TaskKind.CLEAR, f"{item.ref}:{name}"))
+                self.settled.add((TaskKind.CLEAR, f"{item.ref}:{name}"))
         self._notice(item, found.notices)
         if found.edits:
             self.counts["edited"] += 1
@@ -286,20 +291,22 @@ class Work:
         if record.entity_id is not None:
             self.touched.add(record.entity_id)
             payload = {"entity": record.entity_id, "record": str(record.ref)}
-            self.tasks.append(Task(TaskKind.GONE, str(record.ref), payload))
+            self._open(Task(TaskKind.GONE, str(record.ref), payload))
 
     def _dead(self, item: InboxItem, reason: str) -> None:
         item.state = InboxState.DEAD
         self.counts["rejected"] += 1
         payload = {"reason": reason, "seq": item.seq}
-        self.tasks.append(Task(TaskKind.DEAD_LETTER, str(item.ref), payload))
+        self._open(Task(TaskKind.DEAD_LETTER, str(item.ref), payload))
 
     def _notice(self, item: InboxItem, notices: Iterable[Notice]) -> None:
         for notice in notices:
             self.counts[notice.why.value] += 1
             payload = {"field": notice.field, "reason": notice.detail, "seq": item.seq}
+            if notice.elements:
+                payload["elements"] = list(notice.elements)
             subject = f"{item.ref}:{notice.field}"
-            self.tasks.append(Task(_NOTICE_TASKS[notice.why], subject, payload))
+            self._open(Task(_NOTICE_TASKS[notice.why], subject, payload))
 
     def _link(
         self, records: dict[RecordId, SourceRecord], items: Sequence[InboxItem]
@@ -392,7 +399,7 @@ class Work:
                     "reason": reason,
                     "because": list(because),
                 }
-                self.tasks.append(Task(TaskKind.MATCH, str(record.ref), payload))
+                self._open(Task(TaskKind.MATCH, str(record.ref), payload))
                 return None
             case other:
                 assert_never(other)
@@ -402,7 +409,7 @@ class Work:
     ) -> LinkEntry:
         record.entity_id = entity
         self.touched.add(entity)
-        self.settled.append((TaskKind.MATCH, str(record.ref)))
+        self.settled.add((TaskKind.MATCH, str(record.ref)))
         return LinkEntry(record.rec_id, entity, verb, "policy", evidence)
 
     def _remake(self, records: dict[RecordId, SourceRecord]) -> None:
@@ -440,9 +447,9 @@ class Work:
                 ]
                 payload = {"entity": customer.id, "field": conflict.field, "contenders": contenders}
                 subject = f"{customer.id}:{conflict.field}"
-                self.tasks.append(Task(TaskKind.CONFLICT, subject, payload))
+                self._open(Task(TaskKind.CONFLICT, subject, payload))
         for name in withheld_before - customer.withheld:
-            self.settled.append((TaskKind.CONFLICT, f"{customer.id}:{name}"))
+            self.settled.add((TaskKind.CONFLICT, f"{customer.id}:{name}"))
         self._lost_edits(customer, made)
         out = fan_out(
             self.hub,
@@ -482,7 +489,7 @@ class Work:
                 "winner": None if winner is None else winner.record,
             }
             self.counts["lost"] += 1
-            self.tasks.append(Task(TaskKind.REVERTED, subject, payload))
+            self._open(Task(TaskKind.REVERTED, subject, payload))
 
     def _history(self, customer: Customer, made: Recomputed) -> HistoryEntry:
         superseded = {name: _superseded(change) for name, change in made.changes.items()}
@@ -504,8 +511,7 @@ class Work:
         uow.customers.mark_dirty(ids=self.believed)
         uow.tasks.close(self.renewed, self.at)
         uow.tasks.open(self.tasks, self.at)
-        opened = {(task.kind, task.subject) for task in self.tasks}
-        uow.tasks.close([key for key in self.settled if key not in opened], self.at)
+        uow.tasks.close(self.settled, self.at)
 
 
 def _superseded(change: Change) -> list[Canonical]:

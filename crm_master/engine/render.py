@@ -134,7 +134,7 @@ class Renderer:
             operation="update",
             outcome="noop",
             at=read_at,
-            held=natives_of(mapped),
+            held={name: fields[name].held for name in natives_of(mapped)},
         )
         uow.journal.add_deliveries([entry], pos)
         return "already"

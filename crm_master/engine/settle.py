@@ -147,7 +147,7 @@ class Settler:
     ) -> DeliveryEntry:
         delivery, outcome = item.delivery, item.outcome
         assert isinstance(outcome, Written)
-        held = self._held(plan, item.shown)
+        shown = held = self._held(plan, item.shown, delivery.record)
         known = uow.states.stream(plan.system, plan.stream).watermark
         ref = ExternalRef(plan.system, plan.stream, outcome.key)
         record = delivery.record
@@ -167,7 +167,7 @@ class Settler:
             uow.customers.add_links([link], item.at, pos)
         else:
             held = self._ours(delivery, record, held)
-        complete = item.shown is not None and len(held) == len(self._held(plan, item.shown))
+        complete = item.shown is not None and len(held) == len(shown)
         if complete and item.shown is not None:
             record.raw_hash = fingerprint(canonical(item.shown.document))
         record.reread = not complete
@@ -193,11 +193,19 @@ class Settler:
             record.claims = {**record.claims, **settled.edits}
             uow.customers.mark_dirty(ids=[record.entity_id or ""])
 
-    def _held(self, plan: StreamPlan, shown: RawRecord | None) -> dict[str, Native]:
+    def _held(
+        self, plan: StreamPlan, shown: RawRecord | None, record: SourceRecord | None
+    ) -> dict[str, Native]:
+        """What a record shows; of a group, members that a partial payload lacks are still as they were (RULES 9)."""
         if shown is None:
             return {}
         mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-        return natives_of(mapped) if isinstance(mapped, Mapped) else {}
+        natives = natives_of(mapped) if isinstance(mapped, Mapped) else {}
+        before = record.shadow.fields if record is not None else {}
+        return natives | {
+            name: plan.mapping.complete(name, natives[name], before[name].held)
+            for name in natives.keys() & before.keys()
+        }
 
     def _ours(
         self, delivery: Delivery, record: SourceRecord, held: dict[str, Native]

@@ -231,9 +231,9 @@ def decide(
 ) -> Task:
     """Carry out a person's answer to a task. Raises ``Undecidable`` naming the answers that the task takes.
 
-    Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field ``accept`` or ``restore``;
-    of a quarantine ``release``; of a match a customer's id or ``new``; of an unknown create ``retry`` or ``drop``; of a
-    refused write ``retry`` or ``seen``. All others only take ``seen``.
+    Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field, or of elements that
+    vanished from one, ``accept`` or ``restore``; of a quarantine ``release``; of a match a customer's id or ``new``; of an
+    unknown create ``retry`` or ``drop``; of a refused write ``retry`` or ``seen``. All others only take ``seen``.
     """
     with store() as uow:
         task = uow.tasks.get(task_id)
@@ -284,14 +284,17 @@ def _decide_conflict(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _p
 def _decide_clear(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _pos: int) -> None:
     record, name = _record_of(detail, uow)
     now = record.shadow.fields[name]
+    if not now.review:
+        raise Undecidable(f"{detail['subject']} was filled in again meanwhile")
     if detail["answer"] == "accept":
         seq = detail["payload"]["seq"]
         saw = record.shadow.saw(name, at)
         claim = Claim(None, at, at, seq, saw=saw, author=detail["author"])
-        record.claims[ClaimKey(name)] = claim
+        for element in now.vanished or (None,):
+            record.claims[ClaimKey(name, element)] = claim
     elif detail["answer"] != "restore":
         raise Undecidable("an emptied field takes the answers: accept, restore")
-    fields = {**record.shadow.fields, name: replace(now, review=False)}
+    fields = {**record.shadow.fields, name: replace(now, review=False, vanished=())}
     record.shadow = replace(record.shadow, fields=fields)
     _save(record, uow)
 

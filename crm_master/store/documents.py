@@ -75,6 +75,8 @@ def _dump_field(now: FieldShadow) -> dict[str, Any]:
         row["w"] = now.withheld_at
     if now.doubt is not None:
         row["d"] = _dump_claim(now.doubt)
+    if now.vanished:
+        row["v"] = list(now.vanished)
     row.update({flag: True for flag in _FLAGS if getattr(now, flag)})
     return row
 
@@ -91,6 +93,7 @@ def _load_field(row: Mapping[str, Any]) -> FieldShadow:
         review="review" in row,
         withheld_at=row.get("w"),
         doubt=_load_claim(row["d"]) if "d" in row else None,
+        vanished=tuple(row.get("v", ())),
     )
 
 

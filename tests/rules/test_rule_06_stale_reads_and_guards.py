@@ -63,6 +63,24 @@ def test_rule_06_between_intent_and_settlement_elements_of_both_lists_are_no_edi
     assert {key.element for key in found.edits} == {"d"}
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        FieldShadow(held=None, pending={"street": "Main St 1"}),
+        FieldShadow(held=None, sent={"street": "Main St 1"}),
+    ],
+    ids=["on its way", "settled"],
+)
+def test_rule_06_a_group_that_the_hub_wrote_is_no_edit_where_more_is_read_than_was_sent(
+    written: FieldShadow,
+) -> None:
+    shadow = Shadow({"address": written})
+    shown = _mapped(street="Main St 1", city=None)
+    assert not attribute(shown, {}, shadow, mapping(), SPEC, READ).edits
+    shown = _mapped(street="Main St 1", city="Gent")
+    assert attribute(shown, {}, shadow, mapping(), SPEC, READ).edits
+
+
 def test_rule_06_a_settled_write_shows_what_was_sent_and_what_is_held() -> None:
     shadow = intend(Shadow({"name": FieldShadow(held="old")}), {"name": "new value"})
     now = settle(shadow, {"name"}, {"name": "new val"}, 5, 150, 0).shadow.fields["name"]

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from crm_master.domain.claims import ClaimKey, FieldShadow, Observed, Shadow, Why, attribute
+from connectors.contract import Document
+from crm_master.domain.changes import intend
+from crm_master.domain.claims import (
+    Attributed,
+    ClaimKey,
+    FieldShadow,
+    Observed,
+    Shadow,
+    Why,
+    attribute,
+)
 from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
 from mappings import entity_spec
@@ -80,6 +91,86 @@ def test_rule_09_a_group_of_a_partial_payload_keeps_the_members_that_it_lacks() 
     assert isinstance(mapped, Mapped)
     found = attribute(mapped, {}, shadow, mapping(), SPEC, READ)
     assert found.claims[ClaimKey("address")].value == {"street": "Main St 1", "city": "Brugge"}
+
+
+STANDS = Shadow({"address": FieldShadow(held={"street": "Main St 1", "city": "Gent"})})
+ADDRESS = ClaimKey("address")
+
+
+def _partial(document: Document, shadow: Shadow, clear: str = "allowed") -> Attributed:
+    lines = f"  address.street: {{at: street, clear: {clear}}}\n  address.city: city"
+    mapped = mapping(lines).apply(document, full_payload=False)
+    assert isinstance(mapped, Mapped)
+    return attribute(mapped, {}, shadow, mapping(lines), SPEC, READ)
+
+
+@pytest.mark.parametrize("clear", ["allowed", "ignore", "review"])
+def test_rule_09_to_clear_one_member_is_an_edit_of_the_group_whatever_clear_says(
+    clear: str,
+) -> None:
+    found = _partial({"street": None}, STANDS, clear)
+    stands = {"street": None, "city": "Gent"}
+    assert {key: claim.value for key, claim in found.claims.items()} == {ADDRESS: stands}
+    assert found.shadow.fields["address"].held == stands
+    assert found.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("clear", "claims", "review"),
+    [("allowed", {ADDRESS: None}, False), ("ignore", {}, False), ("review", {}, True)],
+)
+def test_rule_09_to_clear_the_last_member_is_a_clear_of_the_group(
+    clear: str, claims: dict[ClaimKey, Any], review: bool
+) -> None:
+    stands = Shadow({"address": FieldShadow(held={"street": "Main St 1", "city": None})})
+    found = _partial({"street": None}, stands, clear)
+    assert {key: claim.value for key, claim in found.claims.items()} == claims
+    assert found.shadow.fields["address"].review == review
+    again = _partial({"street": None}, found.shadow, clear)
+    assert (again.edits, again.notices, again.shadow) == (frozenset(), (), found.shadow)
+
+
+def test_rule_09_a_constant_is_no_member_that_remains() -> None:
+    lines = "  address.street: street\n  address.country: {const: BE}"
+    there = Shadow({"address": FieldShadow(held={"street": "Main St 1", "country": "BE"})})
+    mapped = mapping(lines).apply({"street": None}, full_payload=False)
+    assert isinstance(mapped, Mapped)
+    found = attribute(mapped, {}, there, mapping(lines), SPEC, READ)
+    assert found.claims[ADDRESS].value is None
+
+
+def test_rule_09_a_group_of_which_only_empty_members_are_known_makes_no_claim_at_first_sight() -> (
+    None
+):
+    assert _partial({"street": None}, Shadow()).claims == {}
+
+
+@pytest.mark.parametrize("where", ["pending", "sent"])
+@pytest.mark.parametrize(
+    ("written", "part"),
+    [
+        (None, {"street": None}),
+        ({"street": "Side St 2", "city": "Brugge"}, {"street": "Side St 2"}),
+    ],
+    ids=["cleared", "changed"],
+)
+def test_rule_09_what_the_hub_wrote_is_no_edit_when_a_part_of_it_comes_back(
+    where: str, written: Any, part: Document
+) -> None:
+    """The answer to the write was lost; the next payload speaks of one member only."""
+    now = replace(STANDS.fields["address"], **{where: written})
+    found = _partial(part, Shadow({"address": now}))
+    assert (found.claims, found.doubts) == ({}, False)
+    assert _partial({"street": "Elm St 3"}, Shadow({"address": now})).claims != {}
+
+
+def test_rule_09_a_part_of_what_is_on_its_way_is_measured_by_that_part() -> None:
+    """The street may have been cut by the system; of the city the payload says nothing."""
+    sent = {"street": "Side Street 2", "city": "Brugge"}
+    shadow = intend(STANDS, {"address": sent})
+    found = _partial({"street": "Side Str"}, shadow)
+    assert (found.claims, found.doubts) == ({}, True)
+    assert found.shadow.fields["address"].held == {"street": "Side Str", "city": "Gent"}
 
 
 def _pair(world: MakeWorld, lines: str = FULL_MAPPING, **more: Any) -> World:
@@ -224,6 +315,70 @@ def test_rule_09_a_partial_payload_says_nothing_of_what_it_lacks(world: MakeWorl
     hub.round()
     assert hub.erp["e1"]["name"] == "Ada Lovelace"
     assert hub.erp["e1"]["phone"] == "1"
+
+
+@pytest.fixture
+def partial(world: MakeWorld) -> World:
+    """Two systems with an address. The shop's documents speak of what was touched last; the country it alone knows."""
+    lines = FULL_MAPPING + "  address.country: country\n"
+    hub = world("erp", "shop", shop=Setting(lines, full_payload=False))
+    there = {"street": "Main St 1", "city": "Gent"}
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", **there)
+    hub.shop.add("s1", name="Ada", mail="ada@example.org", country="Belgium", **there)
+    return hub.settle()
+
+
+def _show(hub: World, **document: Any) -> None:
+    """From now on the shop's document speaks of these fields only."""
+    hub.shop.kept["s1"].document = {}
+    hub.shop.edit("s1", mail="ada@example.org", **document)
+
+
+def test_rule_09_a_member_cleared_by_a_partial_payload_is_cleared_and_the_others_stay(
+    partial: World,
+) -> None:
+    hub = partial
+    _show(hub, street=None)
+    hub.round()
+    assert hub.golden["address"] == {"city": "Gent", "country": "Belgium"}
+    assert (hub.erp["e1"].get("street"), hub.erp["e1"]["city"]) == (None, "Gent")
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_09_a_write_that_is_read_back_in_part_keeps_the_members_that_it_lacks(
+    partial: World,
+) -> None:
+    """The hub writes the street; the shop's answer speaks of nothing else. Then somebody there edits the city."""
+    hub = partial
+    for street in ("Side St 2", None):
+        _show(hub, street=hub.shop["s1"]["street"])
+        hub.erp.edit("e1", street=street)
+        hub.round()
+        assert hub.shop["s1"].get("street") == street
+        held = hub.shadow("shop", "s1").fields["address"].held
+        assert held == {"street": street, "city": "Gent", "country": "Belgium"}
+
+    _show(hub, city="Brugge")
+    hub.round()
+    assert hub.golden["address"] == {"city": "Brugge", "country": "Belgium"}
+    assert hub.rebuilt().equal
+
+
+def test_rule_09_a_lost_answer_that_is_looked_up_in_part_can_be_replayed(partial: World) -> None:
+    """The hub writes the street, does not hear of it, and finds a document that speaks of the street alone."""
+    hub = partial
+    _show(hub, street="Main St 1")
+    hub.erp.edit("e1", street="Side St 2")
+    hub.shop.losses = ["done"]
+    hub.round()
+    hub.clock.sleep(60)
+    hub.round()
+    _show(hub, city="Brugge")
+    hub.round()
+    stands = {"street": "Side St 2", "city": "Brugge", "country": "Belgium"}
+    assert hub.golden["address"] == stands
+    assert hub.rebuilt().equal
 
 
 def test_rule_09_a_full_payload_means_that_what_it_lacks_is_empty(world: MakeWorld) -> None:

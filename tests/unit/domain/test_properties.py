@@ -40,7 +40,7 @@ from crm_master.store.documents import (
 )
 from crm_master.store.schema import Json
 from mappings import entity_spec
-from tests.rules.fakes import CONSENT, entity, mapping
+from tests.rules.fakes import CONSENT, FULL_MAPPING, entity, mapping
 
 MODEST = settings(max_examples=80, deadline=None)
 SPEC = entity_spec(entity())
@@ -174,29 +174,68 @@ def documents(draw: Any) -> dict[str, Any]:
     return document
 
 
-def _mapped(document: dict[str, Any], full: bool) -> Mapped:
-    found = mapping().apply(document, full_payload=full)
+def _mapped(document: dict[str, Any], full: bool, lines: str = FULL_MAPPING) -> Mapped:
+    found = mapping(lines).apply(document, full_payload=full)
     assert isinstance(found, Mapped)
     return found
 
 
+REVIEWED = "".join(
+    f"  {name}: {{at: {at}, clear: review}}\n"
+    for name, at in {"name": "name", "tags": "tags", "address.street": "street"}.items()
+)
+
+
 @MODEST
-@given(st.lists(documents(), min_size=1, max_size=4), st.booleans())
-def test_reading_the_same_again_asserts_nothing(shown: list[dict[str, Any]], full: bool) -> None:
+@given(
+    st.lists(documents(), min_size=1, max_size=4),
+    st.booleans(),
+    st.sampled_from([FULL_MAPPING, REVIEWED + "  address.city: city"]),
+)
+def test_reading_the_same_again_asserts_nothing(
+    shown: list[dict[str, Any]], full: bool, lines: str
+) -> None:
     held: dict[ClaimKey, Claim] = {}
     shadow = Shadow()
     for number, document in enumerate(shown):
         at = 1_000 * (number + 1)
         observed = Observed(number, at - 900, at, at + 1)
-        found = attribute(_mapped(document, full), held, shadow, mapping(), SPEC, observed)
+        mapped = _mapped(document, full, lines)
+        found = attribute(mapped, held, shadow, mapping(lines), SPEC, observed)
         later = Observed(number + 100, at, at + 500, at + 501)
-        again = attribute(
-            _mapped(document, full), found.claims, found.shadow, mapping(), SPEC, later
-        )
+        again = attribute(mapped, found.claims, found.shadow, mapping(lines), SPEC, later)
         assert again.edits == frozenset()
         assert again.notices == ()
         assert (again.claims, again.shadow) == (found.claims, found.shadow)
         held, shadow = dict(found.claims), found.shadow
+
+
+@MODEST
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["street", "city"]), st.none() | st.sampled_from("AB")),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_what_a_partial_payload_does_not_speak_of_stays_as_it_was(
+    shown: list[dict[str, Any]],
+) -> None:
+    """A group is what was last said of each of its members, and is claimed as that."""
+    held: dict[ClaimKey, Claim] = {}
+    shadow, stands = Shadow(), dict[str, Any]()
+    for number, document in enumerate(shown):
+        at = 1_000 * (number + 1)
+        observed = Observed(number, at - 900, at, at + 1)
+        mapped = _mapped(document, False)
+        found = attribute(mapped, held, shadow, mapping(), SPEC, observed)
+        held, shadow = dict(found.claims), found.shadow
+        stands |= document
+        now = shadow.fields.get("address")
+        assert (now.held if now else {}) == stands
+        if ClaimKey("address") in found.edits:
+            claimed = held[ClaimKey("address")].value
+            assert claimed == (stands if any(stands.values()) else None)
 
 
 @st.composite
@@ -283,6 +322,8 @@ def test_claims_survive_their_documents(found: dict[ClaimKey, Claim]) -> None:
                 st.booleans(),
                 st.booleans(),
                 st.none() | st.integers(0, 9),
+                st.none() | claims(),
+                st.lists(texts, max_size=3).map(tuple),
             ),
         ),
         st.lists(st.builds(Seen, st.integers(0, 9), st.integers(0, 2**50)), max_size=3).map(tuple),

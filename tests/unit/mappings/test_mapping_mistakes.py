@@ -58,7 +58,6 @@ def test_all_mistakes_are_reported_at_once_with_line_found_and_allowed(customer)
     ("lines", "path"),
     [
         ("address: a", "fields.address"),
-        ("other_emails: {at: mails, many: all, clear: review}", "fields.other_emails.clear"),
         ("name.first: a", "fields.name.first"),
         ("name: {at: a, many: all}", "fields.name.many"),
         ("name: {at: a, each: {x: y}}", "fields.name.each"),

@@ -111,7 +111,7 @@ CASES = [
     Case("a group with one", "address.city: c\naddress.street: s", {"c": "Gent"}, V, V),
     Case("a group, not spoken of", "address.city: c\naddress.street: s", {}, E, M),
     Case("a group with a bad member", "address.city: c\naddress.street: s", {"c": "Gent", "s": []}, U, U),
-    Case("a group of which a part is unknown", "address.city: c\naddress.street: s", {"c": None}, E, M),
+    Case("a group of which the known part is empty", "address.city: c\naddress.street: s", {"c": None}, E, E),
     Case("an empty list", "other_emails: {at: e, many: all}", {"e": []}, V, V),
     Case("a null list", "other_emails: {at: e, many: all}", {"e": None}, V, V),
     Case("an absent list", "other_emails: {at: e, many: all}", {}, V, M),
@@ -164,6 +164,19 @@ def test_a_member_of_which_a_partial_payload_does_not_speak_is_left_out(mapping)
     assert made.decode("address", whole) == {"city": "Gent", "street": "Kerkstraat 1"}
 
 
+def test_a_member_that_a_partial_payload_empties_is_empty_and_the_others_stay(mapping):
+    made = mapping("address.city: c\naddress.street: s\naddress.country: {const: BE}")
+    reading = read(made, {"c": None}, "address", full=False)
+    assert reading.native == {"city": None}
+    for held, value in (
+        ({"city": "Gent", "street": "Markt 2"}, {"street": "Markt 2", "country": "BE"}),
+        ({"city": "Gent", "street": None, "country": "BE"}, None),
+        ({"city": "Gent", "country": "BE"}, None),
+    ):
+        whole = made.complete("address", reading.native, held)
+        assert made.decode("address", whole) == value
+
+
 def test_a_constant_member_holds_only_where_there_is_a_group(mapping):
     made = mapping("address.city: c\naddress.country: {const: BE}")
     assert read(made, {}, "address").presence is E
@@ -202,8 +215,10 @@ def test_a_field_that_is_only_written_is_not_read(mapping):
 
 
 def test_clear_is_declared_for_each_field(mapping):
-    made = mapping("name: n\nemail: {at: e, clear: ignore}\naddress.city: {at: c, clear: review}")
-    assert [made.clear(name) for name in made.fields] == [Clear.ALLOWED, Clear.IGNORE, Clear.REVIEW]
+    lines = "name: n\nemail: {at: e, clear: ignore}\naddress.city: {at: c, clear: review}"
+    made = mapping(lines + "\nother_emails: {at: m, many: all, clear: review}")
+    clears = [Clear.ALLOWED, Clear.IGNORE, Clear.REVIEW, Clear.REVIEW]
+    assert [made.clear(name) for name in made.fields] == clears
 
 
 def test_natives_are_compared_in_canonical_form(mapping):
