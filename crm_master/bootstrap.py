@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from crm_master.store import Database
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
 HOME_VARIABLE = "CONCORD_HOME"
+ERASURE_KEY_VARIABLE = "CONCORD_ERASURE_KEY"
+ERASURE_KEY_FILE = "erasure.key"
 
 
 def now() -> Instant:
@@ -70,7 +72,8 @@ def open_app(
     Raises ``ConfigurationMistakes`` with every mistake, or ``BadDatabaseUrl``.
     """
     deployment = compile_deployment(home_files(home))
-    return App(home, deployment, Database(database_url(home, environ)), connection, clock)
+    store = Database(database_url(home, environ), erasure_key(home, environ))
+    return App(home, deployment, store, connection, clock)
 
 
 @contextmanager
@@ -98,3 +101,26 @@ def database_url(home: Path, environ: Mapping[str, str] | None = None) -> str:
     """Where the master is: ``CONCORD_DATABASE_URL``, else a SQLite file in the deployment's folder."""
     found = (os.environ if environ is None else environ).get(DATABASE_VARIABLE, "")
     return found or f"sqlite:///{home / 'concord.db'}"
+
+
+def erasure_key(
+    home: Path, environ: Mapping[str, str] | None = None
+) -> Callable[[bool], bytes | None]:
+    """Where the key of the erased is: ``CONCORD_ERASURE_KEY``, else a file in the deployment's folder, made when needed.
+
+    It stands apart from the database: who has only that, or its backup, cannot try out whether somebody was erased.
+    """
+
+    def key(make: bool) -> bytes | None:
+        found = (os.environ if environ is None else environ).get(ERASURE_KEY_VARIABLE, "")
+        if found:
+            return found.encode()
+        path = home / ERASURE_KEY_FILE
+        if make:
+            with suppress(FileExistsError):
+                file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                with os.fdopen(file, "w", encoding="ascii") as opened_file:
+                    opened_file.write(secrets.token_hex(32))
+        return path.read_bytes().strip() if path.exists() else None
+
+    return key

@@ -216,7 +216,7 @@ class _Compiler:
             if mapping is not None:
                 self._mappings[name, stream] = mapping
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
-        return SystemPlan(name, streams, system.observe, system.join, system.schedule)
+        return SystemPlan(name, streams, system.observe, system.join, system.erase, system.schedule)
 
     def _mapping(self, kind: str, stream: str, params: Mapping[str, Any]) -> CompiledMapping | None:
         name = f"mappings/{kind}/{stream}.yaml"

@@ -1,6 +1,6 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``looking``, ``mapping`` and ``repairing`` hold the commands, as ``entrypoints``
+``setting_up``, ``running``, ``joining``, ``looking``, ``mapping``, ``repairing`` and ``erasing`` hold the commands, as ``entrypoints``
 holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
 """
 
@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import typer
 
-from crm_master.cli import joining, looking, mapping, repairing, running, session, setting_up
+from crm_master.cli import (
+    erasing,
+    joining,
+    looking,
+    mapping,
+    repairing,
+    running,
+    session,
+    setting_up,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +31,7 @@ for command in (
     *(joining.approve, joining.rejoin),
     *(looking.verify, looking.status, looking.show, looking.rebuild),
     *(repairing.stop, repairing.start),
+    erasing.erase,
 ):
     app.command()(command)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,11 @@ def options(
 ) -> None:
     """Concord keeps one consistent customer record across a company's systems."""
     Session.home = home
+
+
+def user() -> str:
+    """Who decides here, for the record."""
+    return os.environ.get("CONCORD_USER") or getpass.getuser()
 
 
 @contextmanager

@@ -62,3 +62,4 @@ class TaskKind(StrEnum):
     REFUSED = "refused"  # a write that a system will not take
     INEFFECTIVE = "ineffective"  # a write that a system took and did not keep
     REVERTED = "reverted"  # an edit that an owner's value replaced
+    ERASE = "erase"  # records of an erased customer that a person must erase in their system

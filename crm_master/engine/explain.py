@@ -37,6 +37,10 @@ def find_customer(name: str, uow: UnitOfWork) -> EntityId:
             return customer.id
         name = customer.redirect_to
         seen.add(name)
+    if (receipt := uow.erasures.of_customer(name)) is not None:
+        raise NotFound(
+            f"customer {name} was erased: see receipt {receipt.id} (`concord erase --receipts`)"
+        )
     raise NotFound(f"no customer {name!r}; give a customer's id, or a record as system/stream/key")
 
 

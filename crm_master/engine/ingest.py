@@ -12,10 +12,12 @@ import orjson
 from connectors.contract import BadRow, Document, Page, RawRecord, Scan, Source
 from connectors.errors import BadAnswer
 from crm_master.domain.claims import Instant
+from crm_master.domain.identity import MatchRules
 from crm_master.domain.ids import ExternalRef
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import StreamPlan
+from crm_master.engine.suppression import admitted
 from crm_master.ports import Clock, Landing, StreamState, Task, UnitOfWork, UnitOfWorkFactory
 
 REREAD_BATCH = 100
@@ -28,8 +30,9 @@ def ingest(
     clock: Clock,
     run: Run,
     scan: Scan = Scan.DELTA,
+    match: MatchRules | None = None,
 ) -> None:
-    """Read a stream to its end, page by page, and land it.
+    """Read a stream to its end, page by page, and land it. By ``match`` it knows customers who were erased.
 
     The cursor is committed with the rows of its page, so a crash loses and repeats nothing. An answer that cannot be
     parsed raises ``connectors.errors.BadAnswer`` with the cursor where it was.
@@ -39,18 +42,24 @@ def ingest(
         state = uow.states.stream(plan.system, plan.stream)
     cursor = None if scan is Scan.FULL and not state.scan_started else state.cursor
     for page in source.read(plan.stream, cursor, scan):
-        _land(plan, page, state, store, run)
+        _land(plan, page, state, store, run, match)
 
 
 def _land(
-    plan: StreamPlan, page: Page, state: StreamState, store: UnitOfWorkFactory, run: Run
+    plan: StreamPlan,
+    page: Page,
+    state: StreamState,
+    store: UnitOfWorkFactory,
+    run: Run,
+    match: MatchRules | None,
 ) -> None:
     with store() as uow:
         if not state.scan_started:
             state.scan_started, state.scan_errors = micros(page.started), 0
         state.scan_errors += len(page.rejects)
-        landed, unchanged = land(plan, page.records, page, state.watermark, uow, run.id)
-        reject(plan, page.rejects, page, uow, run.id)
+        kept = admitted(plan, match, page, uow)
+        landed, unchanged = land(plan, kept.records, page, state.watermark, uow, run.id)
+        reject(plan, kept.rejects, page, uow, run.id)
         state.cursor = page.cursor
         if page.complete:
             state.watermark, state.scan_started = state.scan_started, 0
@@ -58,8 +67,11 @@ def _land(
             state.fulls += page.scan is Scan.FULL and not state.scan_errors
         uow.states.save_stream(state)
         uow.commit()
-    read = len(page.records) + len(page.rejects)
-    run.add({"read": read, "landed": landed, "unchanged": unchanged, "rejected": len(page.rejects)})
+    read, rejected = len(page.records) + len(page.rejects), len(kept.rejects)
+    counts = {"read": read, "landed": landed, "unchanged": unchanged, "rejected": rejected}
+    if suppressed := read - len(kept.records) - rejected:
+        counts["suppressed"] = suppressed
+    run.add(counts)
 
 
 def land(
@@ -137,7 +149,8 @@ def _reread(
         records = [now or RawRecord(key, {}, deleted=True) for key, now in shown.items()]
         page = spot_page(records, started, clock())
         with store() as uow:
-            landed, unchanged = land(plan, records, page, watermark, uow, run.id)
+            kept = admitted(plan, None, page, uow)
+            landed, unchanged = land(plan, kept.records, page, watermark, uow, run.id)
             uow.commit()
         run.add({"reread": len(records), "landed": landed, "unchanged": unchanged})
 

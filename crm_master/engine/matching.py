@@ -81,7 +81,7 @@ class BatchMatcher:
         """Note a record's keys, so that later records of the batch find it. Gives its block hashes."""
         of = profile(values_of(record), self._rules)
         self._profiles[record.rec_id] = of
-        record.blocks = frozenset(_hash(self._kind, key) for key in block_keys(of, self._rules))
+        record.blocks = block_hashes(self._kind, of, self._rules)
         self._records[record.rec_id] = record
         for hash_ in record.blocks:
             bucket = self._blocks.setdefault(hash_, [])
@@ -102,6 +102,10 @@ class BatchMatcher:
         occupied = self._occupied.get((record.ref.system, record.ref.stream), set())
         return decide(self._profiles[record.rec_id], candidates, occupied, self._rules)
 
+    def profile(self, record: SourceRecord) -> Profile:
+        """The identity values of a record of the batch."""
+        return self._profiles[record.rec_id]
+
     def linked(self, record: SourceRecord) -> None:
         """Note that a record of the batch has found its customer."""
         self._occupy(record)
@@ -115,6 +119,11 @@ class BatchMatcher:
         if rec_id not in self._profiles:
             self._profiles[rec_id] = profile(values_of(self._records[rec_id]), self._rules)
         return self._profiles[rec_id]
+
+
+def block_hashes(kind: str, of: Profile, rules: MatchRules) -> frozenset[str]:
+    """The hashes under which records with this profile are found."""
+    return frozenset(_hash(kind, key) for key in block_keys(of, rules))
 
 
 def _hash(kind: str, key: str) -> str:

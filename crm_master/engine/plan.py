@@ -66,6 +66,9 @@ class SystemPlan:
     streams: Mapping[str, StreamPlan]
     observe: bool = False
     join: str = "ask"  # ask: an operator approves the preview; auto: policy does
+    erase: str = (
+        "request"  # of an erased customer: a person is asked to, or (keep) the records stay
+    )
     schedule: str | None = None
 
 

@@ -82,8 +82,9 @@ class Rebuilder:
                 self._reconcile(commit, journal, uow)
             case "sweep":
                 hub = self._configured(commit, journal)
-                ids = list(commit.detail["ids"])
-                found = uow.customers.get(ids)
+                # whoever was erased since is not there
+                found = uow.customers.get(commit.detail["ids"])
+                ids = [id_ for id_ in commit.detail["ids"] if id_ in found]
                 for name in sorted({customer.entity for customer in found.values()}):
                     of = [id_ for id_ in ids if found[id_].entity == name]
                     self._work(hub, name, uow, commit.at).sweep(of)
@@ -98,6 +99,8 @@ class Rebuilder:
                     uow.states.save_system(system, SystemState(state), commit.at)
             case "decide":
                 carry_out(commit.detail, uow, commit.at, 0)
+            case "erase" | "erased":
+                pass  # nothing of whom they were about is left to be replayed
             case other:
                 raise JournalIncomplete(f"commit {commit.pos} is of an unknown kind: {other}")
 

@@ -28,6 +28,7 @@ from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute,
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
+from crm_master.engine.suppression import Suppression
 from crm_master.ports import (
     Clock,
     Customer,
@@ -173,6 +174,7 @@ class Work:
             # another worker may have been faster: what it applied is not applied again, least of all out of order
             waiting = self.uow.inbox.waiting([item.seq for item in items])
             items = [item for item in items if item.seq in waiting]
+            items = self._keep_out(items, records)
         if not items:
             return
         pos = self.uow.journal.commit("reconcile", self.at, self.run_id, {"config": self.hub.hash})
@@ -325,10 +327,14 @@ class Work:
         again = [records[rec_id] for rec_id in sorted(self.reindexed)]
         matcher = BatchMatcher(self.plan, self.uow, [*open_records, *again], records)
         creating = self.uow.outbox.creating(self.plan.spec.name) if open_records else []
+        erased = self._erased(open_records, matcher)
         links: list[LinkEntry] = []
         for record in open_records:
-            self.reindexed.add(record.rec_id)
             decision = matcher(record)
+            if record.rec_id in erased and isinstance(decision, New):
+                self._forget([record], records)
+                continue
+            self.reindexed.add(record.rec_id)
             if self._awaited(record, decision, creating):
                 self._park(record, items)
                 continue
@@ -337,6 +343,37 @@ class Work:
                 links.append(entry)
                 matcher.linked(record)
         return links
+
+    def _keep_out(
+        self, items: Sequence[InboxItem], records: dict[RecordId, SourceRecord]
+    ) -> Sequence[InboxItem]:
+        """Drop what was landed while its customer was being erased, or waited for a person meanwhile (RULES 25)."""
+        suppression = Suppression(self.plan.spec.name, self.uow)
+        if not suppression:
+            return items
+        unlinked = [record for record in records.values() if record.entity_id is None]
+        out = suppression.records(record.ref for record in unlinked)
+        self._forget([record for record in unlinked if record.ref in out], records)
+        return [item for item in items if item.ref not in out]
+
+    def _erased(self, records: Sequence[SourceRecord], matcher: BatchMatcher) -> set[RecordId]:
+        """Those of the records that identity values show to be of a customer who was erased."""
+        suppression = Suppression(self.plan.spec.name, self.uow)
+        if not suppression:
+            return set()
+        profiles = {record.rec_id: matcher.profile(record) for record in records}
+        return suppression.people(profiles, self.plan.match)
+
+    def _forget(self, out: Sequence[SourceRecord], records: dict[RecordId, SourceRecord]) -> None:
+        """Keep nothing of these records."""
+        ids = {record.rec_id for record in out}
+        self.uow.erasures.forget((), ids)
+        names = tuple(f"{record.ref}:" for record in out)
+        self.tasks = [task for task in self.tasks if not f"{task.subject}:".startswith(names)]
+        for rec_id in ids:
+            del records[rec_id]
+        self.edited -= ids
+        self.counts["suppressed"] += len(ids)
 
     def _replay(
         self, open_records: Sequence[SourceRecord], recorded: Mapping[RecordId, LinkEntry]

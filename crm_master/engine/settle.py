@@ -23,9 +23,10 @@ from connectors.errors import ConnectorError
 from crm_master.domain.changes import Settled, abandon, believe, intend, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.fields import Mapped, Native
-from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
 from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
+from crm_master.engine.erasure import arrived
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
@@ -86,9 +87,10 @@ class Settler:
         """Book every outcome, in one transaction. Gives the counts for the ledger."""
         counts: Counter[str] = Counter()
         at = self.clock()
-        pos = uow.journal.commit("settle", at, self.run_id)
         ids = [item.delivery.record.rec_id for item in confirmed if item.delivery.record]
         records = uow.records.get(ids, lock=True)
+        confirmed = self._not_erased(plan, confirmed, records, at, counts, uow)
+        pos = uow.journal.commit("settle", at, self.run_id)
         entries: list[DeliveryEntry] = []
         for item in confirmed:
             if item.delivery.record is not None:
@@ -98,6 +100,33 @@ class Settler:
         if any(item.delivery.record is None for item in confirmed):
             uow.inbox.unpark(plan.system, plan.stream)
         return counts
+
+    def _not_erased(
+        self,
+        plan: StreamPlan,
+        confirmed: Sequence[Confirmed],
+        records: Mapping[RecordId, SourceRecord],
+        at: Instant,
+        counts: Counter[str],
+        uow: UnitOfWork,
+    ) -> list[Confirmed]:
+        """Leave out what was on its way when its customer was erased (RULES 25). A record made by then is to be erased."""
+        creating = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
+        there = uow.customers.get(creating, lock=True).keys()
+        kept: list[Confirmed] = []
+        for item in confirmed:
+            record, customer, outcome = (
+                item.delivery.record,
+                item.delivery.customer.id,
+                item.outcome,
+            )
+            if customer in there if record is None else record.rec_id in records:
+                kept.append(item)
+                continue
+            counts["erased"] += 1
+            if record is None and isinstance(outcome, Written):
+                arrived(customer, ExternalRef(plan.system, plan.stream, outcome.key), at, uow)
+        return kept
 
     def _book(
         self,

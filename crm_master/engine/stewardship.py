@@ -11,6 +11,7 @@ from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
 from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.engine import erasure
 from crm_master.engine.golden import fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
 from crm_master.ports import (
@@ -25,6 +26,7 @@ from crm_master.ports import (
 
 PAGE = 500
 EXAMPLES = 3
+_ERASED = ("done", "kept")  # there too; or they must stay, by law
 
 
 class NotReady(Exception):
@@ -233,13 +235,20 @@ def decide(
 
     Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field, or of elements that
     vanished from one, ``accept`` or ``restore``; of a quarantine ``release``; of a match a customer's id or ``new``; of an
-    unknown create ``retry`` or ``drop``; of a refused write ``retry`` or ``seen``. All others only take ``seen``.
+    unknown create ``retry`` or ``drop``; of a refused write ``retry`` or ``seen``; of a request to erase ``done`` or
+    ``kept``. All others only take ``seen``.
     """
     with store() as uow:
         task = uow.tasks.get(task_id)
         if task is None or not task.open:
             raise Undecidable(f"no open task {task_id}; `concord conflicts` lists them")
         at = clock()
+        if task.kind is TaskKind.ERASE:
+            if answer not in _ERASED:
+                raise Undecidable(f"a request to erase takes the answers: {', '.join(_ERASED)}")
+            erasure.answer(task, answer, author, at, uow)
+            uow.commit()
+            return task
         detail = {
             "kind": task.kind.value,
             "subject": task.subject,

@@ -18,6 +18,7 @@ from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.engine.suppression import admitted
 from crm_master.ports import Customer, OutboxMessage, SourceRecord, UnitOfWorkFactory
 
 EXAMPLES = 200
@@ -88,6 +89,7 @@ _QUEUED = {
 _EDITED = "edited in the system since it was last read"
 _QUEUED_STILL = "a delivery is waiting"
 _LOST = "differs, and no delivery is waiting"
+_ERASED = "kept out: its customer was erased, and is still there"
 _GARBLED = "cannot be read: see `concord dlq list`"
 _NOW = Observed(seq=0, watermark=0, started=1 << 62, ended=1 << 62)  # after every write
 
@@ -148,6 +150,8 @@ class Verifier:
             )
             waiting = uow.outbox.for_records(known)
             asked = uow.tasks.standing((TaskKind.MATCH, f"{plan.name}/{key}") for key in ids)
+            rules = self.hub.entities[plan.entity].match
+            admissible = {row.key for row in admitted(plan, rules, page, uow).records}
         for bad in page.rejects:
             name = f"{plan.name}/{bad.key or '(no key)'}"
             self.verdict.add(Difference(name, None, None, _GARBLED, excepted=True))
@@ -157,6 +161,9 @@ class Verifier:
             record = known.get(ids[shown.key])
             name = f"{plan.name}/{shown.key}"
             if shown.deleted:
+                continue
+            if record is None and shown.key not in admissible:
+                self.verdict.add(Difference(name, None, None, _ERASED, excepted=True))
                 continue
             if record is None:
                 self.verdict.add(Difference(name, None, None, "not read yet"))

@@ -1,7 +1,7 @@
 """The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules.
 
 ``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person;
-``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that everything is right.
+``erasing`` a customer; ``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that everything is right.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.bootstrap import HOME_VARIABLE, App, open_app, opened
 from crm_master.deployment import Deployment, write_example
+from crm_master.entrypoints.erasing import erase, erase_preview, lift, receipts
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
 from crm_master.entrypoints.looking import letter, raw, show, status, tasks, waiting, watermark
@@ -35,10 +36,13 @@ __all__ = [
     "check_systems",
     "decide",
     "deliver",
+    "erase",
+    "erase_preview",
     "ingest",
     "init",
     "let_in",
     "letter",
+    "lift",
     "map_customer",
     "map_preview",
     "map_record",
@@ -48,6 +52,7 @@ __all__ = [
     "raw",
     "read_hub",
     "rebuild",
+    "receipts",
     "reconcile",
     "rejoin",
     "replay",

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from connectors.errors import ConnectorError
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.engine import stewardship
+from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound
 from crm_master.engine.plan import NotConfigured
 from crm_master.engine.rebuild import JournalIncomplete
-from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
+from crm_master.store import (
+    BadDatabaseUrl,
+    DatabaseUnavailable,
+    SchemaOutdated,
+    SuppressionKeyWrong,
+)
 
 FAILED = ("rejected", "failed", "refused", "held")
 """The counts of a run that are failures."""
@@ -38,9 +44,11 @@ EXPECTED = (
     DatabaseUnavailable,
     JournalIncomplete,
     NotConfigured,
+    NotErasable,
     NotFound,
     RunFailed,
     SchemaOutdated,
+    SuppressionKeyWrong,
     SyncFailed,
     stewardship.NotReady,
     stewardship.Undecidable,

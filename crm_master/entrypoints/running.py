@@ -52,7 +52,8 @@ def ingest(
     register(app)
     with recorded(app, "ingest", plan.name, progress) as run:
         scan = Scan.FULL if full else Scan.DELTA
-        land_stream(plan, app.connect(system), app.store, app.clock, run, scan)
+        rules = app.hub.entities[plan.entity].match
+        land_stream(plan, app.connect(system), app.store, app.clock, run, scan, rules)
         return _done(app, run, "ingest", plan.name, plan.entity)
 
 

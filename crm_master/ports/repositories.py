@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.domain.claims import Instant
+from crm_master.domain.erasure import Traces
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.ports.rows import (
@@ -22,9 +23,11 @@ from crm_master.ports.rows import (
     Landing,
     LinkEntry,
     OutboxMessage,
+    Receipt,
     RunEntry,
     SourceRecord,
     StreamState,
+    Suppression,
     Task,
 )
 
@@ -90,6 +93,9 @@ class Records(Protocol):
 
     def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]: ...
 
+    def linked(self, ids: Collection[RecordId]) -> set[RecordId]:
+        """Those of the records that belong to a customer."""
+
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]: ...
 
     def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]: ...
@@ -102,6 +108,9 @@ class Customers(Protocol):
     """Master entities, their history and their links."""
 
     def get(self, ids: Collection[EntityId], *, lock: bool = False) -> dict[EntityId, Customer]: ...
+
+    def aliases(self, id_: EntityId) -> list[EntityId]:
+        """The customer with all those that were merged into it, however many steps away."""
 
     def save(self, customers: Sequence[Customer], at: Instant) -> None: ...
 
@@ -165,6 +174,10 @@ class Outbox(Protocol):
         """Give deliveries up."""
 
     def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]: ...
+
+    def of_customers(
+        self, ids: Collection[EntityId], *, lock: bool = False
+    ) -> list[OutboxMessage]: ...
 
     def count(self, system: str | None = None) -> dict[str, int]: ...
 
@@ -230,6 +243,55 @@ class States(Protocol):
     def runs(self, limit: int) -> list[RunEntry]: ...
 
 
+class Erasures(Protocol):
+    """Receipts of erasures, and the one way in which rows of the journal are ever deleted (RULES 25)."""
+
+    def forget(
+        self,
+        customers: Collection[EntityId],
+        records: Collection[RecordId],
+        letters: Collection[tuple[str, str, str]] = (),
+    ) -> None:
+        """Delete all rows of these customers and source records, and the dead rows of that system, stream and key.
+
+        Waits for deliveries that are just being intended or settled. Lock customers and records before.
+        """
+
+    def scrub(self, traces: Traces, receipt: str) -> None:
+        """Take out of all other rows what names or shows the person: tasks, decisions, evidence, dead rows, errors."""
+
+    def save(self, receipt: Receipt) -> None: ...
+
+    def get(self, receipt: str, *, lock: bool = False) -> Receipt | None: ...
+
+    def of_customer(self, id_: EntityId) -> Receipt | None:
+        """The receipt of an erased customer, by any of the ids that it had."""
+
+    def list(self) -> list[Receipt]: ...
+
+
+class Suppressions(Protocol):
+    """What must not come back, as keyed hashes. Raises ``store.SuppressionKeyWrong`` where the key is not at hand."""
+
+    def watched(self, entity: str) -> frozenset[tuple[str, ...]]:
+        """The combinations of identity keys that somebody is kept out by; the empty one: external ids. None: nobody is."""
+
+    def digest(self, texts: Collection[str]) -> dict[str, str]:
+        """The keyed hash of each text."""
+
+    def add(self, entries: Sequence[Suppression], receipt: str) -> None:
+        """Keep these out. The first one makes the key, where the environment gives none."""
+
+    def standing(self, hashes: Collection[str]) -> dict[str, list[Mapping[str, list[str]]]]:
+        """Of some hashes, those that are kept out, with the hashes of what would show that it is another person."""
+
+    def receipts(self, hashes: Collection[str]) -> dict[str, str]:
+        """The receipt behind each of these hashes."""
+
+    def lift(self, receipt: str, *, records: bool) -> int:
+        """Let identities in again, with ``records`` external ids too. Gives how many."""
+
+
 class UnitOfWork(Protocol):
     """One transaction over all repositories."""
 
@@ -253,6 +315,12 @@ class UnitOfWork(Protocol):
 
     @property
     def states(self) -> States: ...
+
+    @property
+    def erasures(self) -> Erasures: ...
+
+    @property
+    def suppressions(self) -> Suppressions: ...
 
     def __enter__(self) -> Self: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -193,11 +193,45 @@ class RunEntry:
     error: str = ""
 
 
+@dataclass(slots=True)
+class Receipt:
+    """That a customer was erased: who asked, when, and for each system what was done or what a person must still do.
+
+    ``customers`` are all ids that the customer had. ``state`` is ``erased`` until the database's files are clean as well,
+    then ``done``. Holds no personal data of the customer.
+    """
+
+    id: str
+    entity: str
+    customers: list[EntityId]
+    at: Instant
+    author: str
+    reason: str
+    state: str = "erased"
+    systems: list[dict[str, Any]] = field(default_factory=list)
+    lifted_at: Instant = 0
+    lifted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """What must not come back: ``text`` is only ever stored as a keyed hash, and so are the texts of ``unless``.
+
+    ``names`` are the identity keys that it is made of; none for an external id. ``unless`` tells by other keys who it is
+    not: a record that shows other values of one of these is another person.
+    """
+
+    text: str
+    entity: str
+    names: tuple[str, ...] = ()
+    unless: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One entry of the journal's spine: what was committed together, in which order."""
 
     pos: int
     at: Instant
-    kind: str  # reconcile, sweep, intent, settle, activate, decide, configure
+    kind: str  # reconcile, sweep, intent, settle, activate, decide, erase, erased
     detail: Mapping[str, Any]

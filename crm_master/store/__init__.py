@@ -2,5 +2,12 @@
 
 from crm_master.store.database import Database, SchemaOutdated
 from crm_master.store.outage import BadDatabaseUrl, DatabaseUnavailable
+from crm_master.store.suppressions import SuppressionKeyWrong
 
-__all__ = ["BadDatabaseUrl", "Database", "DatabaseUnavailable", "SchemaOutdated"]
+__all__ = [
+    "BadDatabaseUrl",
+    "Database",
+    "DatabaseUnavailable",
+    "SchemaOutdated",
+    "SuppressionKeyWrong",
+]

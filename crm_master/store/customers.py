@@ -32,6 +32,14 @@ class CustomerRepository:
                 found[row.id] = _customer(row)
         return found
 
+    def aliases(self, id_: EntityId) -> list[EntityId]:
+        found, newest = {id_}, {id_}
+        while newest:
+            query = sa.select(entity.c.id).where(entity.c.redirect_to.in_(sorted(newest)))
+            newest = set(self._connection.execute(query).scalars()) - found
+            found |= newest
+        return sorted(found)
+
     def save(self, customers: Sequence[Customer], at: Instant) -> None:
         rows = [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -18,12 +19,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from crm_master.store.customers import CustomerRepository
+from crm_master.store.erasures import ErasureRepository
 from crm_master.store.inbox import InboxRepository
 from crm_master.store.journal import JournalRepository
 from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
 from crm_master.store.states import StateRepository
+from crm_master.store.suppressions import Key, SuppressionRepository, no_key
 from crm_master.store.tasks import TaskRepository
 
 BUSY_TIMEOUT_MS = 60_000
@@ -36,12 +39,13 @@ class SchemaOutdated(Exception):
 class Database:
     """The master database at a SQLAlchemy ``url``; ``database()`` opens a unit of work."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ``BadDatabaseUrl``. Whether the database answers shows when it is used."""
+    def __init__(self, url: str, key: Key = no_key) -> None:
+        """``key`` is that of the erased. Raises ``BadDatabaseUrl``. Whether the database answers shows when it is used."""
         self.engine = _engine(url)
+        self._key = key
 
     def __call__(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self.engine)
+        return SqlUnitOfWork(self.engine, self._key)
 
     def migrate(self) -> None:
         """Bring the schema to this release. Safe to call again."""
@@ -61,6 +65,26 @@ class Database:
                 "run `concord init`"
             )
 
+    def purge(self) -> bool:
+        """Leave nothing of deleted rows in the files of a SQLite database. Gives whether that was possible now.
+
+        It is not while another process reads. On PostgreSQL the files are the operator's: nothing is done there.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        raw = self.engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute("VACUUM")
+            busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            return False
+        finally:
+            raw.close()
+        return not busy
+
     @contextmanager
     def explaining(self) -> Iterator[None]:
         """For whoever talks to people: an outage ends the block as ``DatabaseUnavailable``, not in the driver's words."""
@@ -79,8 +103,9 @@ class Database:
 class SqlUnitOfWork:
     """One transaction; see ``crm_master.ports.UnitOfWork``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, key: Key) -> None:
         self._engine = engine
+        self._key = key
 
     def __enter__(self) -> Self:
         self._connection: Connection = self._engine.connect()
@@ -92,6 +117,8 @@ class SqlUnitOfWork:
         self.tasks = TaskRepository(self._connection)
         self.journal = JournalRepository(self._connection)
         self.states = StateRepository(self._connection)
+        self.erasures = ErasureRepository(self._connection)
+        self.suppressions = SuppressionRepository(self._connection, self._key)
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
-from crm_master.domain.ids import RecordId
+from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import DeliveryState
 from crm_master.ports import OutboxMessage
 from crm_master.store.schema import outbox
@@ -181,6 +181,15 @@ class OutboxRepository:
             query = sa.select(outbox).where(outbox.c.rec_id.in_(part))
             for row in self._connection.execute(query):
                 found[row.rec_id] = _message(row)
+        return found
+
+    def of_customers(self, ids: Collection[EntityId], *, lock: bool = False) -> list[OutboxMessage]:
+        found: list[OutboxMessage] = []
+        for part in chunks(set(ids)):
+            query = sa.select(outbox).where(outbox.c.entity_id.in_(part)).order_by(outbox.c.id)
+            if lock:
+                query = locking(self._connection, query)
+            found += [_message(row) for row in self._connection.execute(query)]
         return found
 
     def count_creates(self, system: str) -> dict[str, int]:

@@ -109,6 +109,15 @@ class RecordRepository:
             )
         return found
 
+    def linked(self, ids: Collection[RecordId]) -> set[RecordId]:
+        found: set[RecordId] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(source_record.c.rec_id).where(
+                source_record.c.rec_id.in_(part), source_record.c.entity_id.is_not(None)
+            )
+            found.update(self._connection.execute(query).scalars())
+        return found
+
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]:
         query = (
             _SELECT.where(

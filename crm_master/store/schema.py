@@ -266,3 +266,31 @@ task = Table(
     Column("closed", BigInteger, nullable=False),
     Index(None, "kind", "subject", "open"),
 )
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("entity", _Name, nullable=False),
+    Column("customers", Json, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("author", _Name, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("systems", Json, nullable=False),
+    Column("lifted_at", BigInteger, nullable=False),
+    Column("lifted_by", _Name, nullable=False),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("receipt", _Id, primary_key=True),
+    Column("entity", _Name, nullable=False),
+    Column("names", Json, nullable=False),
+    Column("unless", Json, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Index(None, "entity"),
+    Index(None, "receipt"),
+)

@@ -329,6 +329,7 @@ class Setting:
     observe: bool = False
     full_payload: bool = True
     skew: int = 0
+    erase: str = "request"
     can: dict[str, Any] = field(default_factory=dict)
 
 
@@ -361,7 +362,7 @@ class World:
         path = folder / "hub.db"
         if not url:
             path.write_bytes(_template())
-        self.store = Database(url or f"sqlite:///{path}")
+        self.store = Database(url or f"sqlite:///{path}", lambda make: b"a secret")
         self.clock = Clock()
         self._ids = count(1)
         self.systems = {
@@ -388,6 +389,7 @@ class World:
                     )
                 },
                 observe=setting.observe,
+                erase=setting.erase,
             )
             for name, setting in systems.items()
         }
@@ -425,7 +427,8 @@ class World:
         run = self.run()
         scan = Scan.FULL if full else Scan.DELTA
         plan = self.hub.stream(name, STREAM)
-        ingest(plan, self.systems[name], self.store, self.clock, run, scan)
+        rules = self.hub.entities["customer"].match
+        ingest(plan, self.systems[name], self.store, self.clock, run, scan, rules)
         return dict(run.counts)
 
     def reconcile(self) -> dict[str, int]:

@@ -258,9 +258,39 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_task_kind_subject_open"), "task", ["kind", "subject", "open"], unique=False
     )
+    op.create_table(
+        "erasure",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("entity", sa.String(length=100), nullable=False),
+        sa.Column("customers", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("author", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("systems", sa.Text(), nullable=False),
+        sa.Column("lifted_at", sa.BigInteger(), nullable=False),
+        sa.Column("lifted_by", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
+    op.create_table(
+        "suppression",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("receipt", sa.String(length=32), nullable=False),
+        sa.Column("entity", sa.String(length=100), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("unless", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("hash", "receipt", name=op.f("pk_suppression")),
+    )
+    op.create_index(op.f("ix_suppression_entity"), "suppression", ["entity"], unique=False)
+    op.create_index(op.f("ix_suppression_receipt"), "suppression", ["receipt"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_suppression_receipt"), table_name="suppression")
+    op.drop_index(op.f("ix_suppression_entity"), table_name="suppression")
+    op.drop_table("suppression")
+    op.drop_table("erasure")
     op.drop_index(op.f("ix_task_kind_subject_open"), table_name="task")
     op.drop_table("task")
     op.drop_table("system_state")

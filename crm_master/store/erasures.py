@@ -1,0 +1,184 @@
+"""Erasure: the one place where rows of the journal are deleted. docs/erasure.md says of each table what happens to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from orjson import dumps
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.erasure import Traces
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.lifecycle import InboxState
+from crm_master.ports import Receipt
+from crm_master.store.schema import (
+    block_key,
+    commit_log,
+    delivery_log,
+    entity,
+    entity_history,
+    erasure,
+    link_log,
+    observation,
+    outbox,
+    run,
+    shadow,
+    source_record,
+    stream_state,
+    task,
+)
+from crm_master.store.sql import chunks, locking, upsert
+
+_PAGE = 1_000
+_OF_CUSTOMERS = (
+    *(outbox.c.entity_id, delivery_log.c.entity_id, link_log.c.entity_id),
+    *(entity_history.c.id, entity.c.id),
+)
+_OF_RECORDS = (
+    *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
+    *(block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
+)
+_IDS_ONLY = ("reconcile", "sweep", "intent", "settle", "activate", "erase", "erased")
+"""Kinds of commits whose detail holds ids and names of systems, and nothing else."""
+
+
+class ErasureRepository:
+    """See ``crm_master.ports.Erasures``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def forget(
+        self,
+        customers: Collection[EntityId],
+        records: Collection[RecordId],
+        letters: Collection[tuple[str, str, str]] = (),
+    ) -> None:
+        for columns, ids in ((_OF_CUSTOMERS, set(customers)), (_OF_RECORDS, set(records))):
+            for column in columns:
+                for part in chunks(ids):
+                    self._connection.execute(sa.delete(column.table).where(column.in_(part)))
+        for system, stream, key in sorted(set(letters)):
+            self._connection.execute(
+                sa.delete(observation).where(
+                    observation.c.system == system,
+                    observation.c.stream == stream,
+                    observation.c.key == key,
+                )
+            )
+
+    def scrub(self, traces: Traces, receipt: str) -> None:
+        self._tasks(traces)
+        self._decisions(traces)
+        self._evidence(traces)
+        self._dead_rows(traces)
+        self._errors(traces, receipt)
+        self._cursors(traces)
+
+    def _tasks(self, traces: Traces) -> None:
+        columns = [task.c.subject, task.c.payload, task.c.decision]
+        for row in self._naming(task.c.id, columns, traces):
+            this = task.c.id == row.id
+            if traces.about({"subject": row.subject, "payload": row.payload}):
+                self._connection.execute(sa.delete(task).where(this))
+            else:
+                kept = {"payload": traces.pruned(row.payload)}
+                self._connection.execute(sa.update(task).where(this).values(kept))
+
+    def _decisions(self, traces: Traces) -> None:
+        """The position stays, so that those of others keep their order; what was decided there goes."""
+        for row in self._naming(commit_log.c.pos, [commit_log.c.detail], traces):
+            if row.kind not in _IDS_ONLY:
+                kept = {"detail": traces.pruned(row.detail)}
+                gone = {"kind": "erased", "detail": {}}
+                self._connection.execute(
+                    sa.update(commit_log)
+                    .where(commit_log.c.pos == row.pos)
+                    .values(gone if traces.about(row.detail) else kept)
+                )
+
+    def _evidence(self, traces: Traces) -> None:
+        for row in self._naming(link_log.c.seq, [link_log.c.evidence], traces):
+            kept = {"evidence": traces.pruned(row.evidence)}
+            self._connection.execute(
+                sa.update(link_log).where(link_log.c.seq == row.seq).values(kept)
+            )
+
+    def _naming(self, key: Any, columns: Collection[Any], traces: Traces) -> Iterator[Any]:
+        """The rows in which a name of the person stands somewhere."""
+        names = {
+            form
+            for name in traces.ids | traces.records
+            for form in (name, dumps(name).decode()[1:-1])
+        }
+        seen: set[Any] = set()
+        for part in chunks(names, 50):
+            hits = [
+                sa.type_coerce(column, sa.Text).contains(name, autoescape=True)
+                for column in columns
+                for name in part
+            ]
+            query = sa.select(key.table).where(sa.or_(*hits)).order_by(key)
+            for row in self._connection.execute(query).all():
+                if row[0] not in seen:
+                    seen.add(row[0])
+                    yield row
+
+    def _dead_rows(self, traces: Traces) -> None:
+        where = observation.c.state == InboxState.DEAD.value
+        names = [observation.c.raw, observation.c.system, observation.c.stream, observation.c.key]
+        for row in self._scan(observation.c.seq, names, where):
+            if traces.shown(bytes(row.raw)):
+                letter = f"{row.system}/{row.stream}/{row.key}"
+                for gone in (
+                    sa.delete(observation).where(observation.c.seq == row.seq),
+                    sa.delete(task).where(task.c.subject == letter),
+                ):
+                    self._connection.execute(gone)
+
+    def _errors(self, traces: Traces, receipt: str) -> None:
+        said = {"error": f"taken out by erasure {receipt}"}
+        for row in self._scan(run.c.id, [run.c.error], run.c.error != ""):
+            if traces.quoted(row.error):
+                self._connection.execute(sa.update(run).where(run.c.id == row.id).values(said))
+
+    def _cursors(self, traces: Traces) -> None:
+        """A cursor that quotes the person: that stream is read from its beginning next time."""
+        for row in self._connection.execute(sa.select(stream_state)).all():
+            if row.cursor and traces.quoted(row.cursor):
+                self._connection.execute(
+                    sa.update(stream_state)
+                    .where(stream_state.c.system == row.system, stream_state.c.stream == row.stream)
+                    .values(cursor=None, scan_started=0)
+                )
+
+    def _scan(
+        self, key: Any, columns: Collection[Any], where: sa.ColumnElement[bool]
+    ) -> Iterator[Any]:
+        """Rows of a table that may be changed meanwhile, a page at a time."""
+        query = sa.select(key, *columns).where(where).order_by(key).limit(_PAGE)
+        rows = self._connection.execute(query).all()
+        while rows:
+            yield from rows
+            rows = self._connection.execute(query.where(key > rows[-1][0])).all()
+
+    def save(self, receipt: Receipt) -> None:
+        columns = ("state", "systems", "lifted_at", "lifted_by")
+        upsert(self._connection, erasure, [asdict(receipt)], columns)
+
+    def get(self, receipt: str, *, lock: bool = False) -> Receipt | None:
+        query = sa.select(erasure).where(erasure.c.id == receipt)
+        if lock:
+            query = locking(self._connection, query)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return None if row is None else Receipt(**row)
+
+    def of_customer(self, id_: EntityId) -> Receipt | None:
+        return next((found for found in self.list() if id_ in found.customers), None)
+
+    def list(self) -> list[Receipt]:
+        query = sa.select(erasure).order_by(erasure.c.at, erasure.c.id)
+        return [Receipt(**row) for row in self._connection.execute(query).mappings()]
