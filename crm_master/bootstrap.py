@@ -19,12 +19,13 @@ from crm_master.domain.claims import Instant
 from crm_master.engine.ingest import moment
 from crm_master.engine.plan import Hub
 from crm_master.ports import Clock
-from crm_master.store import Database
+from crm_master.store import Database, SuppressionKeyWrong
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
 HOME_VARIABLE = "CONCORD_HOME"
 ERASURE_KEY_VARIABLE = "CONCORD_ERASURE_KEY"
 ERASURE_KEY_FILE = "erasure.key"
+ERASURE_KEY_LENGTH = 32
 
 
 def now() -> Instant:
@@ -113,14 +114,26 @@ def erasure_key(
 
     def key(make: bool) -> bytes | None:
         found = (os.environ if environ is None else environ).get(ERASURE_KEY_VARIABLE, "")
-        if found:
-            return found.encode()
+        if found and len(found) < ERASURE_KEY_LENGTH:
+            raise SuppressionKeyWrong(
+                f"{ERASURE_KEY_VARIABLE} has fewer than {ERASURE_KEY_LENGTH} characters"
+            )
         path = home / ERASURE_KEY_FILE
-        if make:
-            with suppress(FileExistsError):
-                file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-                with os.fdopen(file, "w", encoding="ascii") as opened_file:
-                    opened_file.write(secrets.token_hex(32))
-        return path.read_bytes().strip() if path.exists() else None
+        if make and not found and not path.exists():
+            _write_once(path, secrets.token_hex(ERASURE_KEY_LENGTH))
+        return found.encode() or (path.read_bytes().strip() if path.exists() else b"") or None
 
     return key
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a file of its owner alone, whole or not at all, unless another process was faster."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(file, "w", encoding="ascii") as opened_file:
+        opened_file.write(text)
+        opened_file.flush()
+        os.fsync(file)
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

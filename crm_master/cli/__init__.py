@@ -1,7 +1,7 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``looking``, ``mapping``, ``repairing`` and ``erasing`` hold the commands, as ``entrypoints``
-holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
+``setting_up``, ``running``, ``joining``, ``looking``, ``mapping``, ``repairing`` and ``erasing`` hold the commands, as
+``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
 """
 
 from __future__ import annotations

@@ -51,19 +51,24 @@ def erase(
 def _erase(customer: str, reason: str, yes: bool, as_json: bool) -> None:
     with opened() as app:
         if not yes:
-            shown = entrypoints.erase_preview(app, customer)
-            err.print(f"Customer {shown['customer']}:", markup=False)
-            for system in shown["systems"]:
-                err.print(f"  {_said(system)}", markup=False)
-            question = "Erase everything that the hub has of them? This cannot be undone"
-            if not typer.confirm(question, err=True):
-                raise typer.Exit(1)
+            _confirm(entrypoints.erase_preview(app, customer))
         receipt = entrypoints.erase(app, customer, user(), reason)
     if not printed(receipt, as_json):
         _print(receipt)
     if receipt["state"] != "done":
         message = "Rows are gone, their bytes are not: the database file is in use. Run this again."
         err.print(message, style="red")
+        raise typer.Exit(1)
+
+
+def _confirm(shown: Mapping[str, Any]) -> None:
+    if shown["receipt"]:
+        return  # it only remains to be finished
+    err.print(f"Customer {shown['customer']}:", markup=False)
+    for system in shown["systems"]:
+        err.print(f"  {_said(system)}", markup=False)
+    question = "Erase everything that the hub has of them? This cannot be undone"
+    if not typer.confirm(question, err=True):
         raise typer.Exit(1)
 
 

@@ -57,10 +57,20 @@ class Person:
 
 
 def preview(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
-    """What erasing a customer would do, by system. Raises ``NotFound`` and ``NotErasable``."""
+    """What erasing a customer would do, by system. Of one who was erased before, ``receipt`` says where to read on.
+
+    Raises ``NotFound`` and ``NotErasable``.
+    """
     with store() as uow:
-        customer = find_customer(name, uow)
-        return {"customer": customer, "systems": _systems(hub, _gather(hub, customer, uow))}
+        try:
+            customer = find_customer(name, uow)
+        except NotFound:
+            known = _erased_before(name, uow)
+            if known is None:
+                raise
+            return {"customer": name, "systems": known.systems, "receipt": known.id}
+        systems = _systems(hub, _gather(hub, customer, uow))
+        return {"customer": customer, "systems": systems, "receipt": None}
 
 
 def erase(

@@ -1,7 +1,8 @@
 """The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules.
 
-``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person;
-``erasing`` a customer; ``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that everything is right.
+``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person,
+``erasing`` a customer; ``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that
+everything is right.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from crm_master.ports import Receipt
 
 
 def erase_preview(app: App, customer: str) -> dict[str, Any]:
-    """What erasing a customer would do. Raises ``NotFound``, also of one who was erased, and ``NotErasable``."""
+    """What erasing a customer would do; ``receipt`` if it was done before. Raises ``NotFound`` and ``NotErasable``."""
     return erasure.preview(app.hub, customer, app.store)
 
 

@@ -39,7 +39,7 @@ from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
-from crm_master.engine import stewardship
+from crm_master.engine import erasure, stewardship
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.ingest import ingest, moment
 from crm_master.engine.ledger import Run, silent
@@ -48,7 +48,7 @@ from crm_master.engine.plan import Test as Condition
 from crm_master.engine.rebuild import Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.verify import Verdict, Verifier
-from crm_master.ports import Customer, OutboxMessage, RunEntry, SourceRecord, Task
+from crm_master.ports import Customer, OutboxMessage, Receipt, RunEntry, SourceRecord, Task
 from crm_master.store import Database
 from mappings import CompiledMapping, EntityFile, compile_file, entity_spec, load_entity
 
@@ -455,6 +455,12 @@ class World:
 
     def decide(self, task: Task, answer: str) -> None:
         stewardship.decide(task.id, answer, "ada", self.store, self.clock, self.new_id, "decide")
+
+    def erase(self, name: str) -> Receipt:
+        receipt = erasure.erase(
+            self.hub, name, "ada", "case 7", self.store, self.clock, self.new_id, "erase"
+        )
+        return erasure.finish(receipt, self.store) if self.store.purge() else receipt
 
     def verify(self) -> Verdict:
         return Verifier(self.hub, self.store, self.run())(self.systems)
