@@ -65,7 +65,7 @@ class Database:
                 "run `concord init`"
             )
 
-    def purge(self) -> bool:
+    def purge(self, patience_ms: int = BUSY_TIMEOUT_MS) -> bool:
         """Leave nothing of deleted rows in the files of a SQLite database. Gives whether that was possible now.
 
         It is not while another process reads. On PostgreSQL the files are the operator's: nothing is done there.
@@ -73,10 +73,13 @@ class Database:
         if self.engine.dialect.name != "sqlite":
             return True
         raw = self.engine.raw_connection()
+        cursor = raw.cursor()
         try:
-            cursor = raw.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={patience_ms}")
             cursor.execute("VACUUM")
+            # what the write-ahead log holds, old pages among it, goes into the new file, and the log is emptied
             busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
