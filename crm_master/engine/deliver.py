@@ -366,7 +366,7 @@ class Deliverer:
             "outbox": message.id,
         }
         uow.outbox.save([message])
-        uow.tasks.open([Task(kind, message.id, payload)], self.clock())
+        uow.tasks.open([Task(kind, message.id, payload)], self.clock(), self.run.id)
         self._counts["held" if kind is TaskKind.UNKNOWN else "refused"] += 1
 
     def _postpone(self, messages: Sequence[OutboxMessage], error: RetryLater) -> None:

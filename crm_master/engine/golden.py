@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from crm_master.domain.changes import Change, Patch, agree, believe, diff, patch, withhold
-from crm_master.domain.claims import UNBORN, ClaimKey, Instant
+from crm_master.domain.claims import UNBORN, UNSET, ClaimKey, Instant
 from crm_master.domain.lifecycle import RecordStatus, SystemState
-from crm_master.domain.survivorship import Held, Reconciled, reconcile
+from crm_master.domain.survivorship import Held, Reconciled, Winner, reconcile
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.ports import Customer, OutboxMessage, SourceRecord
 
@@ -17,10 +18,14 @@ Watermarks = Mapping[tuple[str, str], Instant]
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """A customer as all live claims have it now, beside what it was. ``born`` are the claims that count now."""
+    """A customer as all live claims have it now, beside what it was. ``born`` are the claims that count now.
+
+    ``winners`` are those before.
+    """
 
     reconciled: Reconciled
     changes: Mapping[str, Change]
+    winners: Mapping[ClaimKey, Winner]
     born: tuple[tuple[SourceRecord, ClaimKey], ...]
     first: bool
 
@@ -59,12 +64,29 @@ def recompute(
                 born.append((record, key))
     reconciled = reconcile(live_claims(counted), plan.policy)
     changes = diff(customer.golden, reconciled.golden)
-    first = customer.version == 0
+    first, winners = customer.version == 0, customer.winners
     customer.version = version
     customer.golden = dict(reconciled.golden)
     customer.winners = dict(reconciled.winners)
     customer.withheld = reconciled.withheld
-    return Recomputed(reconciled, changes, tuple(born), first)
+    return Recomputed(reconciled, changes, winners, tuple(born), first)
+
+
+def superseded(made: Recomputed) -> dict[str, list[Any]]:
+    """What a new version supersedes, as history keeps it; see ``crm_master.ports.HistoryEntry``."""
+    found: dict[str, list[Any]] = {}
+    for name, change in made.changes.items():
+        if change.before is UNSET:
+            found[name] = []
+            continue
+        won = {
+            key.element or "": [winner.record, winner.seq, winner.rule.value]
+            for key, winner in made.winners.items()
+            if key.field == name
+            and not (key.element and isinstance(change.after, dict) and key.element in change.after)
+        }
+        found[name] = [change.before, won]
+    return found
 
 
 @dataclass(slots=True)

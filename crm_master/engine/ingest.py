@@ -127,7 +127,7 @@ def reject(
         letters.append(Task(TaskKind.DEAD_LETTER, str(ref), {"reason": bad.reason}))
     if rows:
         uow.inbox.land(rows, run_id)
-        uow.tasks.open(letters, micros(page.ended))
+        uow.tasks.open(letters, micros(page.ended), run_id)
 
 
 def _reread(

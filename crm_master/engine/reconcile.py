@@ -9,7 +9,6 @@ from typing import assert_never
 
 import orjson
 
-from crm_master.domain.changes import Change
 from crm_master.domain.claims import (
     UNSET,
     ClaimKey,
@@ -24,7 +23,14 @@ from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected, is_passing
-from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute, taking_part
+from crm_master.engine.golden import (
+    Recomputed,
+    counts_for,
+    fan_out,
+    recompute,
+    superseded,
+    taking_part,
+)
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
@@ -211,7 +217,7 @@ class Work:
         self._begin()
         self._dead(item, reason)
         self.uow.inbox.finish([item], 0)
-        self.uow.tasks.open(self.tasks, self.at)
+        self.uow.tasks.open(self.tasks, self.at, self.run_id)
 
     def _begin(self) -> None:
         self.edited: set[RecordId] = set()
@@ -529,9 +535,10 @@ class Work:
             self._open(Task(TaskKind.REVERTED, subject, payload))
 
     def _history(self, customer: Customer, made: Recomputed) -> HistoryEntry:
-        superseded = {name: _superseded(change) for name, change in made.changes.items()}
         causes = tuple(sorted({record.claims[key].seq for record, key in made.born}))
-        return HistoryEntry(customer.id, customer.version, self.at, superseded, causes, self.run_id)
+        return HistoryEntry(
+            customer.id, customer.version, self.at, superseded(made), causes, self.run_id
+        )
 
     def _save(
         self, records: dict[RecordId, SourceRecord], links: Sequence[LinkEntry], pos: int
@@ -547,13 +554,8 @@ class Work:
         uow.outbox.cancel(self.unneeded)
         uow.customers.mark_dirty(ids=self.believed)
         uow.tasks.close(self.renewed, self.at)
-        uow.tasks.open(self.tasks, self.at)
+        uow.tasks.open(self.tasks, self.at, self.run_id)
         uow.tasks.close(self.settled, self.at)
-
-
-def _superseded(change: Change) -> list[Canonical]:
-    """The value before, in a list: an empty one where nobody had spoken of the field."""
-    return [] if change.before is UNSET else [change.before]
 
 
 def _won(golden: dict[str, Canonical], key: ClaimKey, value: Canonical) -> bool:

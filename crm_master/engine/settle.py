@@ -270,7 +270,7 @@ class Settler:
                 tasks.append(Task(TaskKind.INEFFECTIVE, subject, payload))
             else:
                 solved.append((TaskKind.INEFFECTIVE, subject))
-        uow.tasks.open(tasks, at)
+        uow.tasks.open(tasks, at, self.run_id)
         uow.tasks.close(solved, at)
 
     def _bind(self, plan: StreamPlan, item: Confirmed, pos: int, uow: UnitOfWork) -> DeliveryEntry:
@@ -294,7 +294,8 @@ class Settler:
             delivery.message.state = DeliveryState.HELD
             delivery.message.reason = reason
             uow.outbox.save([delivery.message])
-            uow.tasks.open([Task(TaskKind.UNKNOWN, delivery.message.id, payload)], item.at)
+            task = Task(TaskKind.UNKNOWN, delivery.message.id, payload)
+            uow.tasks.open([task], item.at, self.run_id)
             return delivery.entry("refused", item.at, reason=reason, ref=ref)
         record = known or SourceRecord(
             rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity
@@ -328,7 +329,7 @@ class Settler:
             self._claim(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
             payload = {"entity": message.entity_id, "record": str(record.ref)}
-            uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at)
+            uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at, self.run_id)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
         return DeliveryEntry(
@@ -397,7 +398,7 @@ class Settler:
             "reason": reason,
             "path": path,
         }
-        uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at)
+        uow.tasks.open([Task(TaskKind.REFUSED, message.id, payload)], at, self.run_id)
         return delivery.entry("refused in part" if partial else "refused", at, reason=reason)
 
     def wait(self, message: OutboxMessage, after: timedelta | None) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.domain.claims import Instant
 from crm_master.domain.erasure import Traces
-from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.ports.rows import (
     Commit,
@@ -24,6 +24,7 @@ from crm_master.ports.rows import (
     LinkEntry,
     OutboxMessage,
     Receipt,
+    Read,
     RunEntry,
     SourceRecord,
     StreamState,
@@ -66,6 +67,14 @@ class Inbox(Protocol):
 
     def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
         """The run in which each observation was read."""
+
+    def reads_of(self, seqs: Collection[int]) -> dict[int, Read]: ...
+
+    def read_in(self, run_id: str, after: int, limit: int) -> list[InboxItem]:
+        """What a run landed, in sequence, behind ``after``."""
+
+    def unread(self, ids: Collection[RecordId]) -> set[RecordId]:
+        """Those of the records with an observation that waits to be reconciled."""
 
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
         """The bytes of the newest dead row of that name."""
@@ -118,11 +127,16 @@ class Customers(Protocol):
 
     def history(self, entity_id: EntityId) -> list[HistoryEntry]: ...
 
+    def histories(self, ids: Collection[EntityId]) -> dict[EntityId, list[HistoryEntry]]: ...
+
     def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None: ...
 
     def links(
         self, *, entity_id: EntityId | None = None, pos: int | None = None
     ) -> list[LinkEntry]: ...
+
+    def link_history(self, entity_id: EntityId) -> list[LinkEntry]:
+        """All that was ever decided about the records that ever were this customer's, oldest first."""
 
     def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
         """Have customers reconciled again: those with a record in ``system``, or those named."""
@@ -187,7 +201,11 @@ class Outbox(Protocol):
 class Tasks(Protocol):
     """Questions to people and dead letters."""
 
-    def open(self, tasks: Sequence[Task], at: Instant) -> None: ...
+    def open(self, tasks: Sequence[Task], at: Instant, run_id: str = "") -> None:
+        """Ask. What is asked already only gets the newer payload, and stays the question of the run that asked first."""
+
+    def of_run(self, run_id: str, limit: int) -> Sequence[Task]:
+        """What a run asked first."""
 
     def close(self, subjects: Iterable[tuple[TaskKind, str]], at: Instant) -> None: ...
 
@@ -290,6 +308,49 @@ class Suppressions(Protocol):
 
     def lift(self, receipt: str, *, records: bool) -> int:
         """Let identities in again, with ``records`` external ids too. Gives how many."""
+class Runs(Protocol):
+    """What runs did, read back from the journal."""
+
+    def get(self, run_id: str) -> RunEntry | None: ...
+
+    def find(
+        self, limit: int, *, system: str = "", verb: str = "", status: str = ""
+    ) -> list[RunEntry]:
+        """The newest first. A run is about a system if that, or a stream of it, is its target."""
+
+    def positions(self, run_id: str, kind: str) -> list[int]:
+        """Where the run's commits of one kind are in the journal: one for each batch."""
+
+    def observations(self, run_id: str) -> dict[str, int]:
+        """What the run read or reconciled, by its state now."""
+
+    def reconciled_in(self, run_id: str) -> list[str]:
+        """The runs that reconciled what this one read."""
+
+    def gone(self, run_id: str, limit: int) -> list[ExternalRef]:
+        """The records whose tombstones the run reconciled."""
+
+    def changed(self, run_id: str) -> int:
+        """How many customers have a golden record that the run changed."""
+
+    def changes(self, run_id: str, after: EntityId, limit: int) -> list[HistoryEntry]:
+        """What the run changed in ``limit`` customers behind ``after``."""
+
+    def made(self, run_id: str, ids: Collection[EntityId]) -> set[EntityId]:
+        """Those of the customers that the run made."""
+
+    def link_counts(self, run_id: str) -> dict[str, int]: ...
+
+    def links(self, run_id: str, limit: int) -> list[LinkEntry]: ...
+
+    def outcomes(self, run_id: str) -> dict[tuple[str, str], int]:
+        """How many of the run's deliveries ended how: by system and outcome."""
+
+    def deliveries(self, run_id: str, limit: int) -> list[DeliveryEntry]:
+        """How the run's deliveries ended."""
+
+    def undelivered(self, run_id: str) -> dict[tuple[str, str], int]:
+        """The deliveries that wait of customers that the run changed: by system and state."""
 
 
 class UnitOfWork(Protocol):
@@ -321,6 +382,7 @@ class UnitOfWork(Protocol):
 
     @property
     def suppressions(self) -> Suppressions: ...
+    def runs(self) -> Runs: ...
 
     def __enter__(self) -> Self: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from crm_master.domain.claims import Claim, ClaimKey, Instant, Shadow
 from crm_master.domain.fields import Canonical, Native
@@ -72,6 +72,15 @@ class InboxItem:
     state: InboxState = InboxState.PENDING
 
 
+class Read(NamedTuple):
+    """Where an observation comes from: the run that read it, when, and the run that reconciled it (empty: none yet)."""
+
+    run: str
+    started: Instant
+    ended: Instant
+    reconciled_in: str
+
+
 @dataclass(slots=True)
 class Customer:
     """A master entity with its golden record. ``version`` counts every change of its live claims."""
@@ -88,7 +97,11 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """The values that a version superseded; ``causes`` are the observations behind it."""
+    """The values that a version superseded; ``causes`` are the observations behind it.
+
+    ``superseded`` maps a field to ``[value, won]``, or to ``[]`` where nobody had spoken of it. ``won`` says whose the value
+    was: ``{element or "": [record, seq, rule]}``, of a list only the elements that the version took away.
+    """
 
     entity_id: EntityId
     version: int
@@ -107,6 +120,7 @@ class LinkEntry:
     verb: str  # link, new, bind, unlink
     author: str
     evidence: Mapping[str, Any]
+    at: Instant = field(default=0, compare=False)  # when it was recorded, in what is read back
 
 
 @dataclass(slots=True)

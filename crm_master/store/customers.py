@@ -84,15 +84,15 @@ class CustomerRepository:
             self._connection.execute(sa.insert(entity_history), rows)
 
     def history(self, entity_id: EntityId) -> list[HistoryEntry]:
-        query = (
-            sa.select(entity_history)
-            .where(entity_history.c.id == entity_id)
-            .order_by(entity_history.c.version)
-        )
-        return [
-            HistoryEntry(row.id, row.version, row.at, row.superseded, tuple(row.causes), row.run_id)
-            for row in self._connection.execute(query)
-        ]
+        return self.histories([entity_id]).get(entity_id, [])
+
+    def histories(self, ids: Collection[EntityId]) -> dict[EntityId, list[HistoryEntry]]:
+        found: dict[EntityId, list[HistoryEntry]] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(entity_history).where(entity_history.c.id.in_(part))
+            for row in self._connection.execute(query.order_by(entity_history.c.version)):
+                found.setdefault(row.id, []).append(history_entry(row))
+        return found
 
     def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None:
         rows = [
@@ -118,10 +118,12 @@ class CustomerRepository:
             query = query.where(link_log.c.entity_id == entity_id)
         if pos is not None:
             query = query.where(link_log.c.pos == pos)
-        return [
-            LinkEntry(row.rec_id, row.entity_id, row.verb, row.author, row.evidence)
-            for row in self._connection.execute(query)
-        ]
+        return [link_entry(row) for row in self._connection.execute(query)]
+
+    def link_history(self, entity_id: EntityId) -> list[LinkEntry]:
+        ever = sa.select(link_log.c.rec_id).where(link_log.c.entity_id == entity_id)
+        query = sa.select(link_log).where(link_log.c.rec_id.in_(ever)).order_by(link_log.c.seq)
+        return [link_entry(row) for row in self._connection.execute(query)]
 
     def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
         changed = 0
@@ -170,6 +172,15 @@ class CustomerRepository:
             entity.c.type == entity_type, entity.c.redirect_to.is_(None)
         )
         return int(self._connection.execute(query).scalar_one())
+
+
+def history_entry(row: Any) -> HistoryEntry:
+    causes = tuple(row.causes)
+    return HistoryEntry(row.id, row.version, row.at, row.superseded, causes, row.run_id)
+
+
+def link_entry(row: Any) -> LinkEntry:
+    return LinkEntry(row.rec_id, row.entity_id, row.verb, row.author, row.evidence, row.at)
 
 
 def _customer(row: Any) -> Customer:

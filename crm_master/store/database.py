@@ -25,6 +25,7 @@ from crm_master.store.journal import JournalRepository
 from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
+from crm_master.store.runs import RunRepository
 from crm_master.store.states import StateRepository
 from crm_master.store.suppressions import Key, SuppressionRepository, no_key
 from crm_master.store.tasks import TaskRepository
@@ -122,6 +123,7 @@ class SqlUnitOfWork:
         self.states = StateRepository(self._connection)
         self.erasures = ErasureRepository(self._connection)
         self.suppressions = SuppressionRepository(self._connection, self._key)
+        self.runs = RunRepository(self._connection)
         return self
 
     def __exit__(

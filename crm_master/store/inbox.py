@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState
-from crm_master.ports import InboxItem, Landing
-from crm_master.store.schema import observation, source_record
+from crm_master.ports import InboxItem, Landing, Read
+from crm_master.store.schema import commit_log, observation, source_record
 from crm_master.store.sql import chunks, locking, upsert
 
 _NEW_RECORD: dict[str, Any] = {
@@ -186,6 +186,37 @@ class InboxRepository:
                 observation.c.seq.in_(part)
             )
             found.update((seq, run_id) for seq, run_id in self._connection.execute(query))
+        return found
+
+    def reads_of(self, seqs: Collection[int]) -> dict[int, Read]:
+        found: dict[int, Read] = {}
+        for part in chunks(set(seqs)):
+            columns = (observation.c.run_id, observation.c.started, observation.c.ended)
+            query = (
+                sa.select(observation.c.seq, *columns, commit_log.c.run_id.label("applied"))
+                .outerjoin(commit_log, commit_log.c.pos == observation.c.pos)
+                .where(observation.c.seq.in_(part))
+            )
+            for seq, run_id, started, ended, applied in self._connection.execute(query):
+                found[seq] = Read(run_id, started, ended, applied or "")
+        return found
+
+    def read_in(self, run_id: str, after: int, limit: int) -> list[InboxItem]:
+        query = (
+            sa.select(observation)
+            .where(observation.c.run_id == run_id, observation.c.seq > after)
+            .order_by(observation.c.seq)
+            .limit(limit)
+        )
+        return [_item(row) for row in self._connection.execute(query)]
+
+    def unread(self, ids: Collection[RecordId]) -> set[RecordId]:
+        found: set[RecordId] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(observation.c.rec_id).where(
+                observation.c.rec_id.in_(part), observation.c.state == InboxState.PENDING.value
+            )
+            found.update(self._connection.execute(query).scalars())
         return found
 
     def dead(self, system: str, stream: str, key: str) -> bytes | None:

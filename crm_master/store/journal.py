@@ -48,7 +48,7 @@ class JournalRepository:
         query = (
             sa.select(delivery_log).where(delivery_log.c.pos == pos).order_by(delivery_log.c.seq)
         )
-        return [_entry(row) for row in self._connection.execute(query)]
+        return [delivery_entry(row) for row in self._connection.execute(query)]
 
     def add_deliveries(self, entries: Sequence[DeliveryEntry], pos: int) -> None:
         rows = [
@@ -85,7 +85,7 @@ class JournalRepository:
         return self._connection.execute(query).scalar_one_or_none()
 
 
-def _entry(row: Any) -> DeliveryEntry:
+def delivery_entry(row: Any) -> DeliveryEntry:
     ref = None if row.key is None else ExternalRef(row.system, row.stream, row.key)
     return DeliveryEntry(
         rec_id=row.rec_id,

@@ -64,6 +64,7 @@ run = Table(
     Column("counts", Json, nullable=False),
     Column("error", Text, nullable=False),
     Index(None, "started"),
+    Index(None, "verb", "started"),
 )
 
 config_version = Table(
@@ -104,6 +105,7 @@ commit_log = Table(
     Column("kind", _Name, nullable=False),
     Column("run_id", String(40), nullable=False),
     Column("detail", Json, nullable=False),
+    Index(None, "run_id"),
 )
 
 observation = Table(
@@ -128,6 +130,7 @@ observation = Table(
     Index(None, "state", "entity", "seq"),
     Index(None, "pos"),
     Index(None, "rec_id", "seq"),
+    Index(None, "run_id", "seq"),
 )
 
 source_record = Table(
@@ -185,6 +188,7 @@ entity_history = Table(
     Column("superseded", Json, nullable=False),
     Column("causes", Json, nullable=False),
     Column("run_id", String(40), nullable=False),
+    Index(None, "run_id", "id"),
 )
 
 link_log = Table(
@@ -199,6 +203,7 @@ link_log = Table(
     Column("author", _Name, nullable=False),
     Column("evidence", Json, nullable=False),
     Index(None, "entity_id"),
+    Index(None, "rec_id"),
     Index(None, "pos"),
 )
 
@@ -245,7 +250,7 @@ delivery_log = Table(
     Column("stream", _Name, nullable=False),
     Column("version", Integer, nullable=False),
     Column("operation", String(10), nullable=False),
-    Column("outcome", String(10), nullable=False),
+    Column("outcome", String(20), nullable=False),
     Column("sent", Json, nullable=False),
     Column("held", Json, nullable=False),
     Column("reason", Text, nullable=False),
@@ -264,7 +269,9 @@ task = Table(
     Column("decision", Json),
     Column("opened", BigInteger, nullable=False),
     Column("closed", BigInteger, nullable=False),
+    Column("run_id", String(40), nullable=False),
     Index(None, "kind", "subject", "open"),
+    Index(None, "run_id"),
 )
 
 erasure = Table(

@@ -21,7 +21,7 @@ class TaskRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def open(self, tasks: Sequence[Task], at: Instant) -> None:
+    def open(self, tasks: Sequence[Task], at: Instant, run_id: str = "") -> None:
         newest = {(item.kind, item.subject): item for item in tasks}
         standing = self.standing(newest)
         fresh, renewed = [], []
@@ -38,6 +38,7 @@ class TaskRepository:
                         "decision": None,
                         "opened": at,
                         "closed": 0,
+                        "run_id": run_id,
                     }
                 )
         if fresh:
@@ -91,6 +92,10 @@ class TaskRepository:
             .where(task.c.id == task_id)
             .values(open=False, closed=at, decision=dict(decision))
         )
+
+    def of_run(self, run_id: str, limit: int) -> Sequence[Task]:
+        query = sa.select(task).where(task.c.run_id == run_id).order_by(task.c.id).limit(limit)
+        return [_task(row) for row in self._connection.execute(query)]
 
     def count(self) -> dict[str, int]:
         query = sa.select(task.c.kind, sa.func.count()).where(task.c.open).group_by(task.c.kind)

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("pos", name=op.f("pk_commit_log")),
     )
+    op.create_index(op.f("ix_commit_log_run_id"), "commit_log", ["run_id"], unique=False)
     op.create_table(
         "config_version",
         sa.Column("hash", sa.String(length=64), nullable=False),
@@ -55,7 +56,7 @@ def upgrade() -> None:
         sa.Column("stream", sa.String(length=100), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("operation", sa.String(length=10), nullable=False),
-        sa.Column("outcome", sa.String(length=10), nullable=False),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("sent", sa.Text(), nullable=False),
         sa.Column("held", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -89,6 +90,23 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("id", "version", name=op.f("pk_entity_history")),
     )
+    op.create_index(
+        op.f("ix_entity_history_run_id_id"), "entity_history", ["run_id", "id"], unique=False
+    )
+    op.create_table(
+        "erasure",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("entity", sa.String(length=100), nullable=False),
+        sa.Column("customers", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("author", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("systems", sa.Text(), nullable=False),
+        sa.Column("lifted_at", sa.BigInteger(), nullable=False),
+        sa.Column("lifted_by", sa.String(length=100), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
+    )
     op.create_table(
         "link_log",
         sa.Column(
@@ -108,6 +126,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_link_log_entity_id"), "link_log", ["entity_id"], unique=False)
     op.create_index(op.f("ix_link_log_pos"), "link_log", ["pos"], unique=False)
+    op.create_index(op.f("ix_link_log_rec_id"), "link_log", ["rec_id"], unique=False)
     op.create_table(
         "observation",
         sa.Column(
@@ -136,6 +155,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_observation_pos"), "observation", ["pos"], unique=False)
     op.create_index(
         op.f("ix_observation_rec_id_seq"), "observation", ["rec_id", "seq"], unique=False
+    )
+    op.create_index(
+        op.f("ix_observation_run_id_seq"), "observation", ["run_id", "seq"], unique=False
     )
     op.create_index(
         op.f("ix_observation_state_entity_seq"),
@@ -182,6 +204,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
     )
     op.create_index(op.f("ix_run_started"), "run", ["started"], unique=False)
+    op.create_index(op.f("ix_run_verb_started"), "run", ["verb", "started"], unique=False)
     op.create_table(
         "shadow",
         sa.Column("rec_id", sa.String(length=32), nullable=False),
@@ -231,6 +254,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("system", "stream", name=op.f("pk_stream_state")),
     )
     op.create_table(
+        "suppression",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("receipt", sa.String(length=32), nullable=False),
+        sa.Column("entity", sa.String(length=100), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("unless", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("hash", "receipt", name=op.f("pk_suppression")),
+    )
+    op.create_index(op.f("ix_suppression_entity"), "suppression", ["entity"], unique=False)
+    op.create_index(op.f("ix_suppression_receipt"), "suppression", ["receipt"], unique=False)
+    op.create_table(
         "system_state",
         sa.Column("system", sa.String(length=100), nullable=False),
         sa.Column("state", sa.String(length=100), nullable=False),
@@ -253,63 +288,44 @@ def upgrade() -> None:
         sa.Column("decision", sa.Text(), nullable=True),
         sa.Column("opened", sa.BigInteger(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.String(length=40), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
     )
     op.create_index(
         op.f("ix_task_kind_subject_open"), "task", ["kind", "subject", "open"], unique=False
     )
-    op.create_table(
-        "erasure",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("entity", sa.String(length=100), nullable=False),
-        sa.Column("customers", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("author", sa.String(length=100), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("systems", sa.Text(), nullable=False),
-        sa.Column("lifted_at", sa.BigInteger(), nullable=False),
-        sa.Column("lifted_by", sa.String(length=100), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
-    )
-    op.create_table(
-        "suppression",
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.Column("receipt", sa.String(length=32), nullable=False),
-        sa.Column("entity", sa.String(length=100), nullable=False),
-        sa.Column("names", sa.Text(), nullable=False),
-        sa.Column("unless", sa.Text(), nullable=False),
-        sa.Column("key_id", sa.String(length=16), nullable=False),
-        sa.PrimaryKeyConstraint("hash", "receipt", name=op.f("pk_suppression")),
-    )
-    op.create_index(op.f("ix_suppression_entity"), "suppression", ["entity"], unique=False)
-    op.create_index(op.f("ix_suppression_receipt"), "suppression", ["receipt"], unique=False)
+    op.create_index(op.f("ix_task_run_id"), "task", ["run_id"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_suppression_receipt"), table_name="suppression")
-    op.drop_index(op.f("ix_suppression_entity"), table_name="suppression")
-    op.drop_table("suppression")
-    op.drop_table("erasure")
+    op.drop_index(op.f("ix_task_run_id"), table_name="task")
     op.drop_index(op.f("ix_task_kind_subject_open"), table_name="task")
     op.drop_table("task")
     op.drop_table("system_state")
+    op.drop_index(op.f("ix_suppression_receipt"), table_name="suppression")
+    op.drop_index(op.f("ix_suppression_entity"), table_name="suppression")
+    op.drop_table("suppression")
     op.drop_table("stream_state")
     op.drop_index(op.f("ix_source_record_system_stream_rec_id"), table_name="source_record")
     op.drop_index(op.f("ix_source_record_entity_id"), table_name="source_record")
     op.drop_table("source_record")
     op.drop_table("shadow")
+    op.drop_index(op.f("ix_run_verb_started"), table_name="run")
     op.drop_index(op.f("ix_run_started"), table_name="run")
     op.drop_table("run")
     op.drop_index(op.f("ix_outbox_system_state_not_before"), table_name="outbox")
     op.drop_table("outbox")
     op.drop_index(op.f("ix_observation_state_entity_seq"), table_name="observation")
+    op.drop_index(op.f("ix_observation_run_id_seq"), table_name="observation")
     op.drop_index(op.f("ix_observation_rec_id_seq"), table_name="observation")
     op.drop_index(op.f("ix_observation_pos"), table_name="observation")
     op.drop_table("observation")
+    op.drop_index(op.f("ix_link_log_rec_id"), table_name="link_log")
     op.drop_index(op.f("ix_link_log_pos"), table_name="link_log")
     op.drop_index(op.f("ix_link_log_entity_id"), table_name="link_log")
     op.drop_table("link_log")
+    op.drop_table("erasure")
+    op.drop_index(op.f("ix_entity_history_run_id_id"), table_name="entity_history")
     op.drop_table("entity_history")
     op.drop_index(op.f("ix_entity_type_dirty"), table_name="entity")
     op.drop_table("entity")
@@ -317,6 +333,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_delivery_log_entity_id"), table_name="delivery_log")
     op.drop_table("delivery_log")
     op.drop_table("config_version")
+    op.drop_index(op.f("ix_commit_log_run_id"), table_name="commit_log")
     op.drop_table("commit_log")
     op.drop_index(op.f("ix_block_key_rec_id"), table_name="block_key")
     op.drop_table("block_key")
