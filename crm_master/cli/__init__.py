@@ -1,7 +1,7 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``looking``, ``mapping``, ``repairing`` and ``erasing`` hold the commands, as
-``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
+``setting_up``, ``running``, ``joining``, ``looking``, ``runs``, ``mapping``, ``repairing`` and ``erasing`` hold the
+commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from crm_master.cli import (
     mapping,
     repairing,
     running,
+    runs,
     session,
     setting_up,
 )
@@ -38,6 +39,13 @@ for command in (
 _map = typer.Typer(no_args_is_help=True, help="See what a record becomes.")
 _map.command("preview")(mapping.preview)
 app.add_typer(_map, name="map")
+
+_runs = typer.Typer(no_args_is_help=True, help="What each run did; doing it again; taking it back.")
+_runs.command("list")(runs.runs)
+_runs.command("show")(runs.show)
+_runs.command("replay")(runs.replay)
+_runs.command("undo")(runs.undo)
+app.add_typer(_runs, name="runs")
 
 _dlq = typer.Typer(no_args_is_help=True, help="Rows and fields that could not be read.")
 _dlq.command("list")(repairing.letters)

@@ -9,7 +9,7 @@ import typer
 
 from crm_master import entrypoints
 from crm_master.cli.printing import err, out, printed
-from crm_master.cli.session import Json, Yes, opened, user
+from crm_master.cli.session import Json, Yes, author, opened
 
 _TODO = {
     "asked": "to be erased there by a person",
@@ -52,7 +52,7 @@ def _erase(customer: str, reason: str, yes: bool, as_json: bool) -> None:
     with opened() as app:
         if not yes:
             _confirm(entrypoints.erase_preview(app, customer))
-        receipt = entrypoints.erase(app, customer, user(), reason)
+        receipt = entrypoints.erase(app, customer, author(), reason)
     if not printed(receipt, as_json):
         _print(receipt)
     if receipt["state"] != "done":
@@ -76,7 +76,7 @@ def _lift(receipt: str, records: bool, yes: bool, as_json: bool) -> None:
     with opened() as app:
         if not yes and not typer.confirm("Let this person in again?", err=True):
             raise typer.Exit(1)
-        result = entrypoints.lift(app, receipt, user(), records=records)
+        result = entrypoints.lift(app, receipt, author(), records=records)
     if not printed(result, as_json):
         out.print(
             f"Receipt {receipt}: {result['lifted']} hashes are gone. `concord sync --full` reads what they kept out.",

@@ -55,12 +55,18 @@ def _systems(shown: Mapping[str, Any]) -> Table:
 
 def show(
     name: Annotated[str, typer.Argument(help="A customer's id, or system/stream/key.")],
+    as_of: Annotated[
+        str, typer.Option(help="As it was then: an ISO time, or a version's number.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """One customer: every field with who said it, when, and under which rule."""
+    """One customer: every field with who said it, when, and under which rule; now, or as it was."""
     with opened() as app:
-        shown = entrypoints.show(app, name)
+        shown = entrypoints.show(app, name, as_of)
     if printed(shown, as_json):
+        return
+    if as_of:
+        _past(shown)
         return
     out.print(f"{shown['entity']} {shown['customer']}, version {shown['version']}")
     for field, facts in shown["fields"].items():
@@ -78,13 +84,37 @@ def show(
         )
 
 
+def _past(shown: Mapping[str, Any]) -> None:
+    since, until = shown["from"] or "the beginning", shown["until"] or "now"
+    out.print(
+        f"{shown['entity']} {shown['customer']} as it was in version {shown['version']}, from {since} to {until}"
+    )
+    if shown["merged_into"]:
+        out.print(f"Merged into {shown['merged_into']} since.")
+    for field, facts in shown["fields"].items():
+        since = " (changed since)" if facts["changed_since"] else ""
+        out.print(f"{field} = {literal(facts['value'])}{since}", markup=False)
+        for who in facts["said_by"]:
+            read = f"read {who['read'][0]} to {who['read'][1]}" if who["read"] else "decided"
+            element = f" {who['element']}:" if who["element"] else ""
+            rule = f"[{who['rule']}]"
+            line = f"     {who['record']}:{element} {rule} ({read}, run {who['run']})"
+            out.print(line, markup=False)
+    for record in shown["records"]:
+        line = f"- {record['record']}, linked by {record['by']} ({record['linked']}) {record['at']}"
+        out.print(line, markup=False)
+    for what in shown["unknown"]:
+        out.print(f"Not known: {what}.", markup=False)
+
+
 def _claim(claim: Mapping[str, Any]) -> str:
     mark = "*" if claim["wins"] else " "
     since, until = claim["between"]
     when = f"{since or '…'} to {until or '…'}" if since != until else since or "time unknown"
     element = f" {claim['element']}:" if claim["element"] else ""
     said = f"{mark} {claim['record']}:{element} {literal(claim['value'])}"
-    return f"{said} ({when}, run {claim['run']})"
+    where = f"by {claim['by']}" if claim["by"] else f"run {claim['run']}"
+    return f"{said} ({when}, {where})"
 
 
 def verify(as_json: Json = False) -> None:

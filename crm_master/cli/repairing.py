@@ -9,7 +9,7 @@ import typer
 
 from crm_master import entrypoints
 from crm_master.cli.printing import literal, out, printed
-from crm_master.cli.session import Json, opened, user
+from crm_master.cli.session import Json, author, opened
 
 Every = Annotated[bool, typer.Option("--all", help="Closed ones too.")]
 
@@ -24,7 +24,7 @@ def conflicts(context: typer.Context, every: Every = False, as_json: Json = Fals
 def decide(task: int, answer: str, as_json: Json = False) -> None:
     """Answer one. A wrong answer is refused with the list of those that it takes."""
     with opened() as app:
-        result = entrypoints.decide(app, task, answer, user())
+        result = entrypoints.decide(app, task, answer, author())
     if not printed(result, as_json):
         out.print(
             f"Decided {result['kind']} {result['subject']}: {answer}. `concord sync` carries it out.",

@@ -36,11 +36,6 @@ def options(
     Session.home = home
 
 
-def user() -> str:
-    """Who decides here, for the record."""
-    return os.environ.get("CONCORD_USER") or getpass.getuser()
-
-
 @contextmanager
 def opened(*, fresh: bool = False) -> Iterator[entrypoints.App]:
     """The deployment, with errors that a person can act on instead of traces."""
@@ -51,6 +46,11 @@ def opened(*, fresh: bool = False) -> Iterator[entrypoints.App]:
         err.print(f"error: {entrypoints.said(error)}", style="red", markup=False, soft_wrap=True)
         mistakes = isinstance(error, entrypoints.ConfigurationMistakes)
         raise typer.Exit(2 if mistakes else 1) from error
+
+
+def author() -> str:
+    """Who decides: ``CONCORD_USER``, else whoever is logged in."""
+    return os.environ.get("CONCORD_USER") or getpass.getuser()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -21,6 +21,7 @@ from crm_master.engine.suppression import admitted
 from crm_master.ports import Clock, Landing, StreamState, Task, UnitOfWork, UnitOfWorkFactory
 
 REREAD_BATCH = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ingest(
@@ -201,7 +202,7 @@ def fingerprint(raw: bytes, *, deleted: bool = False) -> bytes:
 
 def micros(when: datetime) -> Instant:
     """An aware time as microseconds since 1970."""
-    return int(when.timestamp() * 1_000_000)
+    return (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(instant: Instant) -> datetime:

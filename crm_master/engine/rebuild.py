@@ -14,6 +14,7 @@ from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub
 from crm_master.engine.reconcile import Work
 from crm_master.engine.stewardship import carry_out
+from crm_master.engine.undo import compensate
 from crm_master.ports import (
     Commit,
     Customer,
@@ -101,6 +102,8 @@ class Rebuilder:
                 carry_out(commit.detail, uow, commit.at, 0)
             case "erase" | "erased":
                 pass  # nothing of whom they were about is left to be replayed
+            case "undo":
+                compensate(commit.detail, uow, commit.at)
             case other:
                 raise JournalIncomplete(f"commit {commit.pos} is of an unknown kind: {other}")
 

@@ -1,8 +1,8 @@
 """The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules.
 
 ``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person,
-``erasing`` a customer; ``looking`` at what is there, ``mapping`` a record to see what becomes of it, ``proving`` that
-everything is right.
+``erasing`` a customer; ``looking`` at what is there, and at ``runs`` and what they did; ``mapping`` a record to see what
+becomes of it, ``proving`` that everything is right.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ from crm_master.entrypoints.mapping import map_customer, map_preview, map_record
 from crm_master.entrypoints.proving import rebuild, verify
 from crm_master.entrypoints.repairing import decide, replay, stop
 from crm_master.entrypoints.running import Ran, deliver, ingest, reconcile, sync
+from crm_master.entrypoints.runs import (
+    replay_preview,
+    replay_run,
+    run_list,
+    run_show,
+    undo_preview,
+    undo_run,
+)
 from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas
 from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
 
@@ -57,6 +65,10 @@ __all__ = [
     "reconcile",
     "rejoin",
     "replay",
+    "replay_preview",
+    "replay_run",
+    "run_list",
+    "run_show",
     "said",
     "schemas",
     "show",
@@ -64,6 +76,8 @@ __all__ = [
     "stop",
     "sync",
     "tasks",
+    "undo_preview",
+    "undo_run",
     "verify",
     "waiting",
     "waiting_to_join",

@@ -9,6 +9,7 @@ from typing import Any
 from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
 from crm_master.engine.explain import NotFound, explain
+from crm_master.engine.past import explain_past
 from crm_master.ports import Task, UnitOfWork
 
 _NOT_WAITING = {DeliveryState.HELD.value, DeliveryState.REFUSED.value}
@@ -78,8 +79,13 @@ def watermark(app: App, system: str, stream: str) -> int:
         return uow.states.stream(system, stream).watermark
 
 
-def show(app: App, name: str) -> dict[str, Any]:
-    """One customer with provenance and links, by its id or one of its records. Raises ``NotFound``."""
+def show(app: App, name: str, as_of: str = "") -> dict[str, Any]:
+    """One customer with provenance and links, by its id or one of its records, now or as it was. Raises ``NotFound``.
+
+    ``as_of``: an ISO time or the number of a version.
+    """
+    if as_of:
+        return explain_past(app.hub, name, as_of, app.store)
     return explain(app.hub, name, app.store)
 
 

@@ -23,8 +23,8 @@ from crm_master.ports.rows import (
     Landing,
     LinkEntry,
     OutboxMessage,
-    Receipt,
     Read,
+    Receipt,
     RunEntry,
     SourceRecord,
     StreamState,
@@ -204,8 +204,8 @@ class Tasks(Protocol):
     def open(self, tasks: Sequence[Task], at: Instant, run_id: str = "") -> None:
         """Ask. What is asked already only gets the newer payload, and stays the question of the run that asked first."""
 
-    def of_run(self, run_id: str, limit: int) -> Sequence[Task]:
-        """What a run asked first."""
+    def of_run(self, run_id: str, after: int, limit: int) -> Sequence[Task]:
+        """What a run asked first, behind the task ``after``."""
 
     def close(self, subjects: Iterable[tuple[TaskKind, str]], at: Instant) -> None: ...
 
@@ -308,6 +308,8 @@ class Suppressions(Protocol):
 
     def lift(self, receipt: str, *, records: bool) -> int:
         """Let identities in again, with ``records`` external ids too. Gives how many."""
+
+
 class Runs(Protocol):
     """What runs did, read back from the journal."""
 
@@ -343,6 +345,9 @@ class Runs(Protocol):
 
     def links(self, run_id: str, limit: int) -> list[LinkEntry]: ...
 
+    def bound_since(self, run_id: str, ids: Collection[EntityId]) -> list[LinkEntry]:
+        """The records that deliveries made, or met, for these customers after the run's first commit."""
+
     def outcomes(self, run_id: str) -> dict[tuple[str, str], int]:
         """How many of the run's deliveries ended how: by system and outcome."""
 
@@ -351,6 +356,9 @@ class Runs(Protocol):
 
     def undelivered(self, run_id: str) -> dict[tuple[str, str], int]:
         """The deliveries that wait of customers that the run changed: by system and state."""
+
+    def set_aside(self, run_id: str, after: str, limit: int) -> list[OutboxMessage]:
+        """The deliveries, behind the id ``after``, that wait for a person and that the run tried or caused."""
 
 
 class UnitOfWork(Protocol):
@@ -382,6 +390,8 @@ class UnitOfWork(Protocol):
 
     @property
     def suppressions(self) -> Suppressions: ...
+
+    @property
     def runs(self) -> Runs: ...
 
     def __enter__(self) -> Self: ...

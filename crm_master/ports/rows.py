@@ -247,5 +247,5 @@ class Commit:
 
     pos: int
     at: Instant
-    kind: str  # reconcile, sweep, intent, settle, activate, decide, erase, erased
+    kind: str  # reconcile, sweep, intent, settle, activate, decide, undo, erase, erased
     detail: Mapping[str, Any]

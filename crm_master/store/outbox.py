@@ -19,7 +19,7 @@ _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HE
 _DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
 _DOUBTFUL = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value)
 _WAITING = (DeliveryState.REFUSED.value, DeliveryState.OVERTAKEN.value)
-_SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
+SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
 
@@ -88,7 +88,7 @@ class OutboxRepository:
                     attempts=outbox.c.attempts + 1,
                 )
             )
-        messages = [_message(row) for row in rows]
+        messages = [outbox_message(row) for row in rows]
         for message in messages:
             message.fence += 1
             message.attempts += 1
@@ -161,13 +161,13 @@ class OutboxRepository:
         query = sa.select(outbox).where(
             outbox.c.entity == entity, outbox.c.rec_id.is_(None), outbox.c.state.in_(_OPEN)
         )
-        return [_message(row) for row in self._connection.execute(query)]
+        return [outbox_message(row) for row in self._connection.execute(query)]
 
     def retry(self, ids: Collection[str]) -> None:
         for part in chunks(set(ids)):
             self._connection.execute(
                 sa.update(outbox)
-                .where(outbox.c.id.in_(part), outbox.c.state.in_(_SET_ASIDE))
+                .where(outbox.c.id.in_(part), outbox.c.state.in_(SET_ASIDE))
                 .values(state=DeliveryState.PENDING.value, attempts=0, deaths=0, not_before=0)
             )
 
@@ -180,7 +180,7 @@ class OutboxRepository:
         for part in chunks(set(ids)):
             query = sa.select(outbox).where(outbox.c.rec_id.in_(part))
             for row in self._connection.execute(query):
-                found[row.rec_id] = _message(row)
+                found[row.rec_id] = outbox_message(row)
         return found
 
     def of_customers(self, ids: Collection[EntityId], *, lock: bool = False) -> list[OutboxMessage]:
@@ -189,7 +189,7 @@ class OutboxRepository:
             query = sa.select(outbox).where(outbox.c.entity_id.in_(part)).order_by(outbox.c.id)
             if lock:
                 query = locking(self._connection, query)
-            found += [_message(row) for row in self._connection.execute(query)]
+            found += [outbox_message(row) for row in self._connection.execute(query)]
         return found
 
     def count_creates(self, system: str) -> dict[str, int]:
@@ -226,7 +226,7 @@ def _row(message: OutboxMessage) -> dict[str, Any]:
     }
 
 
-def _message(row: Any) -> OutboxMessage:
+def outbox_message(row: Any) -> OutboxMessage:
     return OutboxMessage(
         entity_id=row.entity_id,
         entity=row.entity,

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crm_master.domain.ids import EntityId, ExternalRef
-from crm_master.ports import DeliveryEntry, HistoryEntry, LinkEntry, RunEntry
+from crm_master.ports import DeliveryEntry, HistoryEntry, LinkEntry, OutboxMessage, RunEntry
 from crm_master.store.customers import history_entry, link_entry
 from crm_master.store.journal import delivery_entry
+from crm_master.store.outbox import SET_ASIDE, outbox_message
 from crm_master.store.schema import (
     commit_log,
     delivery_log,
@@ -19,6 +20,7 @@ from crm_master.store.schema import (
     observation,
     outbox,
     run,
+    task,
 )
 from crm_master.store.sql import chunks
 
@@ -135,6 +137,19 @@ class RunRepository:
         )
         return [link_entry(row) for row in self._connection.execute(query)]
 
+    def bound_since(self, run_id: str, ids: Collection[EntityId]) -> list[LinkEntry]:
+        first = sa.select(sa.func.min(commit_log.c.pos)).where(commit_log.c.run_id == run_id)
+        found: list[LinkEntry] = []
+        for part in chunks(set(ids)):
+            query = sa.select(link_log).where(
+                link_log.c.entity_id.in_(part),
+                link_log.c.verb == "bind",
+                link_log.c.pos > first.scalar_subquery(),
+            )
+            rows = self._connection.execute(query.order_by(link_log.c.seq))
+            found.extend(link_entry(row) for row in rows)
+        return found
+
     def outcomes(self, run_id: str) -> dict[tuple[str, str], int]:
         query = (
             sa.select(delivery_log.c.system, delivery_log.c.outcome, sa.func.count())
@@ -160,6 +175,32 @@ class RunRepository:
             .group_by(outbox.c.system, outbox.c.state)
         )
         return {(row.system, row.state): row[2] for row in self._connection.execute(query)}
+
+    def set_aside(self, run_id: str, after: str, limit: int) -> list[OutboxMessage]:
+        asked = sa.select(task.c.subject).where(task.c.run_id == run_id)
+        stream = delivery_log.c.system + "/" + delivery_log.c.stream
+        target = sa.case(
+            (delivery_log.c.operation == "create", stream), else_=delivery_log.c.rec_id
+        )
+        tried = sa.select(delivery_log.c.entity_id + ":" + target).where(
+            delivery_log.c.pos.in_(self._commits(run_id))
+        )
+        changed = sa.select(entity_history.c.id).where(entity_history.c.run_id == run_id)
+        query = (
+            sa.select(outbox)
+            .where(
+                outbox.c.id > after,
+                outbox.c.state.in_(SET_ASIDE),
+                sa.or_(
+                    outbox.c.id.in_(asked),
+                    outbox.c.id.in_(tried),
+                    outbox.c.entity_id.in_(changed),
+                ),
+            )
+            .order_by(outbox.c.id)
+            .limit(limit)
+        )
+        return [outbox_message(row) for row in self._connection.execute(query)]
 
     def _commits(self, run_id: str) -> sa.Select[tuple[int]]:
         return sa.select(commit_log.c.pos).where(commit_log.c.run_id == run_id)

@@ -93,8 +93,9 @@ class TaskRepository:
             .values(open=False, closed=at, decision=dict(decision))
         )
 
-    def of_run(self, run_id: str, limit: int) -> Sequence[Task]:
-        query = sa.select(task).where(task.c.run_id == run_id).order_by(task.c.id).limit(limit)
+    def of_run(self, run_id: str, after: int, limit: int) -> Sequence[Task]:
+        mine = sa.and_(task.c.run_id == run_id, task.c.id > after)
+        query = sa.select(task).where(mine).order_by(task.c.id).limit(limit)
         return [_task(row) for row in self._connection.execute(query)]
 
     def count(self) -> dict[str, int]:

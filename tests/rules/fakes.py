@@ -47,6 +47,8 @@ from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Tran
 from crm_master.engine.plan import Test as Condition
 from crm_master.engine.rebuild import Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
+from crm_master.engine.runs import Replayed, replay
+from crm_master.engine.undo import Compensation, plan, undo
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.ports import Customer, OutboxMessage, Receipt, RunEntry, SourceRecord, Task
 from crm_master.store import Database
@@ -365,6 +367,7 @@ class World:
         self.store = Database(url or f"sqlite:///{path}", lambda make: b"a secret")
         self.clock = Clock()
         self._ids = count(1)
+        self.ran: dict[str, str] = {}
         self.systems = {
             name: FakeSystem(name, self.clock, **setting.can) for name, setting in systems.items()
         }
@@ -417,14 +420,20 @@ class World:
 
     # the verbs
 
-    def run(self) -> Run:
-        return Run(RunEntry(f"run-{next(self._ids)}", "test", "", self.clock()), silent)
+    def run(self, verb: str = "test", target: str = "") -> Run:
+        """A run on record. ``ran`` has the last one of each verb."""
+        entry = RunEntry(f"run-{next(self._ids)}", verb, target, self.clock(), status="done")
+        with self.store() as uow:
+            uow.states.save_run(entry)
+            uow.commit()
+        self.ran[verb] = entry.id
+        return Run(entry, silent)
 
     def new_id(self) -> str:
         return f"E{next(self._ids):04}"
 
     def ingest(self, name: str, *, full: bool = False) -> dict[str, int]:
-        run = self.run()
+        run = self.run("ingest", f"{name}/{STREAM}")
         scan = Scan.FULL if full else Scan.DELTA
         plan = self.hub.stream(name, STREAM)
         rules = self.hub.entities["customer"].match
@@ -432,12 +441,12 @@ class World:
         return dict(run.counts)
 
     def reconcile(self) -> dict[str, int]:
-        run = self.run()
+        run = self.run("reconcile", "customer")
         Reconciler(self.hub, "customer", self.store, self.clock, self.new_id, run)()
         return dict(run.counts)
 
     def deliver(self, name: str) -> dict[str, int]:
-        run = self.run()
+        run = self.run("deliver", name)
         Deliverer(self.hub, name, self.systems[name], self.store, self.clock, run)()
         return dict(run.counts)
 
@@ -461,6 +470,19 @@ class World:
             self.hub, name, "ada", "case 7", self.store, self.clock, self.new_id, "erase"
         )
         return erasure.finish(receipt, self.store) if self.store.purge() else receipt
+
+    def undo(self, run_id: str) -> Compensation:
+        run = self.run("undo", run_id)
+        return undo(self.hub, run_id, "ada", self.store, self.clock, self.new_id, run)
+
+    def undo_plan(self, run_id: str) -> Compensation:
+        return plan(self.hub, run_id, self.store, self.clock())
+
+    def replay(self, run_id: str, *, really: bool = True) -> Replayed:
+        def can_find(system: str, stream: str) -> bool:
+            return self.systems[system].capabilities(stream).find
+
+        return replay(run_id, self.store, can_find, really=really)
 
     def verify(self) -> Verdict:
         return Verifier(self.hub, self.store, self.run())(self.systems)
@@ -539,9 +561,10 @@ class World:
         return found[0]
 
     def outbox(self) -> list[OutboxMessage]:
+        ids = [customer.id for customer in self.customers()]
         with self.store() as uow:
             creates = uow.outbox.creating("customer")
-            members = uow.records.of_entities([customer.id for customer in self.customers()])
+            members = uow.records.of_entities(ids)
             updates = uow.outbox.for_records([member.rec_id for member in members])
         return [*creates, *updates.values()]
 
