@@ -94,6 +94,8 @@ class OneField:
 
     def back(self) -> Restored | Kept:
         """The first way that, by policy, gives the value of before: tried on the claims, not believed."""
+        if why := self._undecided_before():
+            return Kept(self.customer.id, self.name, why)
         spec = self.policy.entity.fields[self.name]
         then = None if self.change.before is UNSET else self.change.before
         # all members are named: what is left out would be completed from the claims that are taken back
@@ -112,6 +114,20 @@ class OneField:
         rule = self.policy.of(self.name).rule.value
         why = f"no record that {rule} listens to can say it any more"
         return Kept(self.customer.id, self.name, why)
+
+    def _undecided_before(self) -> str:
+        """Why no value can go back to where none counted: each system kept its own, and those are overwritten."""
+        if self.change.before is not UNSET:
+            return "" if self.change.won else "it was contested before the run"
+        key = ClaimKey(self.name)
+        for record in self.records:
+            claim = record.claims.get(key)
+            if claim is None:
+                continue
+            stood = claim.base if self._brought(record, key) else claim.value
+            if blank(stood) is not None:
+                return f"before the run no value counted, and {record.ref} had one of its own"
+        return ""
 
     def elements_back(self, elements: Sequence[str]) -> Restored | Kept:
         """Of a list, the elements that the run added go, and those that it removed come back; the others stay."""

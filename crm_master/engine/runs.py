@@ -208,7 +208,8 @@ def _observations(run_id: str, done: Replayed, store: UnitOfWorkFactory) -> Iter
         positions = uow.runs.positions(run_id, "reconcile")
     for pos in positions:
         with store() as uow:
-            yield [item.seq for item in uow.inbox.applied(pos)]
+            seqs = [item.seq for item in uow.inbox.applied(pos)]
+        yield seqs
     after = 0
     while True:
         with store() as uow:

@@ -215,7 +215,8 @@ class Page:
         for entity_id, entries in mine.items():
             self.found += self._customer(entity_id, entries)
         for entry in bound:
-            why = f"{self.names[entry.rec_id]} was made or bound for this customer since; it stays"
+            name = self.names.get(entry.rec_id, "a record")
+            why = f"{name} was made or bound for this customer since; it stays"
             self.found.append(Kept(entry.entity_id, None, why))
 
     def restored(self) -> dict[str, list[EntityId]]:
@@ -249,31 +250,30 @@ class Page:
         history = self.histories[entity_id]
         for name, change in sorted(changed_fields(entries, history, customer.golden).items()):
             one = OneField(customer, records, policy, name, change, self.at)
-            if why := self._moved_on(one, history):
-                yield Kept(entity_id, name, why)
+            if name not in policy.entity.fields:
+                yield Kept(entity_id, name, "no such field is configured any more")
+            elif name in customer.withheld:
+                yield Kept(
+                    entity_id, name, "it is contested: decide that first (`concord conflicts`)"
+                )
             elif blank(one.now) == blank(change.before):
                 yield None
+            elif one.many:
+                yield from self._list(one)
+            elif why := self._newer(one, None) or self._changed_since(one, history):
+                yield Kept(entity_id, name, why)
             else:
-                yield from self._field(one)
+                yield one.back()
 
-    def _moved_on(self, one: OneField, history: Sequence[HistoryEntry]) -> str:
-        """Why a field cannot go back whatever its claims are, if it cannot."""
-        if one.name not in one.policy.entity.fields:
-            return "no such field is configured any more"
-        if one.name in one.customer.withheld:
-            return "it is contested: decide that first (`concord conflicts`)"
-        since = [entry for entry in history if entry.version > one.change.last]
-        changed = [e.run_id for e in since if one.name in e.superseded and e.run_id != self.run_id]
-        same = blank(one.now) == blank(one.change.before)
-        if changed and not one.many and not same:
-            return f"changed since, in run {changed[-1]}"
-        return ""
+    def _changed_since(self, one: OneField, history: Sequence[HistoryEntry]) -> str:
+        """The run that changed a field after this one, if any: a newer claim may have gone again, a record left."""
+        runs = [
+            e.run_id for e in history if e.version > one.change.last and one.name in e.superseded
+        ]
+        return f"changed since, in run {runs[-1]}" if runs else ""
 
-    def _field(self, one: OneField) -> Iterator[Restored | Kept | None]:
-        if not one.many:
-            newer = self._newer(one, None)
-            yield Kept(one.customer.id, one.name, newer) if newer else one.back()
-            return
+    def _list(self, one: OneField) -> Iterator[Restored | Kept | None]:
+        """A list goes back element by element: those that nobody has touched since."""
         before, after, now = elements_of(one.change.before, one.change.after, one.now)
         back, kept = [], False
         for element in sorted(before.keys() | after.keys()):

@@ -42,7 +42,8 @@ def test_landing_and_reconciling_take_a_constant_number_of_statements(
     for name in ("erp", "shop"):
         hub.ingest(name, full=True)
     hub.approve()
-    found: dict[str, list[int]] = {"first": [], "landed": [], "edited": [], "reread": []}
+    verbs = ("first", "landed", "edited", "undone", "reread")
+    found: dict[str, list[int]] = {verb: [] for verb in verbs}
     numbers = count(0, 1_000)
     for size in SIZES:
         start = next(numbers)
@@ -53,6 +54,8 @@ def test_landing_and_reconciling_take_a_constant_number_of_statements(
             hub.erp.edit(f"e{place}", name=f"M{place}")
         hub.ingest("erp")
         found["edited"].append(_count(statements, hub.reconcile))
+        run = hub.ran["reconcile"]
+        found["undone"].append(_count(statements, lambda run=run: hub.undo(run)))  # type: ignore[misc]
         for place in range(start, start + size):
             hub.erp.edit(f"e{place}")
         found["reread"].append(_count(statements, lambda: hub.ingest("erp")))

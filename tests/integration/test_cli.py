@@ -34,7 +34,8 @@ def test_every_command_is_tried_here() -> None:
     )
     switches = {"stop", "start"}
     parts = {"map preview", "conflicts decide", "dlq list", "dlq show", "dlq replay"}
-    assert found == {*tried.split(), *switches, *parts}
+    runs = {"runs list", "runs show", "runs replay", "runs undo"}
+    assert found == {*tried.split(), *switches, *parts, *runs}
 
 
 def test_every_command_speaks_json() -> None:

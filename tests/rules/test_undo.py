@@ -220,14 +220,14 @@ def test_a_field_that_a_person_edited_since_is_refused_and_named(world: MakeWorl
     hub = _three(world)
     run = _change(hub, "erp", phone="2", name="Ada Byron")
     _delivered(hub)
-    later = _change(hub, "shop", phone="3")
+    _change(hub, "shop", phone="3")
     _delivered(hub)
 
     done = hub.undo(run)
 
     [kept] = done.kept
     assert (kept["customer"], kept["field"]) == (hub.customer().id, "phone")
-    assert later in kept["why"]
+    assert "changed since, by shop/people/s1, read in run run-" in kept["why"]
     hub.round()
     assert (hub.golden["phone"], hub.golden["name"]) == ("3", "Ada")
 
@@ -278,6 +278,32 @@ def test_a_contested_field_is_left_to_the_decision(world: MakeWorld) -> None:
     _reconciled(hub)
     [kept] = hub.undo(run).kept
     assert (kept["field"], "contested" in kept["why"]) == ("name", True)
+
+
+def test_what_was_contested_before_the_run_is_not_decided_by_an_undo(world: MakeWorld) -> None:
+    hub = _three(world, name=FieldPolicy(Rule.MANUAL))
+    hub.erp.edit("e1", name="Ada Byron")
+    hub.shop.edit("s1", name="Ada King")
+    hub.round()
+    run = _change(hub, "shop", name="Ada Byron")
+    _delivered(hub)
+    [kept] = hub.undo(run).kept
+    assert (kept["field"], kept["why"]) == ("name", "it was contested before the run")
+
+
+def test_where_no_value_counted_before_none_is_overwritten(world: MakeWorld) -> None:
+    """At first sight the systems contradict each other: each keeps its own until somebody gives way."""
+    hub = world(*SYSTEMS, policies={"name": FieldPolicy(Rule.MANUAL)})
+    for name, key in KEYS.items():
+        hub.systems[name].add(key, name=f"Ada {name}", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("s1", name="Ada erp")
+    hub.list.edit("l1", name="Ada erp")
+    run = _reconciled(hub)
+    _delivered(hub)
+    [kept] = hub.undo(run).kept
+    assert "before the run no value counted, and erp/people/e1 had one of its own" in kept["why"]
+    assert hub.golden["name"] == "Ada erp"
 
 
 # more than once
