@@ -73,6 +73,7 @@ class ErasureRepository:
     def scrub(self, traces: Traces, receipt: str) -> None:
         self._tasks(traces)
         self._decisions(traces)
+        self._whose(traces)
         self._evidence(traces)
         self._dead_rows(traces)
         self._errors(traces, receipt)
@@ -92,13 +93,20 @@ class ErasureRepository:
         """The position stays, so that those of others keep their order; what was decided there goes."""
         for row in self._naming(commit_log.c.pos, [commit_log.c.detail], traces):
             if row.kind not in _IDS_ONLY:
-                kept = {"detail": traces.pruned(row.detail)}
+                kept = {"detail": traces.pruned(_without_steps(row.detail, traces))}
                 gone = {"kind": "erased", "detail": {}}
                 self._connection.execute(
                     sa.update(commit_log)
                     .where(commit_log.c.pos == row.pos)
                     .values(gone if traces.about(row.detail) else kept)
                 )
+
+    def _whose(self, traces: Traces) -> None:
+        """The history of others forgets that a value came from a record that was the person's."""
+        for row in self._naming(entity_history.c.id, [entity_history.c.superseded], traces):
+            kept = {"superseded": _without_winners(row.superseded, traces)}
+            this = (entity_history.c.id == row.id) & (entity_history.c.version == row.version)
+            self._connection.execute(sa.update(entity_history).where(this).values(kept))
 
     def _evidence(self, traces: Traces) -> None:
         for row in self._naming(link_log.c.seq, [link_log.c.evidence], traces):
@@ -114,7 +122,7 @@ class ErasureRepository:
             for name in traces.ids | traces.records
             for form in (name, dumps(name).decode()[1:-1])
         }
-        seen: set[Any] = set()
+        seen: set[tuple[Any, ...]] = set()
         for part in chunks(names, 50):
             hits = [
                 sa.type_coerce(column, sa.Text).contains(name, autoescape=True)
@@ -123,8 +131,9 @@ class ErasureRepository:
             ]
             query = sa.select(key.table).where(sa.or_(*hits)).order_by(key)
             for row in self._connection.execute(query).all():
-                if row[0] not in seen:
-                    seen.add(row[0])
+                place = tuple(getattr(row, column.name) for column in key.table.primary_key)
+                if place not in seen:
+                    seen.add(place)
                     yield row
 
     def _dead_rows(self, traces: Traces) -> None:
@@ -182,3 +191,24 @@ class ErasureRepository:
     def list(self) -> list[Receipt]:
         query = sa.select(erasure).order_by(erasure.c.at, erasure.c.id)
         return [Receipt(**row) for row in self._connection.execute(query).mappings()]
+
+
+def _without_steps(detail: dict[str, Any], traces: Traces) -> dict[str, Any]:
+    """An undo without the steps that are about the person; any other detail as it is."""
+    if "steps" not in detail:
+        return detail
+    gone = traces.ids | traces.records
+    steps = [s for s in detail["steps"] if s["customer"] not in gone and s["record"] not in gone]
+    return {**detail, "steps": steps}
+
+
+def _without_winners(superseded: dict[str, Any], traces: Traces) -> dict[str, Any]:
+    return {
+        name: [
+            old[0],
+            {part: won for part, won in old[1].items() if won[0] not in traces.records},
+        ]
+        if len(old) > 1 and old[1]
+        else old
+        for name, old in superseded.items()
+    }

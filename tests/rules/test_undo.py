@@ -10,6 +10,7 @@ import pytest
 from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Rule
+from crm_master.ports import HistoryEntry
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import CONSENT, Setting, World
 
@@ -382,6 +383,43 @@ def test_undo_goes_page_by_page(world: MakeWorld, monkeypatch: pytest.MonkeyPatc
     assert hub.undo_plan(run).fields == hub.undo(run).fields == 5
     hub.round()
     assert _held(hub) == before
+
+
+def test_erasure_takes_the_values_of_an_undo_and_leaves_those_of_others(world: MakeWorld) -> None:
+    hub = _three(world)
+    for name, key in (("erp", "e2"), ("shop", "s2")):
+        hub.systems[name].add(key, name="Bob", mail="bob@example.org", phone="0042-of-bob")
+    hub.round()
+    hub.erp.edit("e2", phone="2")
+    hub.shop.edit("s1", phone="3")
+    run = _reconciled(hub)
+    hub.undo(run)
+    bob = hub.record("erp", "e2")
+
+    hub.erase(bob.entity_id or "")
+
+    with hub.store() as uow:
+        [undone] = [commit for commit in uow.journal.commits() if commit.kind == "undo"]
+    assert [step["value"] for step in undone.detail["steps"]] == ["1"]
+    assert bob.rec_id not in str(undone.detail)
+    assert hub.rebuilt().equal
+    assert hub.golden["phone"] == "1"
+
+
+def test_the_history_of_others_forgets_whose_a_value_was(world: MakeWorld) -> None:
+    hub = _three(world)
+    hub.erp.add("e2", name="Bob", mail="bob@example.org")
+    hub.round()
+    bob, ada = hub.record("erp", "e2"), hub.record("erp", "e1").entity_id or ""
+    old = {"name": ["A", {"": [bob.rec_id, 1, "most_recent"]}], "note": [], "phone": ["1", None]}
+    with hub.store() as uow:
+        for version in (90, 91):
+            uow.customers.add_history([HistoryEntry(ada, version, 1, old, (), "run")])
+        uow.commit()
+    hub.erase(bob.entity_id or "")
+    with hub.store() as uow:
+        kept = [entry.superseded for entry in uow.customers.history(ada) if entry.version >= 90]
+    assert kept == [{"name": ["A", {}], "note": [], "phone": ["1", None]}] * 2
 
 
 # what cannot be taken back, and why
