@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from crm_master.domain.claims import UNSET, Claim, ClaimKey
+from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
 from crm_master.domain.entities import EntitySpec, FieldSpec
 from crm_master.domain.fields import Canonical, Cardinality
 from crm_master.domain.ids import RecordId
@@ -55,11 +55,12 @@ class Policy:
 
 
 class Held(NamedTuple):
-    """A claim with where it was made."""
+    """A claim with where it was made. ``gone``: when that record was deleted at the latest; its claims are last words."""
 
     claim: Claim
     system: str
     record: RecordId
+    gone: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,11 @@ def reconcile(claims: Iterable[tuple[ClaimKey, Held]], policy: Policy) -> Reconc
         if policy.entity.fields[name].cardinality is Cardinality.MANY:
             golden[name] = _union(by_field[name], policy.rank, winners)
             continue
-        claimed = [held for _, held in by_field[name]]
-        verdict = _DECIDERS[rule.rule](claimed, rule, policy.rank)
+        claimed = standing([held for _, held in by_field[name]])
+        decider = _DECIDERS[rule.rule]
+        if rule.rule is Rule.OWNER and _has_been_answered(by_field[name], claimed, rule):
+            decider = _by_recency
+        verdict = decider(claimed, rule, policy.rank)
         if verdict.contested:
             withheld.add(name)
         if verdict.losers:
@@ -126,6 +130,21 @@ def reconcile(claims: Iterable[tuple[ClaimKey, Held]], policy: Policy) -> Reconc
         elif verdict.value is not None:
             golden[name] = verdict.value
     return Reconciled(golden, winners, tuple(conflicts), frozenset(withheld))
+
+
+def standing(claims: Sequence[Held]) -> Sequence[Held]:
+    """The claims without the last words of deleted records that anybody has answered since (RULES 11).
+
+    What a person decided about a record after it was gone is no last word.
+    """
+    if all(held.gone is None for held in claims):
+        return claims
+    latest = max(held.claim.lo for held in claims)
+    return [
+        held
+        for held in claims
+        if held.gone is None or held.gone >= latest or held.claim.lo > held.gone
+    ]
 
 
 def most_recent(claims: Sequence[Held], rank: Mapping[str, int]) -> Held:
@@ -181,6 +200,14 @@ def _by_owner(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]
     return _Verdict(winner, losers=_against(claims, winner))
 
 
+def _has_been_answered(
+    claims: Sequence[tuple[ClaimKey, Held]], standing: Sequence[Held], rule: FieldPolicy
+) -> bool:
+    """Whether nothing but answered last words is left of the owner: then nobody owns the field any more."""
+    owned = any(held.system in rule.standing for held in standing)
+    return not owned and any(held.system in rule.standing for _, held in claims)
+
+
 def _by_strictness(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
     order = {value: place for place, value in enumerate(rule.strictness)}
 
@@ -229,7 +256,9 @@ def _union(
     present: dict[str, Canonical] = {}
     for element in sorted(by_element):
         asserted = [
-            held for held in unreplaced(by_element[element]) if held.claim.value is not None
+            held
+            for held in unreplaced(standing(by_element[element]))
+            if held.claim.value is not None
         ]
         if asserted:
             winner = most_recent(asserted, rank)

@@ -43,8 +43,9 @@ def taking_part(hub: Hub, states: Mapping[str, SystemState]) -> dict[str, System
 
 def live_claims(records: Iterable[SourceRecord]) -> Iterator[tuple[ClaimKey, Held]]:
     for record in records:
+        gone = record.gone.hi if record.gone is not None else None
         for key, claim in record.claims.items():
-            yield key, Held(claim, record.ref.system, record.rec_id)
+            yield key, Held(claim, record.ref.system, record.rec_id, gone)
 
 
 def recompute(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from crm_master.domain.changes import Settled, abandon, believe, intend, patch, settle, withhold
-from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.ids import EntityId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
 from crm_master.domain.survivorship import Reconciled
@@ -178,6 +178,8 @@ class Rebuilder:
                 record.entity_id, record.origin = entry.entity_id, Origin.HUB
                 record.shadow = intend(Shadow(), entry.sent)
             case "gone":
+                if record.status is RecordStatus.LIVE:
+                    record.gone = Interval(record.shadow.confirmed_at, entry.at)
                 record.status = RecordStatus.DELETED
                 self._claim(record, believe(abandon(record.shadow)))
             case "refused":

@@ -17,6 +17,7 @@ from crm_master.domain.claims import (
     Observed,
     Why,
     attribute,
+    interval,
 )
 from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
@@ -245,8 +246,11 @@ class Work:
             record.reread = True
             self.counts["stale"] += 1
             return
+        observed = Observed(
+            item.seq, item.watermark, item.started, item.ended, item.stamp, stream.skew
+        )
         if item.deleted:
-            self._tombstone(record)
+            self._tombstone(record, observed)
             return
         try:
             document = orjson.loads(item.raw)
@@ -257,9 +261,6 @@ class Work:
         if isinstance(mapped, Rejected):
             self._dead(item, f"{mapped.path}: {mapped.reason}")
             return
-        observed = Observed(
-            item.seq, item.watermark, item.started, item.ended, item.stamp, stream.skew
-        )
         before = record.shadow.fields
         found = attribute(
             mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
@@ -269,7 +270,9 @@ class Work:
             self.counts["stale"] += 1
             return
         record.claims, record.shadow = dict(found.claims), found.shadow
-        record.status = RecordStatus.LIVE
+        if record.gone is not None and record.entity_id is not None:
+            self.touched.add(record.entity_id)  # what it says counts in full again
+        record.status, record.gone = RecordStatus.LIVE, None
         record.mapping_hash = stream.mapping.hash
         self.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
         for name, was in before.items():
@@ -290,11 +293,12 @@ class Work:
         if (found.due or quarantined) and record.entity_id is not None:
             self.touched.add(record.entity_id)
 
-    def _tombstone(self, record: SourceRecord) -> None:
+    def _tombstone(self, record: SourceRecord, observed: Observed) -> None:
         """The record is gone. Its claims remain as last words; nothing is made anew in its place."""
         if record.status is RecordStatus.DELETED:
             return
         record.status = RecordStatus.DELETED
+        record.gone = interval(observed, record.shadow)
         self.counts["gone"] += 1
         if record.entity_id is not None:
             self.touched.add(record.entity_id)

@@ -21,7 +21,7 @@ from connectors.contract import (
 )
 from connectors.errors import ConnectorError
 from crm_master.domain.changes import Settled, abandon, believe, intend, settle, withhold
-from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
@@ -326,6 +326,7 @@ class Settler:
         at = self.clock()
         if record.status is RecordStatus.LIVE:
             record.status = RecordStatus.DELETED
+            record.gone = Interval(record.shadow.confirmed_at, at)
             self._claim(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
             payload = {"entity": message.entity_id, "record": str(record.ref)}

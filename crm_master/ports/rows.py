@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crm_master.domain.claims import Claim, ClaimKey, Instant, Shadow
+from crm_master.domain.claims import Claim, ClaimKey, Instant, Interval, Shadow
 from crm_master.domain.fields import Canonical, Native
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import (
@@ -21,13 +21,14 @@ from crm_master.domain.survivorship import Winner
 
 @dataclass(slots=True)
 class SourceRecord:
-    """A record of a system: what it asserts, what it shows, and whose it is."""
+    """A record of a system: what it asserts, what it shows, and whose it is. ``gone``: when it was deleted."""
 
     rec_id: RecordId
     ref: ExternalRef
     entity: str
     entity_id: EntityId | None = None
     status: RecordStatus = RecordStatus.LIVE
+    gone: Interval | None = None
     primary: bool = True
     origin: Origin = Origin.SOURCE
     claims: dict[ClaimKey, Claim] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crm_master.domain.claims import Interval
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import Origin, RecordStatus
 from crm_master.ports import SourceRecord
@@ -22,6 +23,8 @@ _RECORD_COLUMNS = (
     "entity",
     "entity_id",
     "status",
+    "gone_lo",
+    "gone_hi",
     "is_primary",
     "origin",
     "claims",
@@ -164,6 +167,7 @@ def _record(row: Any) -> SourceRecord:
         entity=row.entity,
         entity_id=row.entity_id,
         status=RecordStatus(row.status),
+        gone=None if row.gone_hi is None else Interval(row.gone_lo, row.gone_hi),
         primary=row.is_primary,
         origin=Origin(row.origin),
         claims=load_claims(row.claims),
@@ -183,6 +187,8 @@ def _row(record: SourceRecord) -> dict[str, Any]:
         "entity": record.entity,
         "entity_id": record.entity_id,
         "status": record.status.value,
+        "gone_lo": None if record.gone is None else record.gone.lo,
+        "gone_hi": None if record.gone is None else record.gone.hi,
         "is_primary": record.primary,
         "origin": record.origin.value,
         "claims": dump_claims(record.claims),

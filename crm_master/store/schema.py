@@ -143,6 +143,8 @@ source_record = Table(
     Column("entity", _Name, nullable=False),
     Column("entity_id", _Id),
     Column("status", String(10), nullable=False),
+    Column("gone_lo", BigInteger),
+    Column("gone_hi", BigInteger),
     Column("is_primary", Boolean, nullable=False),
     Column("origin", String(10), nullable=False),
     Column("claims", Json, nullable=False),

@@ -221,6 +221,8 @@ def upgrade() -> None:
         sa.Column("entity", sa.String(length=100), nullable=False),
         sa.Column("entity_id", sa.String(length=32), nullable=True),
         sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("gone_lo", sa.BigInteger(), nullable=True),
+        sa.Column("gone_hi", sa.BigInteger(), nullable=True),
         sa.Column("is_primary", sa.Boolean(), nullable=False),
         sa.Column("origin", sa.String(length=10), nullable=False),
         sa.Column("claims", sa.Text(), nullable=False),
