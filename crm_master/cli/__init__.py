@@ -1,7 +1,8 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``looking``, ``runs``, ``mapping``, ``repairing`` and ``erasing`` hold the
-commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how they talk.
+``setting_up``, ``running``, ``joining``, ``looking``, ``runs``, ``mapping``, ``linking``, ``repairing`` and ``erasing``
+hold the commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how
+they talk.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import typer
 from crm_master.cli import (
     erasing,
     joining,
+    linking,
     looking,
     mapping,
     repairing,
@@ -46,6 +48,14 @@ _runs.command("show")(runs.show)
 _runs.command("replay")(runs.replay)
 _runs.command("undo")(runs.undo)
 app.add_typer(_runs, name="runs")
+
+_link = typer.Typer(no_args_is_help=True, help="Which records are one customer.")
+_link.command("merge")(linking.merge)
+_link.command("split")(linking.split)
+_link.command("move")(linking.move)
+_link.command("pin")(linking.pin)
+_link.command("log")(linking.log)
+app.add_typer(_link, name="link")
 
 _dlq = typer.Typer(no_args_is_help=True, help="Rows and fields that could not be read.")
 _dlq.command("list")(repairing.letters)

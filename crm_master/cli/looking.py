@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from crm_master import entrypoints
+from crm_master.cli.linking import told
 from crm_master.cli.printing import counted, literal, out, printed
 from crm_master.cli.session import Json, opened, progress
 
@@ -76,7 +77,10 @@ def show(
             out.print(f"   {_claim(claim)}", markup=False)
     for record in shown["records"]:
         linked = f", linked by {record['by']} ({record['linked']})" if record["linked"] else ""
-        out.print(f"- {record['record']} {record['status']}{linked}", markup=False)
+        written = "" if record["primary"] else ", secondary: not written"
+        out.print(f"- {record['record']} {record['status']}{written}{linked}", markup=False)
+    for link in shown["links_by_hand"]:
+        out.print(told(link), markup=False)
     for entry in shown["history"]:
         out.print(
             f"version {entry['version']} at {entry['at']} superseded {literal(entry['superseded'])}",

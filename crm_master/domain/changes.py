@@ -7,10 +7,20 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from crm_master.domain.claims import UNSET, Claim, ClaimKey, FieldShadow, Shadow, Unset
+from crm_master.domain.claims import (
+    LEFT,
+    UNSET,
+    Claim,
+    ClaimKey,
+    FieldShadow,
+    Shadow,
+    Sources,
+    Unset,
+)
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Canonical, Cardinality, Lenses, Native
-from crm_master.domain.survivorship import Reconciled
+from crm_master.domain.ids import RecordId
+from crm_master.domain.survivorship import Reconciled, Winner
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,8 @@ class Patch:
     ``intents`` are the same fields whole, as the system shall then hold them. ``accepted`` are fields where the system
     made something else of what it was sent; they count as converged. ``matched`` are fields where the golden record has
     moved to what the system holds anyway. ``unshown`` are fields in which the record, once it is
-    written, still does not show the golden record: whoever edits it has not seen that (RULES 4).
+    written, still does not show the golden record: whoever edits it has not seen that (RULES 4). ``crossing`` are fields
+    where something else than what is wanted is on its way: whether a write is needed shows when that has arrived.
     """
 
     writes: Mapping[str, Native] = field(default_factory=dict)
@@ -56,31 +67,49 @@ class Patch:
     accepted: frozenset[str] = frozenset()
     matched: Mapping[str, Native] = field(default_factory=dict)
     unshown: frozenset[str] = frozenset()
+    crossing: frozenset[str] = frozenset()
 
 
-def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySpec) -> Patch:
-    """The smallest set of writes that makes a record the projection of the golden record (RULES 1, 7).
+def patch(
+    reconciled: Reconciled,
+    shadow: Shadow,
+    lenses: Lenses,
+    spec: EntitySpec,
+    *,
+    secondary: bool = False,
+) -> Patch:
+    """The smallest set of writes that makes a record the projection of the golden record (RULES 1, 7, 10).
 
     Compared is the golden record as it now is with the record's shadow, whatever the change was. A field that nobody
-    speaks of is left as it is.
+    speaks of is left as it is, unless it holds what was delivered from a record that has left the customer: that is
+    replaced by the golden value, also where it waits for a decision, else cleared. A ``secondary`` record is rid of such
+    values, and written nothing else (RULES 14).
     """
     writes: dict[str, Native] = {}
     intents: dict[str, Native] = {}
     holds: dict[str, Hold] = {}
     accepted: set[str] = set()
     matched: dict[str, Native] = {}
+    crossing: set[str] = set()
     for name in sorted(lenses.writable):
-        if name in reconciled.withheld:
+        now = shadow.fields.get(name, _EMPTY)
+        left = departed(now)
+        if secondary and not left:
+            continue
+        if name in reconciled.withheld and not left:
             holds[name] = Hold.CONTESTED
             continue
-        if name not in reconciled.golden:
+        if name not in reconciled.golden and not left:
             continue
-        now = shadow.fields.get(name, FieldShadow(held=None))
         try:
-            want = lenses.encode(name, reconciled.golden[name])
+            want = _wanted(name, reconciled.golden, now, left, lenses)
         except ValueError:
             holds[name] = Hold.UNHOLDABLE
-            continue
+            if not left:
+                continue
+            want = None
+        if now.pending is not UNSET and now.pending != want:
+            crossing.add(name)
         missing = _missing(name, want, now, lenses, spec.fields[name].cardinality)
         if missing is UNSET:
             if now.sent is not UNSET and want != now.sent:
@@ -98,7 +127,79 @@ def patch(reconciled: Reconciled, shadow: Shadow, lenses: Lenses, spec: EntitySp
             intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
     only_read = _only_read(reconciled.golden, shadow, lenses)
     unshown = reconciled.withheld.union(holds, only_read)
-    return Patch(writes, intents, holds, frozenset(accepted), matched, unshown)
+    return Patch(writes, intents, holds, frozenset(accepted), matched, unshown, frozenset(crossing))
+
+
+_EMPTY = FieldShadow(held=None)
+
+
+def _wanted(
+    name: str,
+    golden: Mapping[str, Canonical],
+    now: FieldShadow,
+    left: Collection[str],
+    lenses: Lenses,
+) -> Native:
+    """What the field shall hold. Where nobody speaks of it, all but what came from records that have left.
+
+    Raises ``ValueError`` for a value that the system cannot hold.
+    """
+    if name in golden:
+        return lenses.encode(name, golden[name])
+    if "" in left or not isinstance(now.held, dict):
+        return None
+    return {key: native for key, native in now.held.items() if key not in left}
+
+
+def departed(now: FieldShadow) -> frozenset[str]:
+    """What of a field came, or is coming, from records that have left the customer: elements, or ``""`` for all of it."""
+    if now.source is None and now.coming is None:
+        return frozenset()
+    delivered = (*(now.source or {}).items(), *(now.coming or {}).items())
+    return frozenset(key for key, record in delivered if record == LEFT)
+
+
+def withdraw(shadow: Shadow, members: Collection[RecordId]) -> Shadow:
+    """Note what the hub has delivered from records that are no longer ``members`` of the customer (RULES 10).
+
+    What a system may have made of such a value is not taken for an edit: it would leave the value behind as a claim.
+    """
+    fields: dict[str, FieldShadow] = {}
+    for name, now in shadow.fields.items():
+        if now.source is None and now.coming is None:
+            continue
+        if now.pending is UNSET and empty(now.held) and (now.sent is UNSET or empty(now.sent)):
+            fields[name] = replace(now, source=None)
+            continue
+        source, coming = _marked(now.source, members), _marked(now.coming, members)
+        if (source, coming) != (now.source, now.coming):
+            after = replace(now, source=source, coming=coming)
+            fields[name] = replace(after, doubt=None) if departed(after) else after
+    return replace(shadow, fields={**shadow.fields, **fields}) if fields else shadow
+
+
+def _marked(sources: Sources | None, members: Collection[RecordId]) -> Sources | None:
+    if sources is None:
+        return None
+    return {key: record if record in members else LEFT for key, record in sources.items()}
+
+
+def sources_of(
+    natives: Mapping[str, Native], winners: Mapping[ClaimKey, Winner]
+) -> dict[str, Sources]:
+    """Whose claims the values of a delivery are. What nobody of the customer says any more is marked as ``LEFT``."""
+    found: dict[str, Sources] = {}
+    for name, native in natives.items():
+        if empty(native):
+            continue
+        won = {
+            key.element or "": winner.record for key, winner in winners.items() if key.field == name
+        }
+        if "" not in won and isinstance(native, dict):
+            found[name] = {key: won.get(key, LEFT) for key in (*native, *([] if won else [""]))}
+        else:
+            found[name] = {"": won.get("", LEFT)}
+    return found
 
 
 def _only_read(golden: Mapping[str, Canonical], shadow: Shadow, lenses: Lenses) -> Iterator[str]:
@@ -148,18 +249,26 @@ def agree(shadow: Shadow, matched: Mapping[str, Native]) -> Shadow:
     return replace(shadow, fields={**shadow.fields, **fields})
 
 
-def intend(shadow: Shadow, writes: Mapping[str, Native]) -> Shadow:
+def intend(
+    shadow: Shadow, writes: Mapping[str, Native], sources: Mapping[str, Sources] | None = None
+) -> Shadow:
     """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6)."""
     fields = dict(shadow.fields)
     for name, native in writes.items():
-        fields[name] = replace(fields.get(name, FieldShadow(held=None)), pending=native)
+        fields[name] = replace(
+            fields.get(name, _EMPTY), pending=native, coming=(sources or {}).get(name)
+        )
     return replace(shadow, fields=fields)
 
 
 def abandon(shadow: Shadow) -> Shadow:
     """The shadow after a write that is known not to have happened."""
-    fields = {name: replace(now, pending=UNSET) for name, now in shadow.fields.items()}
-    return replace(shadow, fields=fields)
+    return replace(shadow, fields={name: abandoned(now) for name, now in shadow.fields.items()})
+
+
+def abandoned(now: FieldShadow) -> FieldShadow:
+    """The field when nothing is on its way to it any more: what was, never arrived."""
+    return replace(now, pending=UNSET, coming=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +302,18 @@ def settle(
             edits[ClaimKey(name)], doubt = doubt, None
         elif name in written:
             doubt = None
-        fields[name] = replace(now, held=native, sent=sent, pending=UNSET, doubt=doubt)
+        fields[name] = replace(arrived(now), held=native, sent=sent, doubt=doubt)
     for name, now in fields.items():
         if now.pending is not UNSET:
-            fields[name] = replace(now, sent=now.pending, pending=UNSET)
+            fields[name] = replace(arrived(now), sent=now.pending)
     after = replace(shadow, fields=fields, confirmed_at=confirmed_at)
     return Settled(after.showing(version, confirmed_at, known), edits)
+
+
+def arrived(now: FieldShadow) -> FieldShadow:
+    """The field when nothing is on its way to it any more: what was, is there."""
+    source = now.source if now.pending is UNSET else now.coming
+    return replace(now, pending=UNSET, source=source, coming=None)
 
 
 def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
@@ -208,7 +323,7 @@ def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
         for name, now in shadow.fields.items()
         if now.doubt is not None and name not in but
     }
-    fields = {name: replace(now, doubt=None) for name, now in doubtful.items()}
+    fields = {name: replace(now, doubt=None, source=None) for name, now in doubtful.items()}
     edits = {ClaimKey(name): now.doubt for name, now in doubtful.items() if now.doubt is not None}
     return Settled(replace(shadow, fields={**shadow.fields, **fields}), edits)
 

@@ -19,6 +19,7 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
+from crm_master.domain.ids import RecordId
 
 Instant: TypeAlias = int
 """Microseconds since 1970 on the hub's clock; 0 stands for "before anything the hub knows"."""
@@ -31,6 +32,13 @@ LONGEST_MEMORY: Final = 32
 
 UNDONE_LIMIT: Final = 3
 """How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
+
+
+LEFT: Final = ""
+"""Stands in ``Sources`` for a record that has left the customer (RULES 10)."""
+
+Sources: TypeAlias = Mapping[str, RecordId]
+"""Whose claims a delivered value is: under ``""`` a whole value or group, under its key an element of a list."""
 
 
 class Unset(Enum):
@@ -71,7 +79,8 @@ class Claim:
 
     ``value`` is canonical; ``None`` is an explicit empty (of an element: absent). ``seq`` is the observation that brought
     it, ``born`` the version of the golden record that first counted it, ``saw`` the version that the record's shadow
-    held when it was made, ``base`` the value that was edited. ``author`` is the person behind a decision.
+    held when it was made, ``base`` the value that was edited. ``author`` is the person behind a decision. ``past`` are the
+    records whose claims had replaced it when it came from another customer.
     """
 
     value: Canonical
@@ -82,6 +91,7 @@ class Claim:
     saw: int = 0
     base: Canonical | Unset = UNSET
     author: str | None = None
+    past: tuple[RecordId, ...] = ()
 
 
 Claims: TypeAlias = Mapping[ClaimKey, Claim]
@@ -96,6 +106,7 @@ class FieldShadow:
     written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
     ``doubt`` is the claim that ``held`` is, unless it is what the system made of ``pending``: the next write shows which.
     ``review``: somebody emptied it, and a person is asked; ``vanished`` are the elements of a list that this is about.
+    ``source`` says whose claims the hub delivered to make ``held``, ``coming`` the same of ``pending``.
     """
 
     held: Native | Unset = UNSET
@@ -109,6 +120,8 @@ class FieldShadow:
     withheld_at: int | None = None
     doubt: Claim | None = None
     vanished: tuple[str, ...] = ()
+    source: Sources | None = None
+    coming: Sources | None = None
 
 
 class Seen(NamedTuple):
@@ -306,7 +319,7 @@ class _Sheet:
         )
         if ours and shadow.doubt is not None:
             # what we sent does stand there now: so the system had made nothing else of it, and that was an edit
-            self.fields[name] = replace(shadow, held=native, doubt=None)
+            self.fields[name] = replace(shadow, held=native, doubt=None, source=shadow.coming)
             self._claim(ClaimKey(name), shadow.doubt)
             return
         if (
@@ -315,16 +328,19 @@ class _Sheet:
             or self._same(name, native, shadow.held)
             or (reading.silent and shadow.held is None)
         ):
-            self.fields[name] = replace(shadow, held=native)
+            source = shadow.coming if ours else shadow.source
+            self.fields[name] = replace(shadow, held=native, source=source)
             return
         cleared = reading.presence is Presence.EMPTY
         if shadow.doubt is None and not shadow.quarantined and _reduced(spoken, shadow):
             # an edit, or what the system made of the value on its way: the next write shows which
             doubt = self._edit(spec, reading, shadow)
-            self.fields[name] = replace(shadow, held=native, sent=UNSET, doubt=doubt)
+            self.fields[name] = replace(
+                shadow, held=native, sent=UNSET, doubt=doubt, source=shadow.coming
+            )
             self.doubts = True
             return
-        after = replace(_count_undone(shadow, native), doubt=None)
+        after = replace(_count_undone(shadow, native), doubt=None, source=None)
         if after.quarantined:
             self.fields[name] = after
             if not shadow.quarantined:
@@ -392,6 +408,7 @@ class _Sheet:
         now: dict[str, Any] = reading.native or {}
         held: dict[str, Any] = shadow.held or {}  # type: ignore[assignment]
         ours = [value for value in (shadow.sent, shadow.pending) if isinstance(value, dict)]
+        shadow = replace(shadow, source=_still(shadow, now))
         added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
         gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
         if not added and not gone:
@@ -439,6 +456,13 @@ class _Sheet:
 
 
 _UNKNOWN: Final = object()
+
+
+def _still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:
+    """Whose claims those elements of a list are that the hub delivered and the record shows, or may show yet."""
+    known = {**(shadow.source or {}), **(shadow.coming or {})}
+    sent = shadow.sent if isinstance(shadow.sent, dict) else {}
+    return {key: of for key, of in known.items() if key in now or key in sent} or None
 
 
 def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:

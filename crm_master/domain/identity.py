@@ -60,7 +60,9 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """Nobody known."""
+    """Nobody known; or none but customers of whom a person said that they are others (``apart``)."""
+
+    apart: tuple[EntityId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,16 @@ def block_keys(of: Profile, rules: MatchRules) -> list[str]:
 
 
 def decide(
-    of: Profile, candidates: Iterable[Candidate], occupied: Collection[EntityId], rules: MatchRules
+    of: Profile,
+    candidates: Iterable[Candidate],
+    occupied: Collection[EntityId],
+    rules: MatchRules,
+    apart: Collection[EntityId] = (),
 ) -> Decision:
     """Link a record to the one customer that agrees with it, or say why that cannot be done alone.
 
-    ``occupied`` are the customers that already have a live record in the stream that the record comes from.
+    ``occupied`` are the customers that already have a live record in the stream that the record comes from; ``apart``
+    those of whom a person said that they are not the same: no likeness counts against that.
     """
     fitting: dict[EntityId, tuple[tuple[str, ...], Candidate]] = {}
     for candidate in sorted(candidates, key=lambda found: found.record):
@@ -117,8 +124,11 @@ def decide(
         agreeing = _agreement(of, candidate.profile, rules)
         if agreeing and candidate.entity not in fitting:
             fitting[candidate.entity] = (agreeing, candidate)
+    barred = tuple(sorted(fitting.keys() & set(apart)))
+    for entity in barred:
+        del fitting[entity]
     if not fitting:
-        return New()
+        return New(barred)
     entities = tuple(sorted(fitting))
     if len(entities) > 1:
         return NeedsReview(entities, "several customers agree with this record")

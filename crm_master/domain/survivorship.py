@@ -158,15 +158,15 @@ def most_recent(claims: Sequence[Held], rank: Mapping[str, int]) -> Held:
 
 def unreplaced(claims: Sequence[Held]) -> list[Held]:
     """The claims that no other claim has replaced: a claim replaces those in the version that it saw (RULES 4)."""
-    saw = sorted((held.claim.saw for held in claims), reverse=True)
-    if not saw or saw[0] <= 0:
-        return list(claims)
-    kept = []
-    for held in claims:
-        # a claim is born after what it saw, so it never replaces itself
-        if held.claim.born < 0 or held.claim.born > saw[0]:
-            kept.append(held)
-    return kept
+    saw = max((held.claim.saw for held in claims), default=0)
+    records = {held.record for held in claims}
+    # a claim is born after what it saw, so it never replaces itself
+    return [
+        held
+        for held in claims
+        if (saw <= 0 or held.claim.born < 0 or held.claim.born > saw)
+        and records.isdisjoint(held.claim.past)
+    ]
 
 
 def _default(spec: FieldSpec) -> FieldPolicy:

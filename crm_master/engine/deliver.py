@@ -287,7 +287,9 @@ class Deliverer:
         records = []
         for delivery in deliveries:
             if delivery.record is not None:
-                delivery.record.shadow = intend(delivery.record.shadow, delivery.natives)
+                delivery.record.shadow = intend(
+                    delivery.record.shadow, delivery.natives, delivery.sources
+                )
                 records.append(delivery.record)
         uow.records.save(records)
         entries = [delivery.entry("intent", at, sent=delivery.natives) for delivery in deliveries]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.contract import Outcome, RawRecord, WriteCommand
-from crm_master.domain.changes import patch, projection
-from crm_master.domain.claims import Instant
+from crm_master.domain.changes import patch, projection, sources_of
+from crm_master.domain.claims import Instant, Sources
 from crm_master.domain.fields import Mapped, Native, Presence
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.survivorship import Reconciled
@@ -26,6 +26,11 @@ class Delivery:
     record: SourceRecord | None
     natives: dict[str, Native]
     found: bool = False  # a create whose answer was lost, and that was looked for and found
+
+    @property
+    def sources(self) -> Mapping[str, Sources]:
+        """Whose claims the fields are that are sent."""
+        return sources_of(self.natives, self.customer.winners)
 
     def entry(
         self,
@@ -49,6 +54,7 @@ class Delivery:
             outcome=outcome,
             at=at,
             sent=sent or {},
+            sources=self.sources if sent else {},
             held=held or {},
             reason=reason,
         )
@@ -87,10 +93,14 @@ def correlation(entity_id: EntityId) -> str:
 
 
 def unshown(hub: Hub, plan: StreamPlan, customer: Customer, record: SourceRecord) -> frozenset[str]:
-    """The fields in which a record that was delivered to still does not show the golden record (RULES 4)."""
+    """The fields in which a record that was delivered to still does not show the golden record (RULES 4).
+
+    A secondary record is not brought up to it, and so does not show what it would have to be sent.
+    """
     reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
     spec = hub.entities[customer.entity].spec
-    return patch(reconciled, record.shadow, plan.mapping, spec).unshown
+    found = patch(reconciled, record.shadow, plan.mapping, spec)
+    return found.unshown if record.primary else found.unshown.union(found.writes)
 
 
 def natives_of(mapped: Mapped) -> dict[str, Native]:

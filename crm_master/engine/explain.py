@@ -11,6 +11,9 @@ from crm_master.engine.golden import counts_for, taking_part
 from crm_master.engine.plan import Hub
 from crm_master.ports import Customer, SourceRecord, UnitOfWork, UnitOfWorkFactory
 
+POLICY, HUB = "policy", "hub"
+"""The authors of links that no person has made."""
+
 
 class NotFound(Exception):
     """Nothing is known under this name; the text says which names there are."""
@@ -20,13 +23,7 @@ def find_customer(name: str, uow: UnitOfWork) -> EntityId:
     """A customer by its id, or by a record of its: ``system/stream/key``. Raises ``NotFound``."""
     seen = {name}
     if "/" in name:
-        parts = name.split("/", 2)
-        if len(parts) != 3:
-            raise NotFound(f"{name!r} is no record; a record is named system/stream/key")
-        rec_id = record_id(ExternalRef(*parts))
-        record = uow.records.get([rec_id]).get(rec_id)
-        if record is None:
-            raise NotFound(f"{name} has not been read")
+        record = find_record(name, uow)
         if record.entity_id is None:
             raise NotFound(
                 f"{name} belongs to no customer yet; `concord conflicts` may ask whose it is"
@@ -44,6 +41,38 @@ def find_customer(name: str, uow: UnitOfWork) -> EntityId:
     raise NotFound(f"no customer {name!r}; give a customer's id, or a record as system/stream/key")
 
 
+def find_record(name: str, uow: UnitOfWork) -> SourceRecord:
+    """A record by its name, ``system/stream/key``. Raises ``NotFound``."""
+    parts = name.split("/", 2)
+    if len(parts) != 3:
+        raise NotFound(f"{name!r} is no record; a record is named system/stream/key")
+    rec_id = record_id(ExternalRef(*parts))
+    record = uow.records.get([rec_id]).get(rec_id)
+    if record is None:
+        raise NotFound(f"{name} has not been read")
+    return record
+
+
+def links_of(ids: Sequence[EntityId], uow: UnitOfWork) -> list[dict[str, Any]]:
+    """Every link of some customers as plain JSON, oldest first."""
+    entries = [entry for id_ in ids for entry in uow.customers.links(entity_id=id_)]
+    refs = {
+        rec_id: str(record.ref)
+        for rec_id, record in uow.records.get({entry.rec_id for entry in entries}).items()
+    }
+    return [
+        {
+            "at": iso(entry.at),
+            "verb": entry.verb,
+            "record": refs.get(entry.rec_id, entry.rec_id),
+            "customer": entry.entity_id,
+            "by": entry.author,
+            "evidence": dict(entry.evidence),
+        }
+        for entry in sorted(entries, key=lambda entry: entry.at)
+    ]
+
+
 def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
     """A customer with provenance, links, waiting deliveries and history, as plain JSON. Raises ``NotFound``."""
     with store() as uow:
@@ -54,6 +83,12 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
         links = {entry.rec_id: entry for entry in uow.customers.links(entity_id=entity_id)}
         waiting = uow.outbox.for_records([record.rec_id for record in records])
         history = uow.customers.history(entity_id)
+        absorbed = uow.customers.absorbed(entity_id)
+        by_hand = [
+            link
+            for link in links_of([entity_id, *absorbed], uow)
+            if link["by"] not in (POLICY, HUB)
+        ]
         runs = uow.inbox.runs_of(
             {claim.seq for record in records for claim in record.claims.values()}
         )
@@ -62,12 +97,14 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
         "customer": customer.id,
         "entity": customer.entity,
         "version": customer.version,
+        "absorbed": absorbed,
         "fields": _fields(hub, customer, counted, runs),
         "records": [
             {
                 "record": str(record.ref),
                 "status": record.status.value,
                 "made_by": record.origin.value,
+                "primary": record.primary,
                 "linked": links[record.rec_id].verb if record.rec_id in links else None,
                 "by": links[record.rec_id].author if record.rec_id in links else None,
                 "because": dict(links[record.rec_id].evidence) if record.rec_id in links else {},
@@ -82,6 +119,7 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
             }
             for record in records
         ],
+        "links_by_hand": by_hand,
         "history": [
             {
                 "version": entry.version,

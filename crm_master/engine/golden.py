@@ -6,7 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crm_master.domain.changes import Change, Patch, agree, believe, diff, patch, withhold
+from crm_master.domain.changes import (
+    Change,
+    Patch,
+    agree,
+    believe,
+    diff,
+    patch,
+    withdraw,
+    withhold,
+)
 from crm_master.domain.claims import UNBORN, UNSET, ClaimKey, Instant
 from crm_master.domain.lifecycle import RecordStatus, SystemState
 from crm_master.domain.survivorship import Held, Reconciled, Winner, reconcile
@@ -115,22 +124,29 @@ def fan_out(
     """Compare the golden record with every linked record's shadow, and with where policy wants the customer created."""
     out = FannedOut([], [], [], [])
     present: set[tuple[str, str]] = set()
+    members = {record.rec_id for record in records}
+    elect(records)
     for record in records:
         ref = record.ref
+        record.shadow = withdraw(record.shadow, members)
         present.add((ref.system, ref.stream))
         stream = _target(hub, record, states)
         if stream is None:
             out.believed |= _believe(record)
             continue
         message = _message(customer, stream, record.rec_id)
-        needed = patch(reconciled, record.shadow, stream.mapping, plan.spec)
+        needed = patch(
+            reconciled, record.shadow, stream.mapping, plan.spec, secondary=not record.primary
+        )
         out.believed |= _believe(record, needed.writes)
         out.patches.append((record, needed))
         record.shadow = agree(record.shadow, needed.matched)
-        if needed.writes:
+        if needed.writes or needed.crossing:
             out.messages.append(message)
             continue
         out.unneeded.append(message.id)
+        if not record.primary:
+            continue
         known = watermarks.get((ref.system, ref.stream), 0)
         shown = record.shadow.showing(customer.version, at, known)
         record.shadow = withhold(shown, needed.unshown, customer.version - 1)
@@ -151,6 +167,24 @@ def fan_out(
     return out
 
 
+def elect(records: Sequence[SourceRecord]) -> None:
+    """Of a customer's live records in one stream one is primary: pinned, else the oldest (RULES 14)."""
+    first: dict[tuple[str, str], SourceRecord] = {}
+    for record in records:
+        if record.status is RecordStatus.LIVE:
+            place = (record.ref.system, record.ref.stream)
+            if place not in first or _seniority(record) < _seniority(first[place]):
+                first[place] = record
+    for record in records:
+        elected = first.get((record.ref.system, record.ref.stream), record)
+        record.primary = elected is record
+
+
+def _seniority(record: SourceRecord) -> tuple[bool, Instant, int, str]:
+    """Pinned before not, then by age; of those that were read together the lower key counts as older."""
+    return (not record.pinned, record.since, len(record.ref.key), record.ref.key)
+
+
 def _believe(record: SourceRecord, but: Collection[str] = ()) -> bool:
     found = believe(record.shadow, but)
     record.shadow, record.claims = found.shadow, {**record.claims, **found.edits}
@@ -161,7 +195,7 @@ def _target(hub: Hub, record: SourceRecord, states: Mapping[str, SystemState]) -
     """The stream plan of a record that may be written, else ``None``."""
     system = hub.systems.get(record.ref.system)
     stream = system.streams.get(record.ref.stream) if system else None
-    if stream is None or not stream.writes or not record.primary:
+    if stream is None or not stream.writes:
         return None
     if record.status is not RecordStatus.LIVE:
         return None

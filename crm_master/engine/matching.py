@@ -10,6 +10,7 @@ from crm_master.domain.fields import Canonical
 from crm_master.domain.identity import (
     Candidate,
     Decision,
+    Linked,
     MatchRules,
     New,
     Profile,
@@ -21,6 +22,9 @@ from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.plan import EntityPlan
 from crm_master.ports import SourceRecord, UnitOfWork
+
+BY_HAND = "a person's decision"
+"""The evidence of a link that a person has made: it outlives every rule."""
 
 BLOCK_CAP = 50
 """Records looked at under one key. A key that more records share says little about identity."""
@@ -68,11 +72,17 @@ class BatchMatcher:
         for record in records:
             hashes |= self.index(record)
         stored = uow.records.by_blocks(hashes, BLOCK_CAP)
-        unknown = {found for ids in stored.values() for found in ids} - self._records.keys()
+        apart = uow.customers.apart([record.rec_id for record in records])
+        unknown = {found for ids in (*stored.values(), *apart.values()) for found in ids}
+        unknown -= self._records.keys()
         self._records.update(uow.records.get(unknown))
         for hash_, ids in stored.items():
             bucket = self._blocks.setdefault(hash_, [])
             bucket.extend(found for found in ids if found not in bucket)
+        self._apart = {
+            rec_id: {self._records[other].entity_id for other in others if other in self._records}
+            for rec_id, others in apart.items()
+        }
         entities = {found.entity_id for found in self._records.values() if found.entity_id}
         for member in uow.records.of_entities(entities):
             self._occupy(member)
@@ -90,6 +100,8 @@ class BatchMatcher:
         return record.blocks
 
     def __call__(self, record: SourceRecord) -> Decision:
+        if record.placed is not None:
+            return Linked(record.placed, (BY_HAND,), record.rec_id)
         if not record.blocks:
             return New()
         ids = {found for hash_ in record.blocks for found in self._blocks.get(hash_, ())}
@@ -100,7 +112,8 @@ class BatchMatcher:
             if self._records[found].status is RecordStatus.LIVE
         ]
         occupied = self._occupied.get((record.ref.system, record.ref.stream), set())
-        return decide(self._profiles[record.rec_id], candidates, occupied, self._rules)
+        apart = {entity for entity in self._apart.get(record.rec_id, ()) if entity is not None}
+        return decide(self._profiles[record.rec_id], candidates, occupied, self._rules, apart)
 
     def profile(self, record: SourceRecord) -> Profile:
         """The identity values of a record of the batch."""

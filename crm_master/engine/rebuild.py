@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from crm_master.domain.changes import Settled, abandon, believe, intend, patch, settle, withhold
+from crm_master.domain.changes import (
+    Settled,
+    abandon,
+    abandoned,
+    arrived,
+    believe,
+    intend,
+    settle,
+    withhold,
+)
 from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.ids import EntityId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
-from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.delivery import unshown
 from crm_master.engine.ledger import Run
+from crm_master.engine.linking import relink
 from crm_master.engine.plan import Hub
 from crm_master.engine.reconcile import Work
 from crm_master.engine.stewardship import carry_out
@@ -104,6 +114,8 @@ class Rebuilder:
                 pass  # nothing of whom they were about is left to be replayed
             case "undo":
                 compensate(commit.detail, uow, commit.at)
+            case "link":
+                relink(commit.detail, uow, commit.at, 0)
             case other:
                 raise JournalIncomplete(f"commit {commit.pos} is of an unknown kind: {other}")
 
@@ -144,7 +156,7 @@ class Rebuilder:
         if entry.rec_id is None:
             return
         record = uow.records.get([entry.rec_id])[entry.rec_id]
-        record.shadow = intend(record.shadow, entry.sent)
+        record.shadow = intend(record.shadow, entry.sent, entry.sources)
         uow.records.save([record])
 
     def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
@@ -154,14 +166,14 @@ class Rebuilder:
         rec_id = record_id(entry.ref)
         record = uow.records.get([rec_id]).get(rec_id)
         if record is None:
-            record = SourceRecord(rec_id, entry.ref, self._entity(entry))
+            record = SourceRecord(rec_id, entry.ref, self._entity(entry), since=entry.at)
         customer = uow.customers.get([entry.entity_id])[entry.entity_id]
         before = max(entry.version - 1, 0)
         match entry.outcome:
             case "written":
                 if entry.operation == "create":
                     record.entity_id, record.origin = entry.entity_id, Origin.HUB
-                    record.shadow = intend(Shadow(), entry.sent)
+                    record.shadow = intend(Shadow(), entry.sent, entry.sources)
                 self._claim(
                     record,
                     settle(
@@ -176,7 +188,7 @@ class Rebuilder:
                 record.entity_id = entry.entity_id
             case "found":
                 record.entity_id, record.origin = entry.entity_id, Origin.HUB
-                record.shadow = intend(Shadow(), entry.sent)
+                record.shadow = intend(Shadow(), entry.sent, entry.sources)
             case "gone":
                 if record.status is RecordStatus.LIVE:
                     record.gone = Interval(record.shadow.confirmed_at, entry.at)
@@ -197,10 +209,8 @@ class Rebuilder:
 
     def _unshown(self, customer: Customer, record: SourceRecord) -> frozenset[str]:
         assert self._hub is not None, "a delivery is never the first commit"
-        mapping = self._hub.stream(record.ref.system, record.ref.stream).mapping
-        spec = self._hub.entities[customer.entity].spec
-        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
-        return patch(reconciled, record.shadow, mapping, spec).unshown
+        plan = self._hub.stream(record.ref.system, record.ref.stream)
+        return unshown(self._hub, plan, customer, record)
 
     def _entity(self, entry: DeliveryEntry) -> str:
         assert self._hub is not None, "a delivery is never the first commit"
@@ -229,6 +239,7 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
     fields = dict(shadow.fields)
     for name, now in fields.items():
         held = entry.held.get(name, now.held)
-        sent = now.pending if now.pending is not UNSET and held == now.pending else now.sent
-        fields[name] = replace(now, held=held, sent=sent, pending=UNSET)
+        ours = now.pending is not UNSET and held == now.pending
+        sent = now.pending if ours else now.sent
+        fields[name] = replace(arrived(now) if ours else abandoned(now), held=held, sent=sent)
     return replace(shadow, fields=fields).showing(entry.version, entry.at, 0)

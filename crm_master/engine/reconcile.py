@@ -273,6 +273,7 @@ class Work:
         if record.gone is not None and record.entity_id is not None:
             self.touched.add(record.entity_id)  # what it says counts in full again
         record.status, record.gone = RecordStatus.LIVE, None
+        record.since = record.since or item.started
         record.mapping_hash = stream.mapping.hash
         self.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
         for name, was in before.items():
@@ -433,11 +434,11 @@ class Work:
                 self.counts["linked"] += 1
                 evidence = {"because": list(because), "with": with_record}
                 return self._join(record, entity, "link", evidence)
-            case New():
+            case New(apart):
                 self.counts["new"] += 1
                 entity = self.new_entity_id()
                 self.customers[entity] = Customer(entity, self.plan.spec.name)
-                return self._join(record, entity, "new", {})
+                return self._join(record, entity, "new", {"apart": list(apart)} if apart else {})
             case NeedsReview(entities, reason, because):
                 self.counts["review"] += 1
                 payload = {
@@ -462,6 +463,7 @@ class Work:
     def _remake(self, records: dict[RecordId, SourceRecord]) -> None:
         """Steps 6 and 7: recompute every customer that was touched, and see who has to be told."""
         self.customers |= self.uow.customers.get(self.touched - self.customers.keys(), lock=True)
+        self._redirect(records)
         members: dict[EntityId, dict[RecordId, SourceRecord]] = {}
         for stored in self.uow.records.of_entities(self.touched, lock=True):
             member = records.setdefault(stored.rec_id, stored)
@@ -473,6 +475,24 @@ class Work:
         for entity_id in sorted(self.touched):
             of = [record for _, record in sorted(members.get(entity_id, {}).items())]
             self._remake_one(self.customers[entity_id], of)
+
+    def _redirect(self, records: dict[RecordId, SourceRecord]) -> None:
+        """What was linked to a customer while a person merged that one belongs to whom it was merged into."""
+        while absorbed := {
+            id_: self.customers[id_].redirect_to
+            for id_ in self.touched
+            if self.customers[id_].redirect_to is not None
+        }:
+            for stored in self.uow.records.of_entities(absorbed, lock=True):
+                records.setdefault(stored.rec_id, stored)
+            for record in records.values():
+                if record.entity_id in absorbed:
+                    record.entity_id = absorbed[record.entity_id]
+            self.touched = self.touched - absorbed.keys() | {
+                id_ for id_ in absorbed.values() if id_
+            }
+            missing = self.touched - self.customers.keys()
+            self.customers |= self.uow.customers.get(missing, lock=True)
 
     def _remake_one(self, customer: Customer, records: Sequence[SourceRecord]) -> None:
         if not any(counts_for(record, self.states) for record in records):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connectors.contract import RawRecord, WriteCommand
-from crm_master.domain.changes import patch, withhold
+from crm_master.domain.changes import abandoned, arrived, patch, withhold
 from crm_master.domain.claims import UNSET, Instant, Observed, attribute
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus
@@ -64,7 +64,7 @@ class Renderer:
             return self._overtaken(plan, message, shown, now, watermark, uow)
         record.shadow = seen.shadow
         reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
-        needed = patch(reconciled, record.shadow, plan.mapping, spec)
+        needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
             return self._already(plan, message, record, customer, mapped, now.started, uow)
         command = WriteCommand(
@@ -111,7 +111,8 @@ class Renderer:
             name: now
             if now.pending is UNSET
             else replace(
-                now, sent=now.pending if now.held == now.pending else now.sent, pending=UNSET
+                arrived(now) if now.held == now.pending else abandoned(now),
+                sent=now.pending if now.held == now.pending else now.sent,
             )
             for name, now in record.shadow.fields.items()
         }

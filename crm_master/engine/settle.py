@@ -23,7 +23,7 @@ from connectors.errors import ConnectorError
 from crm_master.domain.changes import Settled, abandon, believe, intend, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.fields import Mapped, Native
-from crm_master.domain.ids import ExternalRef, RecordId, record_id
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
 from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
 from crm_master.engine.erasure import arrived
@@ -99,6 +99,7 @@ class Settler:
         uow.journal.add_deliveries(entries, pos)
         if any(item.delivery.record is None for item in confirmed):
             uow.inbox.unpark(plan.system, plan.stream)
+        uow.customers.mark_dirty(ids=self._changed_meanwhile(confirmed, uow))
         return counts
 
     def _not_erased(
@@ -127,6 +128,26 @@ class Settler:
             if record is None and isinstance(outcome, Written):
                 arrived(customer, ExternalRef(plan.system, plan.stream, outcome.key), at, uow)
         return kept
+
+    def _changed_meanwhile(self, confirmed: Sequence[Confirmed], uow: UnitOfWork) -> set[EntityId]:
+        """The customers who are not what was delivered any more, and whose record nobody has compared since.
+
+        A record that was being made was not there to be compared; one that was moved was another's then.
+        """
+        made = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
+        present = uow.customers.get(made) if made else {}
+        found = set()
+        for item in confirmed:
+            delivery = item.delivery
+            if delivery.record is None:
+                found |= {
+                    customer.id
+                    for customer in (present.get(delivery.customer.id),)
+                    if customer is not None and customer.version > delivery.message.version
+                }
+            elif delivery.record.entity_id not in (None, delivery.customer.id):
+                found.add(delivery.record.entity_id)
+        return found
 
     def _book(
         self,
@@ -189,8 +210,9 @@ class Settler:
                 ref=ref,
                 entity=delivery.customer.entity,
                 entity_id=delivery.customer.id,
+                since=item.at,
                 origin=Origin.HUB,
-                shadow=intend(Shadow(), delivery.natives),
+                shadow=intend(Shadow(), delivery.natives, delivery.sources),
             )
             link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
             uow.customers.add_links([link], item.at, pos)
@@ -298,11 +320,12 @@ class Settler:
             uow.tasks.open([task], item.at, self.run_id)
             return delivery.entry("refused", item.at, reason=reason, ref=ref)
         record = known or SourceRecord(
-            rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity
+            rec_id=record_id(ref), ref=ref, entity=delivery.customer.entity, since=item.at
         )
         ours = delivery.found and record.entity_id is None
         if ours:
-            record.origin, record.shadow = Origin.HUB, intend(Shadow(), delivery.natives)
+            record.origin = Origin.HUB
+            record.shadow = intend(Shadow(), delivery.natives, delivery.sources)
         record.entity_id = delivery.customer.id
         record.reread = True
         uow.records.save([record])

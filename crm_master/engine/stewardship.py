@@ -12,6 +12,7 @@ from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine import erasure
+from crm_master.engine.explain import find_customer
 from crm_master.engine.golden import fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
 from crm_master.ports import (
@@ -321,17 +322,19 @@ def _release(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int
 def _decide_match(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
     record = _find(detail["payload"]["record"], uow)
     answer = detail["answer"]
+    named = {name: find_customer(name, uow) for name in detail["payload"]["entities"]}
     if answer == "new":
-        customer = Customer(detail["new_id"], record.entity)
-        uow.customers.save([customer], at)
-    elif answer in detail["payload"]["entities"]:
-        customer = uow.customers.get([answer])[answer]
+        customer = detail["new_id"]
+        uow.customers.save([Customer(customer, record.entity)], at)
+    elif answer in named:
+        customer = named[answer]
     else:
-        allowed = ", ".join(["new", *detail["payload"]["entities"]])
-        raise Undecidable(f"a match takes the answers: {allowed}")
-    record.entity_id = customer.id
+        raise Undecidable(f"a match takes the answers: {', '.join(['new', *named])}")
+    record.entity_id = record.placed = customer
+    others = uow.records.of_entities(set(named.values()) - {customer})
+    uow.customers.set_apart([record.rec_id], [other.rec_id for other in others])
     verb = "new" if answer == "new" else "link"
-    entry = LinkEntry(record.rec_id, customer.id, verb, detail["author"], {"task": True})
+    entry = LinkEntry(record.rec_id, customer, verb, detail["author"], {"task": True})
     uow.customers.add_links([entry], at, pos)
     _save(record, uow)
 

@@ -202,11 +202,11 @@ class Verifier:
         now, edited = seen.shadow, {key.field for key in seen.edits}
         for part in sorted(edited):
             self.verdict.add(Difference(name, customer.id, part, _EDITED))
-        if not plan.writes or not record.primary:
+        if not plan.writes:
             self.verdict.matching[plan.name] += not edited
             return
         reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
-        needed = patch(reconciled, now, plan.mapping, spec)
+        needed = patch(reconciled, now, plan.mapping, spec, secondary=not record.primary)
         for part, hold in needed.holds.items():
             if hold is not Hold.CONTESTED or _differs(customer, part, now):
                 self.verdict.add(Difference(name, customer.id, part, _HELD[hold], excepted=True))

@@ -1,8 +1,8 @@
 """The verbs. Each is one use case over an ``App``, gives plain JSON-able results, and holds no rules.
 
 ``setting_up`` a deployment, ``running`` the rounds, letting systems in (``joining``), ``repairing`` what needs a person,
-``erasing`` a customer; ``looking`` at what is there, and at ``runs`` and what they did; ``mapping`` a record to see what
-becomes of it, ``proving`` that everything is right.
+``linking`` records to customers by hand, ``erasing`` a customer; ``looking`` at what is there, and at ``runs`` and what
+they did; ``mapping`` a record to see what becomes of it, ``proving`` that everything is right.
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ from crm_master.deployment import Deployment, write_example
 from crm_master.entrypoints.erasing import erase, erase_preview, lift, receipts
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
+from crm_master.entrypoints.linking import (
+    link,
+    link_log,
+    link_preview,
+    merging,
+    moving,
+    pinning,
+    splitting,
+)
 from crm_master.entrypoints.looking import letter, raw, show, status, tasks, waiting, watermark
 from crm_master.entrypoints.mapping import map_customer, map_preview, map_record
 from crm_master.entrypoints.proving import rebuild, verify
@@ -52,11 +61,17 @@ __all__ = [
     "let_in",
     "letter",
     "lift",
+    "link",
+    "link_log",
+    "link_preview",
     "map_customer",
     "map_preview",
     "map_record",
+    "merging",
+    "moving",
     "open_app",
     "opened",
+    "pinning",
     "preview",
     "raw",
     "read_hub",
@@ -72,6 +87,7 @@ __all__ = [
     "said",
     "schemas",
     "show",
+    "splitting",
     "status",
     "stop",
     "sync",

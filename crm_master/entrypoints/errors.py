@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from connectors.errors import ConnectorError
 from connectors.yamlfile import ConfigurationMistakes
-from crm_master.engine import stewardship
+from crm_master.engine import linking, stewardship
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound
 from crm_master.engine.plan import NotConfigured
@@ -50,6 +50,7 @@ EXPECTED = (
     SchemaOutdated,
     SuppressionKeyWrong,
     SyncFailed,
+    linking.NotLinkable,
     stewardship.NotReady,
     stewardship.Undecidable,
 )

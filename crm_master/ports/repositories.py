@@ -138,6 +138,18 @@ class Customers(Protocol):
     def link_history(self, entity_id: EntityId) -> list[LinkEntry]:
         """All that was ever decided about the records that ever were this customer's, oldest first."""
 
+    def absorbed(self, entity_id: EntityId) -> list[EntityId]:
+        """The customers who were merged into this one, directly or over others."""
+
+    def apart(self, ids: Collection[RecordId]) -> dict[RecordId, set[RecordId]]:
+        """Which records a person has said to be another customer's than these."""
+
+    def set_apart(self, ids: Collection[RecordId], others: Collection[RecordId]) -> None:
+        """None of ``ids`` is the same customer as any of ``others``: both ways."""
+
+    def set_together(self, ids: Collection[RecordId], others: Collection[RecordId]) -> None:
+        """Take back what ``set_apart`` said."""
+
     def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
         """Have customers reconciled again: those with a record in ``system``, or those named."""
 

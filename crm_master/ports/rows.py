@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from crm_master.domain.claims import Claim, ClaimKey, Instant, Interval, Shadow
+from crm_master.domain.claims import Claim, ClaimKey, Instant, Interval, Shadow, Sources
 from crm_master.domain.fields import Canonical, Native
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import (
@@ -21,7 +21,12 @@ from crm_master.domain.survivorship import Winner
 
 @dataclass(slots=True)
 class SourceRecord:
-    """A record of a system: what it asserts, what it shows, and whose it is. ``gone``: when it was deleted."""
+    """A record of a system: what it asserts, what it shows, and whose it is.
+
+    ``gone``: when it was deleted. ``since``: when it was first known. Of the records of one customer in one stream the
+    ``primary`` one receives writes: one that a person has ``pinned``, else the oldest. ``placed``: the customer to whom a
+    person has linked it.
+    """
 
     rec_id: RecordId
     ref: ExternalRef
@@ -30,6 +35,9 @@ class SourceRecord:
     status: RecordStatus = RecordStatus.LIVE
     gone: Interval | None = None
     primary: bool = True
+    pinned: bool = False
+    since: Instant = 0
+    placed: EntityId | None = None
     origin: Origin = Origin.SOURCE
     claims: dict[ClaimKey, Claim] = field(default_factory=dict)
     shadow: Shadow = field(default_factory=Shadow)
@@ -118,7 +126,7 @@ class LinkEntry:
 
     rec_id: RecordId
     entity_id: EntityId
-    verb: str  # link, new, bind, unlink
+    verb: str  # link, new, bind; by a person: merge, split, move, unlink, pin
     author: str
     evidence: Mapping[str, Any]
     at: Instant = field(default=0, compare=False)  # when it was recorded, in what is read back
@@ -164,6 +172,7 @@ class DeliveryEntry:
     sent: Mapping[str, Native] = field(default_factory=dict)
     held: Mapping[str, Native] = field(default_factory=dict)
     reason: str = ""
+    sources: Mapping[str, Sources] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -248,5 +257,5 @@ class Commit:
 
     pos: int
     at: Instant
-    kind: str  # reconcile, sweep, intent, settle, activate, decide, undo, erase, erased
+    kind: str  # reconcile, sweep, intent, settle, activate, decide, link, undo, erase, erased
     detail: Mapping[str, Any]

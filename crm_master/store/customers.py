@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
-from crm_master.domain.ids import EntityId
+from crm_master.domain.ids import EntityId, RecordId
 from crm_master.ports import Customer, HistoryEntry, LinkEntry
 from crm_master.store.documents import dump_winners, load_winners
-from crm_master.store.schema import entity, entity_history, link_log, source_record
+from crm_master.store.schema import apart, entity, entity_history, link_log, source_record
 from crm_master.store.sql import chunks, locking, upsert
 
 
@@ -124,6 +124,38 @@ class CustomerRepository:
         ever = sa.select(link_log.c.rec_id).where(link_log.c.entity_id == entity_id)
         query = sa.select(link_log).where(link_log.c.rec_id.in_(ever)).order_by(link_log.c.seq)
         return [link_entry(row) for row in self._connection.execute(query)]
+
+    def absorbed(self, entity_id: EntityId) -> list[EntityId]:
+        found: list[EntityId] = []
+        into = [entity_id]
+        while into:
+            query = sa.select(entity.c.id).where(
+                entity.c.redirect_to.in_(into), entity.c.id.not_in([*found, entity_id])
+            )
+            into = list(self._connection.execute(query.order_by(entity.c.id)).scalars())
+            found += into
+        return found
+
+    def apart(self, ids: Collection[RecordId]) -> dict[RecordId, set[RecordId]]:
+        found: dict[RecordId, set[RecordId]] = {}
+        for part in chunks(set(ids)):
+            query = sa.select(apart.c.rec_id, apart.c.other).where(apart.c.rec_id.in_(part))
+            for rec_id, other in self._connection.execute(query):
+                found.setdefault(rec_id, set()).add(other)
+        return found
+
+    def set_apart(self, ids: Collection[RecordId], others: Collection[RecordId]) -> None:
+        pairs = {pair for one in ids for two in others for pair in ((one, two), (two, one))}
+        rows = [{"rec_id": one, "other": two} for one, two in sorted(pairs)]
+        upsert(self._connection, apart, rows, ())
+
+    def set_together(self, ids: Collection[RecordId], others: Collection[RecordId]) -> None:
+        for these, those in ((ids, others), (others, ids)):
+            for one in chunks(set(these)):
+                for two in chunks(set(those)):
+                    self._connection.execute(
+                        sa.delete(apart).where(apart.c.rec_id.in_(one), apart.c.other.in_(two))
+                    )
 
     def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
         changed = 0

@@ -20,7 +20,7 @@ _FLAGS = ("unreadable", "quarantined", "review")
 
 
 def dump_claims(claims: Mapping[ClaimKey, Claim]) -> dict[str, list[Any]]:
-    """``{field: [value, lo, hi, seq, born, saw(, author, base?)]}``; an element's key follows its field's."""
+    """``{field: [value, lo, hi, seq, born, saw(, author, [base], [past])]}``; an element's key follows its field's."""
     return {_dump_key(key): _dump_claim(claim) for key, claim in claims.items()}
 
 
@@ -39,18 +39,18 @@ def _load_key(text: str) -> ClaimKey:
 
 def _dump_claim(claim: Claim) -> list[Any]:
     row = [claim.value, claim.lo, claim.hi, claim.seq, claim.born, claim.saw]
-    if claim.author is not None or claim.base is not UNSET:
-        row.append(claim.author)
-    if claim.base is not UNSET:
-        row.append(claim.base)
-    return row
+    more = [claim.author, [] if claim.base is UNSET else [claim.base], list(claim.past)]
+    while more and not more[-1]:
+        more.pop()
+    return row + more
 
 
 def _load_claim(row: list[Any]) -> Claim:
     value, lo, hi, seq, born, saw = row[:6]
     author = row[6] if len(row) > 6 else None
-    base = row[7] if len(row) > 7 else UNSET
-    return Claim(value, lo, hi, seq, born, saw, base, author)
+    base = row[7][0] if len(row) > 7 and row[7] else UNSET
+    past = tuple(row[8]) if len(row) > 8 else ()
+    return Claim(value, lo, hi, seq, born, saw, base, author, past)
 
 
 def dump_shadow(shadow: Shadow) -> dict[str, Any]:
@@ -77,6 +77,10 @@ def _dump_field(now: FieldShadow) -> dict[str, Any]:
         row["d"] = _dump_claim(now.doubt)
     if now.vanished:
         row["v"] = list(now.vanished)
+    if now.source is not None:
+        row["o"] = dict(now.source)
+    if now.coming is not None:
+        row["c"] = dict(now.coming)
     row.update({flag: True for flag in _FLAGS if getattr(now, flag)})
     return row
 
@@ -94,6 +98,8 @@ def _load_field(row: Mapping[str, Any]) -> FieldShadow:
         withheld_at=row.get("w"),
         doubt=_load_claim(row["d"]) if "d" in row else None,
         vanished=tuple(row.get("v", ())),
+        source=row.get("o"),
+        coming=row.get("c"),
     )
 
 

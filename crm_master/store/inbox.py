@@ -18,6 +18,8 @@ _NEW_RECORD: dict[str, Any] = {
     "entity_id": None,
     "status": "live",
     "is_primary": True,
+    "pinned": False,
+    "since": 0,
     "origin": "source",
     "claims": {},
     "mapping_hash": "",

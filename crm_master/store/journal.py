@@ -65,6 +65,7 @@ class JournalRepository:
                 "outcome": entry.outcome,
                 "sent": dict(entry.sent),
                 "held": dict(entry.held),
+                "sources": {name: dict(of) for name, of in entry.sources.items()},
                 "reason": entry.reason,
             }
             for entry in entries
@@ -100,4 +101,5 @@ def delivery_entry(row: Any) -> DeliveryEntry:
         sent=row.sent,
         held=row.held,
         reason=row.reason,
+        sources=row.sources,
     )

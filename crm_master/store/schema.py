@@ -146,6 +146,9 @@ source_record = Table(
     Column("gone_lo", BigInteger),
     Column("gone_hi", BigInteger),
     Column("is_primary", Boolean, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("placed", _Id),
     Column("origin", String(10), nullable=False),
     Column("claims", Json, nullable=False),
     Column("raw_hash", LargeBinary, nullable=False),
@@ -209,6 +212,13 @@ link_log = Table(
     Index(None, "pos"),
 )
 
+apart = Table(
+    "apart",
+    metadata,
+    Column("rec_id", _Id, primary_key=True),
+    Column("other", _Id, primary_key=True),
+)
+
 block_key = Table(
     "block_key",
     metadata,
@@ -255,6 +265,7 @@ delivery_log = Table(
     Column("outcome", String(20), nullable=False),
     Column("sent", Json, nullable=False),
     Column("held", Json, nullable=False),
+    Column("sources", Json, nullable=False),
     Column("reason", Text, nullable=False),
     Index(None, "pos"),
     Index(None, "entity_id"),

@@ -39,8 +39,9 @@ from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
-from crm_master.engine import erasure, stewardship
+from crm_master.engine import erasure, linking, stewardship
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.explain import find_customer
 from crm_master.engine.ingest import ingest, moment
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Translator
@@ -484,6 +485,23 @@ class World:
 
         return replay(run_id, self.store, can_find, really=really)
 
+    def _change(self, propose: linking.Propose, reason: str) -> dict[str, Any]:
+        return linking.carry_out(self.hub, propose, "ada", reason, self.store, self.clock, "link")
+
+    def merge(self, survivor: str, absorbed: str, reason: str = "") -> dict[str, Any]:
+        """Make two customers one. Customers are named by a record of theirs: ``erp/e1``."""
+        return self._change(linking.merge(named(survivor), named(absorbed)), reason)
+
+    def split(self, customer: str, *records: str, reason: str = "") -> dict[str, Any]:
+        names = [named(record) for record in records]
+        return self._change(linking.split(named(customer), names, self.new_id), reason)
+
+    def move(self, record: str, customer: str, reason: str = "") -> dict[str, Any]:
+        return self._change(linking.move(named(record), named(customer), self.new_id), reason)
+
+    def pin(self, record: str) -> dict[str, Any]:
+        return self._change(linking.pin(named(record)), "")
+
     def verify(self) -> Verdict:
         return Verifier(self.hub, self.store, self.run())(self.systems)
 
@@ -530,6 +548,12 @@ class World:
     def customers(self) -> list[Customer]:
         with self.store() as uow:
             return uow.customers.scan("customer", "", 1000)
+
+    def owner(self, record: str) -> Customer:
+        """The customer to whom a record belongs."""
+        with self.store() as uow:
+            id_ = find_customer(named(record), uow)
+            return uow.customers.get([id_])[id_]
 
     def customer(self) -> Customer:
         found = self.customers()
@@ -580,6 +604,11 @@ class World:
                 observation.select().where(observation.c.state == state.value)
             )
             return len(rows.all())
+
+
+def named(name: str) -> str:
+    """A record's whole name, where it is given as ``erp/e1``; anything else is a customer's id."""
+    return name if name.count("/") != 1 else name.replace("/", f"/{STREAM}/")
 
 
 @contextmanager

@@ -11,6 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "apart",
+        sa.Column("rec_id", sa.String(length=32), nullable=False),
+        sa.Column("other", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("rec_id", "other", name=op.f("pk_apart")),
+    )
+    op.create_table(
         "block_key",
         sa.Column("hash", sa.String(length=32), nullable=False),
         sa.Column("rec_id", sa.String(length=32), nullable=False),
@@ -59,6 +65,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column("sent", sa.Text(), nullable=False),
         sa.Column("held", sa.Text(), nullable=False),
+        sa.Column("sources", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_delivery_log")),
     )
@@ -224,6 +231,9 @@ def upgrade() -> None:
         sa.Column("gone_lo", sa.BigInteger(), nullable=True),
         sa.Column("gone_hi", sa.BigInteger(), nullable=True),
         sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("pinned", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("placed", sa.String(length=32), nullable=True),
         sa.Column("origin", sa.String(length=10), nullable=False),
         sa.Column("claims", sa.Text(), nullable=False),
         sa.Column("raw_hash", sa.LargeBinary(), nullable=False),
@@ -339,3 +349,4 @@ def downgrade() -> None:
     op.drop_table("commit_log")
     op.drop_index(op.f("ix_block_key_rec_id"), table_name="block_key")
     op.drop_table("block_key")
+    op.drop_table("apart")
