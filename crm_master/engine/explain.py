@@ -69,7 +69,7 @@ def links_of(ids: Sequence[EntityId], uow: UnitOfWork) -> list[dict[str, Any]]:
             "by": entry.author,
             "evidence": dict(entry.evidence),
         }
-        for entry in sorted(entries, key=lambda entry: entry.at)
+        for entry in sorted(entries, key=lambda entry: entry.seq)
     ]
 
 

@@ -130,6 +130,7 @@ class LinkEntry:
     author: str
     evidence: Mapping[str, Any]
     at: Instant = field(default=0, compare=False)  # when it was recorded, in what is read back
+    seq: int = field(default=0, compare=False)  # its place in the log
 
 
 @dataclass(slots=True)

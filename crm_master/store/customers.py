@@ -212,7 +212,7 @@ def history_entry(row: Any) -> HistoryEntry:
 
 
 def link_entry(row: Any) -> LinkEntry:
-    return LinkEntry(row.rec_id, row.entity_id, row.verb, row.author, row.evidence, row.at)
+    return LinkEntry(row.rec_id, row.entity_id, row.verb, row.author, row.evidence, row.at, row.seq)
 
 
 def _customer(row: Any) -> Customer:

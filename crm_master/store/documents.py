@@ -40,7 +40,7 @@ def _load_key(text: str) -> ClaimKey:
 def _dump_claim(claim: Claim) -> list[Any]:
     row = [claim.value, claim.lo, claim.hi, claim.seq, claim.born, claim.saw]
     more = [claim.author, [] if claim.base is UNSET else [claim.base], list(claim.past)]
-    while more and not more[-1]:
+    while more and more[-1] in (None, []):
         more.pop()
     return row + more
 

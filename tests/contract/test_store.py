@@ -397,6 +397,7 @@ def test_history_and_links_are_kept_in_order(store: Database) -> None:
         assert uow.customers.history("E1") == entries
         assert uow.customers.history("E2") == []
         assert uow.customers.links(entity_id="E1") == links
+        assert [entry.at for entry in uow.customers.links(entity_id="E1")] == [1, 1]
         assert uow.customers.links(pos=6) == links[1:]
 
 

@@ -297,6 +297,7 @@ def test_after_a_settled_write_the_same_golden_record_writes_nothing(
             st.integers(0, 99),
             unset | json_values,
             st.none() | texts,
+            st.lists(texts, max_size=2).map(tuple),
         ),
         max_size=4,
     )
