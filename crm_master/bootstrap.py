@@ -47,6 +47,7 @@ class App:
     store: Database
     connection: Callable[[str], Connection] = connection_from_environment
     clock: Clock = now
+    new_id: Callable[[], ids.EntityId] = new_id
     _open: dict[str, Sink] = field(default_factory=dict)
 
     @property

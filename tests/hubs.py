@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,12 @@ def files_for(
     options: Mapping[str, Any] | None = None,
     mappings: Mapping[str, Mapping[str, Any]] | None = None,
     params: Mapping[str, Any] | None = None,
+    creating: Collection[str] = (),
 ) -> dict[str, str]:
-    """The files of a hub over simulated systems, ranked in their order. ``options`` are those of every stream."""
+    """The files of a hub over simulated systems, ranked in their order. ``options`` are those of every stream.
+
+    In the systems named in ``creating`` everybody is created.
+    """
     hub = {
         "name": "test",
         "rank": list(systems),
@@ -43,7 +47,10 @@ def files_for(
                 "connection": name,
                 "join": "auto",
                 "params": dict(params or {}),
-                "streams": {"customers": dict(options or {})},
+                "streams": {
+                    "customers": dict(options or {})
+                    | ({"create": "everybody"} if name in creating else {})
+                },
             }
             for name in systems
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from crm_master.bootstrap import App, new_id
+from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine import stewardship
 from crm_master.engine.explain import NotFound
@@ -15,7 +15,7 @@ from crm_master.entrypoints.recording import recorded
 def decide(app: App, task_id: int, answer: str, author: str) -> dict[str, Any]:
     """Carry out an answer to a task. Raises ``stewardship.Undecidable``."""
     with recorded(app, "decide", str(task_id)) as run:
-        task = stewardship.decide(task_id, answer, author, app.store, app.clock, new_id, run.id)
+        task = stewardship.decide(task_id, answer, author, app.store, app.clock, app.new_id, run.id)
     return {"task": task.id, "kind": task.kind.value, "subject": task.subject, "answer": answer}
 
 

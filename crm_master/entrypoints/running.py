@@ -8,7 +8,7 @@ from typing import Any
 
 from connectors.contract import Scan
 from connectors.errors import ConnectorError
-from crm_master.bootstrap import App, new_id
+from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import SystemState
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.ingest import ingest as land_stream
@@ -62,7 +62,7 @@ def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
     app.hub.entity(entity)
     register(app)
     with recorded(app, "reconcile", entity, progress) as run:
-        Reconciler(app.hub, entity, app.store, app.clock, new_id, run)()
+        Reconciler(app.hub, entity, app.store, app.clock, app.new_id, run)()
         return _done(app, run, "reconcile", entity, entity)
 
 

@@ -1,0 +1,205 @@
+"""Histories by chance: people work, the hub works, faults and deaths come between, and at the end all promises hold.
+
+What happens is drawn step by step; ``World`` does it and keeps the record, ``Model`` says what should have come of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.properties.model import Record, Trouble, plain
+from tests.properties.world import FIELDS, World, drawn_setting, value_of
+
+EDITED = tuple(name for name in FIELDS if name != "email")
+
+figures: Counter[str] = Counter()
+"""What the histories of this process held, for the last line of a soak."""
+
+numbers = st.integers(0, 255)
+
+
+class Histories(RuleBasedStateMachine):
+    """What is not here yet, because the hub's rules for it are being made: deletes and reappearances, merges in a system,
+    merges by the hub, changes of mapping and policy, erasure, undo. Each is a rule more here, a line in ``World`` that puts
+    it on record, and a line in ``Model`` that says what follows."""
+
+    wild = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World | None = None
+        self.tokens = count(1)
+        self.failed = True
+
+    @initialize(seed=st.integers(0, 2**20))
+    def begin(self, seed: int) -> None:
+        chance = random.Random(seed)
+        setting = drawn_setting(seed, wild=self.wild)
+        names = [profile.name for profile in setting.profiles]
+        people = [chance.sample(names, chance.randint(1, len(names))) for _ in range(3)]
+        self.chance = chance
+        self.world = World(setting, people)
+        self.failed = False
+
+    # --- people ------------------------------------------------------------------------------
+
+    @rule(which=numbers, name=st.sampled_from(EDITED), form=st.sampled_from("sslluz"))
+    def edit(self, which: int, name: str, form: str) -> None:
+        """A person types something new, or (``z``) what may have been there before."""
+        world = self._world()
+        record = world.model.records[which % len(world.model.records)]
+        world.clock.sleep(1)
+        if world.edit(record, name, self._text(name, form)):
+            figures["edits"] += 1
+
+    def _text(self, name: str, form: str) -> str:
+        token = next(self.tokens)
+        if name == "phone":
+            return f"+322555{token % 3 if form == 'z' else token:04}"
+        match form:
+            case "z":
+                return f"again {token % 2}"
+            case "l":
+                return f"w{token} of the long and winding road"
+            case "u":
+                return f"W{token} McBride"
+            case _:
+                return f"w{token}"
+
+    # --- the hub -----------------------------------------------------------------------------
+
+    @rule(which=numbers, full=st.booleans())
+    def poll(self, which: int, full: bool) -> None:
+        world = self._world()
+        world.clock.sleep(5)
+        world.ingest(self._system(which), full=full)
+
+    @rule()
+    def reconcile(self) -> None:
+        self._world().reconcile()
+
+    @rule(which=numbers)
+    def deliver(self, which: int) -> None:
+        world = self._world()
+        world.clock.sleep(2)
+        world.deliver(self._system(which))
+
+    @rule(order=st.randoms(use_true_random=False))
+    def round(self, order: random.Random) -> None:
+        world = self._world()
+        names = list(world.systems)
+        order.shuffle(names)
+        world.round(names)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        world = self.world
+        if world is None:
+            return
+        try:
+            if not self.failed:
+                check(world, self.chance)
+                figures["histories"] += 1
+                figures["records"] += len(world.model.records)
+                figures["writes"] += world.writes()
+        finally:
+            world.close()
+
+    def _world(self) -> World:
+        assert self.world is not None
+        return self.world
+
+    def _system(self, which: int) -> str:
+        names = list(self._world().systems)
+        return names[which % len(names)]
+
+
+def orders(names: Sequence[str], chance: random.Random) -> Iterator[list[str]]:
+    while True:
+        yield chance.sample(names, len(names))
+
+
+def check(world: World, chance: random.Random) -> None:
+    """All promises, at the end of a history."""
+    polling = orders(list(world.systems), chance)
+    world.settle(polling)
+    _nothing_is_written_any_more(world, polling)
+    _systems_are_as_recorded(world)
+    _nobody_is_there_twice(world)
+    _golden_records_follow(world)
+    _no_edit_is_lost(world)
+    if world.idle:
+        raise Trouble(f"written although nothing differed: {world.idle}")
+    if not world.rebuilt():
+        raise Trouble("the journal does not give the same golden records again")
+
+
+def _nothing_is_written_any_more(world: World, polling: Iterator[Sequence[str]]) -> None:
+    """Promises 1 and 5."""
+    before = world.writes()
+    for full in (False, True):
+        world.clock.sleep(7200)
+        world.round(next(polling), full=full)
+    if world.writes() != before:
+        raise Trouble(f"{world.writes() - before} writes after all was quiet")
+
+
+def _systems_are_as_recorded(world: World) -> None:
+    """The suite's own books."""
+    for name in world.systems:
+        for key, record in world.of(name):
+            for part in FIELDS:
+                held = plain(part, world.systems[name].field(key, part))
+                assert held == plain(part, record.value(part)), (name, key, part)
+
+
+def _nobody_is_there_twice(world: World) -> None:
+    """Promise 4."""
+    made: Counter[tuple[str, str]] = Counter()
+    for record in world.model.records:
+        made[record.system, record.customer] += record.ours
+    twice = [place for place, times in made.items() if times > 1]
+    if twice:
+        raise Trouble(f"created more than once: {twice}")
+
+
+def _golden_records_follow(world: World) -> None:
+    """Promises 1 and 2: the values that the edits' times and the policies allow, and every system shows them."""
+    model, golden = world.model, world.golden()
+    of: dict[str, list[Record]] = {}
+    for record in model.records:
+        of.setdefault(record.customer, []).append(record)
+    for customer, found in golden.items():
+        for name in FIELDS:
+            if any(model.given_up(record, name) for record in of[customer]):
+                figures["given up"] += 1
+                continue
+            value = value_of(found, name)
+            allowed = model.winners(customer, name)
+            figures["values exact" if len(allowed) == 1 else "values open"] += 1
+            if value not in allowed:
+                raise Trouble(f"{customer}: {name} is {value!r}, and should be {allowed}")
+            if value is None:
+                continue
+            for record in of[customer]:
+                if model.unsettled(record, name, value):
+                    held = record.value(name)
+                    raise Trouble(f"{record.system} {customer}: {name} is {held!r}, not {value!r}")
+
+
+def _no_edit_is_lost(world: World) -> None:
+    """Promise 3."""
+    golden = world.golden()
+    texts = {customer: world.recorded(found) for customer, found in golden.items()}
+    questions = world.questions()
+    for record, name, value in world.model.edits():
+        figures["edits to account for"] += 1
+        if value not in texts[record.customer] and value not in questions:
+            raise Trouble(f"{record.system} {record.customer}: {name} {value!r} is nowhere")

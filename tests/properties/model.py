@@ -1,0 +1,286 @@
+"""What should be true of several systems with a hub between them, worked out from what happened in the systems alone.
+
+Written from the rules, for reading and not for speed, and without a line of the engine. It is told what people did and what
+requests the systems answered, with true times. From that it derives what the hub can have seen of every field, which claims
+that leaves (rules 2 and 3), which of them may win (3 and 4), and what every system should then hold (1 and 7). Where a fault
+or a crash leaves open what the hub has kept, it follows every possibility.
+
+Times are microseconds on the hub's clock. Values are the systems' own; empty is ``""``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, NamedTuple
+
+UNDONE_LIMIT = 3
+"""How often the hub writes over the same value of a person before it may give the field up (rule 7)."""
+
+
+class Turn(NamedTuple):
+    """From ``at`` on a field holds ``value``. The hub had ``sent`` something; ``None``: a person's doing.
+
+    ``sure``: the hub has heard of it at once.
+    """
+
+    at: int
+    value: str
+    sent: str | None = None
+    sure: bool = True
+
+
+class Look(NamedTuple):
+    """The hub was shown some records (``None``: all). ``sure``: and has kept what it was shown.
+
+    ``known`` and ``perhaps``: when the last complete read before it began, as far as that is sure, and as far as it may be.
+    """
+
+    at: int
+    keys: frozenset[int] | None
+    sure: bool
+    known: int
+    perhaps: int
+
+
+class Claim(NamedTuple):
+    """A value that a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest ``lo`` can be."""
+
+    value: str
+    lo: int
+    late: int
+    hi: int
+
+
+class State(NamedTuple):
+    """What the hub may believe of one field of one record: what is there, and what a person last said."""
+
+    seen: str | None
+    claim: Claim | None
+
+
+@dataclass
+class Record:
+    """One record of one system, under all the keys that it has had."""
+
+    number: int
+    system: str
+    customer: str
+    ours: bool
+    turns: dict[str, list[Turn]] = field(default_factory=dict)
+    stamps: list[tuple[int, int | None]] = field(default_factory=list)
+    writes: list[tuple[int, bool]] = field(default_factory=list)
+
+    def value(self, name: str, at: int | None = None) -> str:
+        turns = [turn for turn in self.turns.get(name, ()) if at is None or turn.at <= at]
+        return turns[-1].value if turns else ""
+
+    def stamp(self, at: int) -> int | None:
+        return next((stamp for when, stamp in reversed(self.stamps) if when <= at), None)
+
+
+@dataclass
+class System:
+    """One system: how its times may be wrong, and what it makes of what it is sent."""
+
+    name: str
+    skew: int = 0
+    lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
+    reads: list[tuple[int, bool]] = field(default_factory=list)
+    """When complete reads began, and whether it is sure that they were kept."""
+
+
+class Trouble(AssertionError):
+    """Something that should not be. The text says where."""
+
+
+class Model:
+    """``policies``: field to ``(rule, systems)``. ``rank``: the systems, first the one that wins a tie."""
+
+    def __init__(
+        self,
+        systems: Iterable[System],
+        policies: Mapping[str, tuple[str, Sequence[str]]],
+        fields: Sequence[str],
+    ) -> None:
+        self.systems = {system.name: system for system in systems}
+        self.rank = {name: place for place, name in enumerate(self.systems)}
+        self.policies = policies
+        self.fields = fields
+        self.records: list[Record] = []
+        self.people: dict[str, str] = {}
+        """Every address that a customer ever had, to the first one."""
+
+    # --- what happened -----------------------------------------------------------------------
+
+    def made(self, at: int, system: str, values: Mapping[str, str], *, ours: bool) -> Record:
+        """A record came to be. Customers are told apart by their addresses."""
+        email = values.get("email", "")
+        customer = self.people.setdefault(email, email)
+        record = Record(len(self.records), system, customer, ours)
+        self.records.append(record)
+        return record
+
+    def typed(self, at: int, record: Record, name: str, value: str) -> None:
+        """A person changed a field."""
+        if name == "email":
+            self.people.setdefault(value, record.customer)
+        if value != record.value(name):
+            record.turns.setdefault(name, []).append(Turn(at, value))
+
+    def sent(self, at: int, record: Record, values: Mapping[str, str], *, sure: bool) -> list[str]:
+        """The hub wrote to a record. Gives the fields that held the very same before."""
+        system = self.systems[record.system]
+        record.writes.append((at, sure))
+        idle = []
+        for name, value in values.items():
+            held = record.value(name)
+            kept = system.lossy.get(name, lambda _old, new: new)(held, value)
+            if plain(name, held) == plain(name, value):
+                idle.append(name)
+            record.turns.setdefault(name, []).append(Turn(at, kept, value, sure))
+        return idle
+
+    def read(self, at: int, system: str, *, sure: bool) -> None:
+        """A whole stream was read, or may have been."""
+        of = self.systems[system]
+        self._look(at, of, None, sure)
+        of.reads.append((at, sure))
+
+    def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
+        """Single records were read."""
+        self._look(at, self.systems[system], frozenset(record.number for record in records), sure)
+
+    def _look(self, at: int, system: System, keys: frozenset[int] | None, sure: bool) -> None:
+        known = max((when for when, certain in system.reads if certain), default=0)
+        perhaps = max((when for when, _ in system.reads), default=0)
+        system.looks.append(Look(at, keys, sure, known, perhaps))
+
+    # --- what follows ------------------------------------------------------------------------
+
+    def states(self, record: Record, name: str) -> frozenset[State]:
+        """All that the hub may believe of a field by now."""
+        system = self.systems[record.system]
+        born = min(turns[0].at for turns in record.turns.values())
+        states = {State("" if record.ours else None, None)}
+        for look in system.looks:
+            if look.at < born or (look.keys is not None and record.number not in look.keys):
+                continue
+            after = {new for state in states for new in self._seen(record, name, state, look)}
+            states = after if look.sure else states | after
+        return frozenset(states)
+
+    def _seen(self, record: Record, name: str, state: State, look: Look) -> Iterator[State]:
+        """What the hub may believe after a look."""
+        before = [turn for turn in record.turns.get(name, ()) if turn.at <= look.at]
+        value = plain(name, before[-1].value if before else "")
+        if state.seen is None:
+            yield State(value, self._at_first_sight(record, value, look) if value else None)
+            return
+        if value == state.seen:
+            yield state
+            return
+        last = before[-1]
+        edit = State(value, self._edit(record, value, look))
+        if last.sent is not None:
+            yield State(value, state.claim)
+            if not last.sure and plain(name, last.sent) != value:
+                yield edit  # what a lossy system made of a write whose answer was lost may be taken for an edit
+            return
+        yield edit
+        if value in {plain(name, turn.sent) for turn in before if turn.sent is not None}:
+            yield State(value, state.claim)  # the hub's own value, typed by a person
+
+    def _at_first_sight(self, record: Record, value: str, look: Look) -> Claim:
+        when = min(record.stamp(look.at) or 0, look.at)
+        return Claim(value, when, when, when)
+
+    def _edit(self, record: Record, value: str, look: Look) -> Claim:
+        lo, late = look.known, look.perhaps
+        for at, sure in record.writes:
+            if at <= look.at:
+                late = max(late, at)
+                lo = max(lo, at) if sure else lo
+        hi, stamp = look.at, record.stamp(look.at)
+        if stamp is not None and lo <= stamp + self.systems[record.system].skew < hi:
+            hi = stamp + self.systems[record.system].skew
+        return Claim(value, lo, max(lo, late), hi)
+
+    def winners(self, customer: str, name: str) -> set[str | None]:
+        """The values that may be golden; ``None``: nobody speaks of the field."""
+        of = [record for record in self.records if record.customer == customer]
+        possible = [
+            [(record.system, state.claim) for state in self.states(record, name)] for record in of
+        ]
+        found: set[str | None] = set()
+        for chosen in product(*(list(dict.fromkeys(options)) for options in possible)):
+            claims = [(system, claim) for system, claim in chosen if claim is not None]
+            found |= self._decided(name, claims)
+        return found
+
+    def _decided(self, name: str, claims: Sequence[tuple[str, Claim]]) -> set[str | None]:
+        rule, order = self.policies.get(name, ("most_recent", ()))
+        if rule == "owner":
+            claims = [(system, claim) for system, claim in claims if system in order]
+        if not claims:
+            return {None}
+        if rule == "source_priority":
+            places = {system: place for place, system in enumerate(order)}
+            best = min(places.get(system, len(self.rank)) for system, _ in claims)
+            claims = [
+                (system, claim)
+                for system, claim in claims
+                if places.get(system, len(self.rank)) == best
+            ]
+        found: set[str | None] = set()
+        for begins in product(*({claim.lo, claim.late} for _, claim in claims)):
+            latest = max(begins)
+            standing = [(system, claim) for system, claim in claims if claim.hi >= latest]
+            found.add(min(standing, key=lambda entry: self.rank[entry[0]])[1].value)
+        return found
+
+    # --- what should be ----------------------------------------------------------------------
+
+    def given_up(self, record: Record, name: str) -> bool:
+        """Whether a field may be in quarantine: the hub wrote over one value of others that often, and it came back."""
+        came: dict[str, int] = {}
+        turns = record.turns.get(name, [])
+        for before, turn in zip(turns, turns[1:], strict=False):
+            if turn.sent is None and before.sent is not None:
+                came[turn.value] = came.get(turn.value, 0) + 1
+        return any(times >= UNDONE_LIMIT for times in came.values())
+
+    def unsettled(self, record: Record, name: str, golden: str) -> bool:
+        """Whether a field neither holds what is golden nor what the system made of it when it was last sent."""
+        if plain(name, record.value(name)) == plain(name, golden):
+            return False
+        turns = record.turns.get(name, [])
+        return not turns or turns[-1].sent is None or plain(name, turns[-1].sent) != golden
+
+    def edits(self) -> Iterator[tuple[Record, str, str]]:
+        """Every edit of a person that the hub has seen for sure, or has written over: record, field, value."""
+        for record in self.records:
+            looks = [
+                look.at
+                for look in self.systems[record.system].looks
+                if look.sure and (look.keys is None or record.number in look.keys)
+            ]
+            for name, turns in record.turns.items():
+                for place, turn in enumerate(turns):
+                    following = turns[place + 1] if place + 1 < len(turns) else None
+                    until = following.at if following else float("inf")
+                    covered = following is not None and following.sent is not None
+                    known = record.ours or any(at < turn.at for at in looks)
+                    seen = any(turn.at <= at < until for at in looks)
+                    if turn.sent is None and turn.value and known and (seen or covered):
+                        yield record, name, plain(name, turn.value)
+
+
+def plain(name: str, value: Any) -> str:
+    """A value without what no mapping keeps: the blanks of a telephone number, case in an address."""
+    text = "" if value is None else str(value)
+    if name == "phone":
+        return text.replace(" ", "")
+    return text.casefold() if name == "email" else text

@@ -1,0 +1,514 @@
+"""Several simulated systems on real sockets, a hub between them, people, faults and deaths; and all of it on record.
+
+Everything runs on one clock that only moves when it is asked or told to. Whatever happens in the systems is told to the
+``Model``, from the logs of the simulators.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from connectors.contract import Outcome, RawRecord, Scan, Sink, WriteCommand
+from connectors.errors import ConnectorError
+from connectors.testing import Profile, Simulator, drawn
+from connectors.testing.losses import dropped
+from crm_master import entrypoints
+from crm_master.bootstrap import App
+from crm_master.deployment import Deployment, compile_deployment, recorded_files
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import ExternalRef, entity_id, record_id
+from crm_master.domain.lifecycle import RecordStatus, TaskKind
+from crm_master.engine.ingest import micros, moment
+from crm_master.engine.ledger import Run, silent
+from crm_master.engine.rebuild import Rebuilder
+from crm_master.ports import Customer, RunEntry
+from crm_master.store import Database
+from crm_master.store.database import SqlUnitOfWork
+from tests.hubs import compiled, files_for
+from tests.properties.model import Model, Record, System, Trouble, plain
+
+SECOND: Instant = 1_000_000
+START: Instant = 1_700_000_000 * SECOND
+FIELDS = ("name", "email", "phone", "city", "status", "note")
+CANONICAL = {
+    "name": "name",
+    "email": "email",
+    "phone": "phone",
+    "city": "address",
+    "note": "owner",
+    "status": "website",
+}
+NAMES = ("erp", "crm", "shop", "desk", "mail")
+ROUNDS = 10
+"""After how many rounds, at the latest, everything is quiet once edits and faults have ended."""
+
+
+class Clock:
+    """The one clock. Asking it takes a microsecond; everything else waits for ``sleep``."""
+
+    def __init__(self) -> None:
+        self.now: Instant = START
+
+    def __call__(self) -> Instant:
+        self.now += 1
+        return self.now
+
+    def moment(self) -> datetime:
+        return moment(self())
+
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds * SECOND)
+
+
+class Killed(BaseException):
+    """The process of the hub died here."""
+
+
+class Fate:
+    """When the hub's process dies: at the so-manieth commit or write from now on, before or after it."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.deaths = 0
+        self._point, self._left = "", 0
+
+    def doom(self, point: str, times: int) -> None:
+        """Points are ``before commit``, ``after commit``, ``before write``, ``after write``."""
+        self._point, self._left = point, times
+
+    def spare(self) -> None:
+        self.dead, self._left = False, 0
+
+    def reach(self, point: str) -> None:
+        """Raises ``Killed`` if this is the point; a dead process does nothing more."""
+        if self.dead:
+            raise Killed
+        if self._left and point == self._point:
+            self._left -= 1
+            if not self._left:
+                self.dead = True
+                self.deaths += 1
+                raise Killed
+
+
+class MortalStore(Database):
+    """The master database of a process that may die."""
+
+    def __init__(self, url: str, fate: Fate) -> None:
+        super().__init__(url)
+        self._fate = fate
+
+    def __call__(self) -> SqlUnitOfWork:
+        self._fate.reach("")
+        return MortalUnitOfWork(self.engine, self._fate)
+
+
+class MortalUnitOfWork(SqlUnitOfWork):
+    def __init__(self, engine: Any, fate: Fate) -> None:
+        super().__init__(engine)
+        self._fate = fate
+
+    def commit(self) -> None:
+        self._fate.reach("before commit")
+        super().commit()
+        self._fate.reach("after commit")
+
+
+class MortalSink:
+    """The connector of a process that may die, and between whose reads and writes people go on working."""
+
+    def __init__(self, sink: Sink, fate: Fate, meanwhile: Callable[[], None]) -> None:
+        self._sink, self._fate, self._meanwhile = sink, fate, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def fetch(self, stream: str, keys: Sequence[str]) -> Mapping[str, RawRecord | None]:
+        found = self._sink.fetch(stream, keys)
+        self._meanwhile()
+        return found
+
+    def write(self, commands: Sequence[WriteCommand]) -> Sequence[Outcome]:
+        self._fate.reach("before write")
+        outcomes = self._sink.write(commands)
+        self._fate.reach("after write")
+        return outcomes
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The systems of one history, and the policies of the hub between them. Equal settings are compiled once."""
+
+    profiles: tuple[Profile, ...]
+    policies: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    creating: frozenset[str] = frozenset()
+    """The systems where everybody is created."""
+
+    def files(self, systems: Mapping[str, Simulator]) -> dict[str, str]:
+        policies = {
+            CANONICAL[name]: {"rule": rule}
+            | ({"order": list(order)} if rule == "source_priority" else {})
+            | ({"owner": list(order)} if rule == "owner" else {})
+            for name, (rule, order) in self.policies.items()
+        }
+        return files_for(systems, policies, creating=self.creating)
+
+
+def drawn_setting(seed: int, wild: bool = True) -> Setting:
+    """Three to five systems by chance: well-behaved ones, or with one habit of every dimension."""
+    chance = random.Random(seed)
+    names = NAMES[: chance.choice((3, 3, 3, 4, 5))]
+    patience: dict[str, Any] = {"longest_wait": 0, "attempts": 2}
+    profiles = tuple(
+        drawn(chance, name=name, **patience) if wild else Profile(name=name, **patience)
+        for name in names
+    )
+    creating = frozenset(name for name in names if chance.random() < 0.4)
+    policies: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name in ("name", "phone", "city", "status", "note"):
+        match chance.choice(("most_recent", "most_recent", "source_priority", "owner")):
+            case "source_priority":
+                order = chance.sample(names, chance.randint(1, len(names)))
+                policies[name] = ("source_priority", tuple(order))
+            case "owner":
+                policies[name] = ("owner", (chance.choice(names),))
+    return Setting(profiles, policies, creating)
+
+
+@lru_cache(maxsize=1)
+def _template() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "template.db"
+        database = Database(f"sqlite:///{path}")
+        database.migrate()
+        database.close()
+        return path.read_bytes()
+
+
+@lru_cache(maxsize=8)
+def _compiled(files: tuple[tuple[str, str], ...]) -> Deployment:
+    return compiled(dict(files))
+
+
+@lru_cache(maxsize=8)
+def _recorded(content: str) -> Deployment:
+    return compile_deployment(recorded_files(content))
+
+
+class World:
+    """One history. ``close`` it at the end."""
+
+    def __init__(self, setting: Setting, people: Sequence[Sequence[str]]) -> None:
+        """``people``: for each customer who is known at the beginning, the systems that know them."""
+        self.setting = setting
+        self.clock, self.fate = Clock(), Fate()
+        memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        self.systems = {
+            profile.name: Simulator(profile, self.clock.moment) for profile in setting.profiles
+        }
+        self.model = Model(
+            (_system(profile) for profile in setting.profiles), setting.policies, FIELDS
+        )
+        self.keys: dict[tuple[str, str], Record] = {}
+        self.meanwhile: list[Callable[[], None]] = []
+        self._accepted = dict.fromkeys(self.systems, 0)
+        self._writes = dict.fromkeys(self.systems, 0)
+        self._ids = count(1)
+        self.idle: list[str] = []
+        for number, knowing in enumerate(people):
+            for name in knowing:
+                self.add(name, f"c{number}@example.org", name=f"{name}{number}", city=f"{name} c")
+        for system in self.systems.values():
+            system.start()
+        self.app = self._app()
+        self.round()
+
+    def _app(self) -> App:
+        """A new process of the hub, on the same database."""
+        path = self.folder / "hub.db"
+        if not path.exists():
+            path.write_bytes(_template())
+        files = tuple(sorted(self.setting.files(self.systems).items()))
+        app = App(
+            Path(),
+            _compiled(files),
+            MortalStore(f"sqlite:///{path}", self.fate),
+            lambda name: self.systems[name].connection,
+            self.clock,
+            lambda: entity_id(0, next(self._ids).to_bytes(10, "big")),
+        )
+        for name in self.systems:
+            app._open[name] = MortalSink(app.connect(name), self.fate, self._interrupted)  # type: ignore[assignment]
+        return app
+
+    def close(self) -> None:
+        for name, system in self.systems.items():
+            self.app.connect(name).close()  # type: ignore[attr-defined]
+            system.stop()
+        self.app.store.close()
+        shutil.rmtree(self.folder)
+
+    # --- people ------------------------------------------------------------------------------
+
+    def add(self, system: str, email: str, **values: str) -> Record:
+        """A person makes a record."""
+        at = self.clock()
+        values = {"email": email, **values}
+        key = self.systems[system].add(**values)
+        record = self.model.made(at, system, values, ours=False)
+        self.keys[system, key] = record
+        for name in FIELDS:
+            self._typed(at, record, name, self.systems[system].field(key, name))
+        self._stamped(system)
+        return record
+
+    def edit(self, record: Record, name: str, value: str) -> bool:
+        """A person edits a field; false if the system has no such field."""
+        key, simulator = self.key(record), self.systems[record.system]
+        if name not in simulator.records[key]:
+            return False
+        at = self.clock()
+        now = simulator.edit(key, **{name: value})
+        self._moved(record.system, key, now)
+        self._typed(at, record, name, value)
+        self._stamped(record.system)
+        return True
+
+    def tick(self, system: str) -> None:
+        """The system's validations put back what they do not like: to the hub somebody's edits."""
+        at, simulator = self.clock(), self.systems[system]
+        simulator.tick()
+        for key, record in self.of(system):
+            for name in FIELDS:
+                self._typed(at, record, name, simulator.field(key, name))
+        self._stamped(system)
+
+    def _typed(self, at: Instant, record: Record, name: str, value: Any) -> None:
+        self.model.typed(at, record, name, "" if value is None else str(value))
+
+    def _stamped(self, system: str) -> None:
+        """Note the change times that the records show now."""
+        at = self.clock()
+        for key, record in self.of(system):
+            text = self.systems[system].records[key].get("updated")
+            stamp = None if text is None else micros(datetime.fromisoformat(text))
+            if not record.stamps or record.stamps[-1][1] != stamp:
+                record.stamps.append((at, stamp))
+
+    def of(self, system: str) -> list[tuple[str, Record]]:
+        """The records of a system by their present keys."""
+        return [(key, record) for (name, key), record in self.keys.items() if name == system]
+
+    def key(self, record: Record) -> str:
+        return next(key for (_, key), of in self.keys.items() if of is record)
+
+    def _moved(self, system: str, old: str, new: str) -> None:
+        if old != new:
+            self.keys[system, new] = self.keys.pop((system, old))
+
+    # --- the hub -----------------------------------------------------------------------------
+
+    def ingest(self, system: str, *, full: bool = False) -> bool:
+        return self._run(
+            system, lambda: entrypoints.ingest(self.app, system, "customers", full=full), True
+        )
+
+    def reconcile(self) -> bool:
+        return self._run(None, lambda: entrypoints.reconcile(self.app, "customer"), False)
+
+    def deliver(self, system: str) -> bool:
+        return self._run(system, lambda: entrypoints.deliver(self.app, system), False)
+
+    def round(self, order: Sequence[str] = (), *, full: bool = False) -> bool:
+        """Poll, reconcile and deliver everywhere; whether all went well."""
+        self.clock.sleep(10)
+        names = list(order or self.systems)
+        well = [self.ingest(name, full=full) for name in names]
+        well.append(self.reconcile())
+        with self.app.store() as uow:
+            joined = all(state == "active" for state in uow.states.systems().values())
+        if not joined and entrypoints.let_in(self.app):
+            well.append(self.reconcile())
+        for _ in range(2):
+            well += [self.deliver(name) for name in names]
+            well.append(self.reconcile())
+        return all(well)
+
+    def _run(self, system: str | None, verb: Callable[[], Any], reading: bool) -> bool:
+        """Run a verb as a process of its own. True if it went well. What the systems answered meanwhile goes on record."""
+        met = self._met()
+        well = True
+        try:
+            verb()
+        except (ConnectorError, entrypoints.RunFailed):
+            well = False
+        except Killed:
+            well = False
+            self.fate.spare()
+        finally:
+            if system is not None:
+                untroubled = well and (reading or met == self._met())
+                self._digest(system, reading, well, untroubled)
+        return well
+
+    def _met(self) -> int:
+        return sum(sum(system.met.values()) for system in self.systems.values())
+
+    def _interrupted(self) -> None:
+        """People go on while the hub works."""
+        while self.meanwhile:
+            self.meanwhile.pop()()
+
+    def _digest(self, system: str, reading: bool, well: bool, untroubled: bool) -> None:
+        """Tell the model what a system has answered since the last time."""
+        simulator = self.systems[system]
+        accepted = simulator.accepted[self._accepted[system] :]
+        self._accepted[system] = len(simulator.accepted)
+        scanned: Instant = 0
+        for request in accepted:
+            at, target = micros(request.at), urlsplit(request.target)
+            query, key = parse_qs(target.query), unquote(target.path.partition("/customers/")[2])
+            if request.method != "GET":
+                self._written(system, at, key, sure=untroubled)
+            elif key or "id" in query:
+                asked = [key] if key else query["id"]
+                shown = [self.keys[system, one] for one in asked if (system, one) in self.keys]
+                self.model.fetched(at, system, shown, sure=untroubled)
+            elif "ref" in query or "email" in query:
+                self.model.fetched(at, system, [of for _, of in self.of(system)], sure=False)
+            else:
+                scanned = scanned or at
+        if reading and scanned:
+            self.model.read(scanned, system, sure=well)
+        self._stamped(system)
+
+    def _written(self, system: str, at: Instant, key: str, *, sure: bool) -> None:
+        write = self.systems[system].writes[self._writes[system]]
+        self._writes[system] += 1
+        values = {name: write.body[name] or "" for name in FIELDS if name in write.body}
+        if write.method == "POST":
+            record = self.model.made(at, system, values, ours=True)
+            self.keys[system, write.key] = record
+        else:
+            record = self.keys[system, key]
+            self._moved(system, key, write.key)
+        idle = self.model.sent(at, record, values, sure=sure)
+        lossy = self.model.systems[system].lossy
+        if sure and write.method != "POST":
+            self.idle += [f"{system}: {name}" for name in idle if name not in lossy]
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def settle(self, orders: Iterator[Sequence[str]]) -> None:
+        """Faults end, people answer what they are asked, and rounds go on until one changes nothing."""
+        for system in self.systems.values():
+            system.calm()
+        self.fate.spare()
+        for _ in range(ROUNDS):
+            self.clock.sleep(7200)
+            before = self.writes()
+            self._answer()
+            self.round(next(orders))
+            if self.writes() == before and not self._waiting():
+                return
+        raise Trouble(f"not quiet after {ROUNDS} rounds: {entrypoints.waiting(self.app)}")
+
+    def _waiting(self) -> bool:
+        waiting = entrypoints.waiting(self.app)
+        return any(number for part in waiting.values() for number in part.values())
+
+    def _answer(self) -> None:
+        """What a diligent operator does: looks into the system, and says what is there."""
+        for task in entrypoints.tasks(self.app):
+            if task["kind"] == "unknown":
+                made = self._made_there(task)
+                entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
+            elif task["kind"] == "refused":
+                entrypoints.decide(self.app, task["id"], "retry", "ada")
+
+    def _made_there(self, task: Mapping[str, Any]) -> bool:
+        system = task["subject"].partition(":")[2].split("/")[0]
+        shown = entrypoints.show(self.app, task["entity"])
+        address = (shown["fields"].get("email") or {}).get("value") or ""
+        customer = self.model.people.get(address)
+        return any(record.customer == customer for _, record in self.of(system))
+
+    def writes(self) -> int:
+        return sum(len(system.writes) for system in self.systems.values())
+
+    # --- what is there -----------------------------------------------------------------------
+
+    def golden(self) -> dict[str, Customer]:
+        """The hub's customer for each of the model's. Raises ``Trouble`` unless there is just one."""
+        with self.app.store() as uow:
+            ids = {
+                record.number: record_id(ExternalRef(system, "customers", key))
+                for (system, key), record in self.keys.items()
+            }
+            records = uow.records.get(ids.values())
+            customers = {found.id: found for found in uow.customers.scan("customer", "", 1000)}
+        of: dict[str, set[str]] = {}
+        for record in self.model.records:
+            known = records.get(ids[record.number])
+            if known is None or known.entity_id is None or known.status is not RecordStatus.LIVE:
+                raise Trouble(f"{record.system}: a record of {record.customer} is not linked")
+            of.setdefault(record.customer, set()).add(known.entity_id)
+        for customer, found in of.items():
+            if len(found) > 1:
+                raise Trouble(f"{customer} is {len(found)} customers")
+        if len(customers) != len(of):
+            raise Trouble(f"{len(customers)} customers instead of {len(of)}")
+        return {customer: customers[next(iter(found))] for customer, found in of.items()}
+
+    def rebuilt(self) -> bool:
+        """Whether the golden records made again from the journal are the same."""
+        path = self.folder / "scratch.db"
+        path.write_bytes(_template())
+        scratch = Database(f"sqlite:///{path}")
+        run = Run(RunEntry("rebuild", "rebuild", "", self.clock()), silent)
+        try:
+            hub = Rebuilder(self.app.store, scratch, lambda text: _recorded(text).hub, run)
+            return hub().equal
+        finally:
+            scratch.close()
+
+    def recorded(self, customer: Customer) -> str:
+        """All that is on record of a customer: values, claims, history."""
+        shown = entrypoints.show(self.app, customer.id)
+        return str(shown["fields"]) + str(shown["history"])
+
+    def questions(self) -> str:
+        """All that people were told or asked, and the dead letters."""
+        every = entrypoints.tasks(self.app, every=True)
+        return str(every) + str(entrypoints.tasks(self.app, dead=True, every=True))
+
+
+def value_of(customer: Customer, name: str) -> str | None:
+    """A golden value as the systems write it; ``None`` if nobody speaks of the field."""
+    if CANONICAL[name] not in customer.golden:
+        return None
+    value = customer.golden[CANONICAL[name]]
+    if name == "city":
+        value = (value or {}).get("city")
+    return plain(name, value)
+
+
+def _system(profile: Profile) -> System:
+    lossy = {
+        name: (lambda _old, _new: "") if rule is dropped else (lambda old, new, rule=rule: rule(old, new))
+        for name, rule in profile.lossy.items()
+    }
+    skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
+    return System(profile.name, skew, lossy)
