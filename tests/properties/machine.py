@@ -72,6 +72,28 @@ class Histories(RuleBasedStateMachine):
             case _:
                 return f"w{token}"
 
+    @rule(which=numbers, name=st.sampled_from(EDITED))
+    def clear(self, which: int, name: str) -> None:
+        world = self._world()
+        record = world.model.records[which % len(world.model.records)]
+        world.clock.sleep(1)
+        if world.edit(record, name, ""):
+            figures["clears"] += 1
+
+    @rule(which=numbers, also=numbers)
+    def add(self, which: int, also: int) -> None:
+        """A new customer, in one system, or at once in two."""
+        world = self._world()
+        token = next(self.tokens)
+        email = f"n{token}@example.org"
+        world.clock.sleep(1)
+        first, second = self._system(which), self._system(also)
+        world.add(first, email, name=f"w{token}", city=f"w{token} town")
+        # where the hub makes everybody, it may be faster than the second person: that is their own duplicate
+        if second != first and second not in world.setting.creating:
+            world.add(second, email, name=f"W{token}x", note=f"w{token}")
+        figures["people added"] += 1
+
     # --- the hub -----------------------------------------------------------------------------
 
     @rule(which=numbers, full=st.booleans())

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
 
+_NEVER = 1 << 62
+
 UNDONE_LIMIT = 3
 """How often the hub writes over the same value of a person before it may give the field up (rule 7)."""
 
@@ -110,6 +112,8 @@ class Model:
         self.policies = policies
         self.fields = fields
         self.records: list[Record] = []
+        self.reconciled: list[int] = []
+        """When the hub has worked through all that it had kept."""
         self.people: dict[str, str] = {}
         """Every address that a customer ever had, to the first one."""
 
@@ -260,7 +264,10 @@ class Model:
         return not turns or turns[-1].sent is None or plain(name, turns[-1].sent) != golden
 
     def edits(self) -> Iterator[tuple[Record, str, str]]:
-        """Every edit of a person that the hub has seen for sure, or has written over: record, field, value."""
+        """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
+
+        Of several edits that it was shown before it worked through any of them, the last counts.
+        """
         for record in self.records:
             looks = [
                 look.at
@@ -268,13 +275,14 @@ class Model:
                 if look.sure and (look.keys is None or record.number in look.keys)
             ]
             for name, turns in record.turns.items():
-                for place, turn in enumerate(turns):
-                    following = turns[place + 1] if place + 1 < len(turns) else None
-                    until = following.at if following else float("inf")
+                for turn, following in zip(turns, [*turns[1:], None], strict=True):
+                    until = _NEVER if following is None else following.at
                     covered = following is not None and following.sent is not None
                     known = record.ours or any(at < turn.at for at in looks)
-                    seen = any(turn.at <= at < until for at in looks)
-                    if turn.sent is None and turn.value and known and (seen or covered):
+                    seen = min((at for at in looks if turn.at <= at < until), default=_NEVER)
+                    outdone = min((at for at in looks if at >= until), default=_NEVER)
+                    kept = any(seen < at < outdone for at in self.reconciled)
+                    if turn.sent is None and turn.value and known and (kept or covered):
                         yield record, name, plain(name, turn.value)
 
 

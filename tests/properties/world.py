@@ -31,6 +31,7 @@ from crm_master.domain.ids import ExternalRef, entity_id, record_id
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from crm_master.engine.ingest import micros, moment
 from crm_master.engine.ledger import Run, silent
+from crm_master.engine.plan import Hub
 from crm_master.engine.rebuild import Rebuilder
 from crm_master.ports import Customer, RunEntry
 from crm_master.store import Database
@@ -201,11 +202,6 @@ def _compiled(files: tuple[tuple[str, str], ...]) -> Deployment:
     return compiled(dict(files))
 
 
-@lru_cache(maxsize=8)
-def _recorded(content: str) -> Deployment:
-    return compile_deployment(recorded_files(content))
-
-
 class World:
     """One history. ``close`` it at the end."""
 
@@ -326,7 +322,10 @@ class World:
         )
 
     def reconcile(self) -> bool:
-        return self._run(None, lambda: entrypoints.reconcile(self.app, "customer"), False)
+        well = self._run(None, lambda: entrypoints.reconcile(self.app, "customer"), False)
+        if well:
+            self.model.reconciled.append(self.clock())
+        return well
 
     def deliver(self, system: str) -> bool:
         return self._run(system, lambda: entrypoints.deliver(self.app, system), False)
@@ -341,9 +340,11 @@ class World:
             joined = all(state == "active" for state in uow.states.systems().values())
         if not joined and entrypoints.let_in(self.app):
             well.append(self.reconcile())
-        for _ in range(2):
-            well += [self.deliver(name) for name in names]
+        well += [self.deliver(name) for name in names]
+        if any(entrypoints.waiting(self.app)["inbox"].values()):
+            # records that somebody changed while they were about to be written
             well.append(self.reconcile())
+            well += [self.deliver(name) for name in names]
         return all(well)
 
     def _run(self, system: str | None, verb: Callable[[], Any], reading: bool) -> bool:
@@ -367,9 +368,12 @@ class World:
         return sum(sum(system.met.values()) for system in self.systems.values())
 
     def _interrupted(self) -> None:
-        """People go on while the hub works."""
-        while self.meanwhile:
-            self.meanwhile.pop()()
+        """People go on while the hub works. What it has done up to then comes on record first, as far as it is known."""
+        if self.meanwhile and not self.fate.dead:
+            for system in self.systems:
+                self._digest(system, False, False, False)
+            while self.meanwhile:
+                self.meanwhile.pop()()
 
     def _digest(self, system: str, reading: bool, well: bool, untroubled: bool) -> None:
         """Tell the model what a system has answered since the last time."""
@@ -479,10 +483,13 @@ class World:
         scratch = Database(f"sqlite:///{path}")
         run = Run(RunEntry("rebuild", "rebuild", "", self.clock()), silent)
         try:
-            hub = Rebuilder(self.app.store, scratch, lambda text: _recorded(text).hub, run)
-            return hub().equal
+            return Rebuilder(self.app.store, scratch, self._recorded_hub, run)().equal
         finally:
             scratch.close()
+
+    def _recorded_hub(self, content: str) -> Hub:
+        now = self.app.hub
+        return now if content == now.content else compile_deployment(recorded_files(content)).hub
 
     def recorded(self, customer: Customer) -> str:
         """All that is on record of a customer: values, claims, history."""
