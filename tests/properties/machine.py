@@ -13,13 +13,18 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from connectors.testing import WRITE_TROUBLES
+from connectors.testing.faults import WRITES
+from connectors.testing.faults import Trouble as Fault
 from tests.properties.model import Record, Trouble, plain
-from tests.properties.world import FIELDS, World, drawn_setting, value_of
+from tests.properties.world import FIELDS, NAMES, World, drawn_setting, value_of
 
 EDITED = tuple(name for name in FIELDS if name != "email")
 
 figures: Counter[str] = Counter()
 """What the histories of this process held, for the last line of a soak."""
+
+POINTS = ("before commit", "after commit", "before write", "after write")
 
 numbers = st.integers(0, 255)
 
@@ -112,12 +117,42 @@ class Histories(RuleBasedStateMachine):
         world.clock.sleep(2)
         world.deliver(self._system(which))
 
-    @rule(order=st.randoms(use_true_random=False))
-    def round(self, order: random.Random) -> None:
+    @rule(order=st.permutations(range(len(NAMES))))
+    def round(self, order: list[int]) -> None:
         world = self._world()
         names = list(world.systems)
-        order.shuffle(names)
-        world.round(names)
+        world.round([names[place] for place in order if place < len(names)])
+
+    # --- what goes wrong ---------------------------------------------------------------------
+
+    @rule(which=numbers, seed=numbers, worst=st.booleans())
+    def storm(self, which: int, seed: int, worst: bool) -> None:
+        """From now on a share of a system's answers is spoilt."""
+        rates = {"reads": 0.4, "writes": 0.7} if worst else {"reads": 0.1, "writes": 0.3}
+        self._world().systems[self._system(which)].storm(seed, **rates)
+        figures["storms"] += 1
+
+    @rule(which=numbers)
+    def calm(self, which: int) -> None:
+        self._world().systems[self._system(which)].calm()
+
+    @rule(which=numbers, trouble=st.sampled_from(WRITE_TROUBLES))
+    def spoil(self, which: int, trouble: tuple[Fault, bool]) -> None:
+        """The next write meets just this trouble."""
+        what, after = trouble
+        system = self._world().systems[self._system(which)]
+        system.fail_next(what, methods=WRITES, after=after)
+        figures["spoilt writes"] += 1
+
+    @rule(point=st.sampled_from(POINTS), times=st.integers(1, 8))
+    def doom(self, point: str, times: int) -> None:
+        """The hub's process is going to die."""
+        self._world().fate.doom(point, times)
+
+    @rule(seconds=st.sampled_from((60, 700, 4000)))
+    def rest(self, seconds: int) -> None:
+        """Time passes: leases run out, what waited is due."""
+        self._world().clock.sleep(seconds)
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -131,6 +166,8 @@ class Histories(RuleBasedStateMachine):
                 figures["histories"] += 1
                 figures["records"] += len(world.model.records)
                 figures["writes"] += world.writes()
+                figures["deaths"] += world.fate.deaths
+                figures["faults"] += world.faults()
         finally:
             world.close()
 

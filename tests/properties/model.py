@@ -67,6 +67,7 @@ class Record:
     """One record of one system, under all the keys that it has had."""
 
     number: int
+    born: int
     system: str
     customer: str
     ours: bool
@@ -123,7 +124,7 @@ class Model:
         """A record came to be. Customers are told apart by their addresses."""
         email = values.get("email", "")
         customer = self.people.setdefault(email, email)
-        record = Record(len(self.records), system, customer, ours)
+        record = Record(len(self.records), at, system, customer, ours)
         self.records.append(record)
         return record
 
@@ -167,10 +168,9 @@ class Model:
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
-        born = min(turns[0].at for turns in record.turns.values())
         states = {State("" if record.ours else None, None)}
         for look in system.looks:
-            if look.at < born or (look.keys is not None and record.number not in look.keys):
+            if look.at < record.born or (look.keys is not None and record.number not in look.keys):
                 continue
             after = {new for state in states for new in self._seen(record, name, state, look)}
             states = after if look.sure else states | after

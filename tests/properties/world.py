@@ -349,7 +349,7 @@ class World:
 
     def _run(self, system: str | None, verb: Callable[[], Any], reading: bool) -> bool:
         """Run a verb as a process of its own. True if it went well. What the systems answered meanwhile goes on record."""
-        met = self._met()
+        met = self.faults()
         well = True
         try:
             verb()
@@ -360,11 +360,12 @@ class World:
             self.fate.spare()
         finally:
             if system is not None:
-                untroubled = well and (reading or met == self._met())
+                untroubled = well and (reading or met == self.faults())
                 self._digest(system, reading, well, untroubled)
         return well
 
-    def _met(self) -> int:
+    def faults(self) -> int:
+        """How many faults requests have met."""
         return sum(sum(system.met.values()) for system in self.systems.values())
 
     def _interrupted(self) -> None:
