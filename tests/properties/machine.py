@@ -95,7 +95,7 @@ class Histories(RuleBasedStateMachine):
         first, second = self._system(which), self._system(also)
         world.add(first, email, name=f"w{token}", city=f"w{token} town")
         # where the hub makes everybody, it may be faster than the second person: that is their own duplicate
-        if second != first and second not in world.setting.creating:
+        if second != first and not {first, second} & world.setting.creating:
             world.add(second, email, name=f"W{token}x", note=f"w{token}")
         figures["people added"] += 1
 

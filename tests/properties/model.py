@@ -34,16 +34,11 @@ class Turn(NamedTuple):
 
 
 class Look(NamedTuple):
-    """The hub was shown some records (``None``: all). ``sure``: and has kept what it was shown.
-
-    ``known`` and ``perhaps``: when the last complete read before it began, as far as that is sure, and as far as it may be.
-    """
+    """The hub was shown some records (``None``: all). ``sure``: and has kept what it was shown."""
 
     at: int
     keys: frozenset[int] | None
     sure: bool
-    known: int
-    perhaps: int
 
 
 class Claim(NamedTuple):
@@ -91,8 +86,6 @@ class System:
     skew: int = 0
     lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
-    reads: list[tuple[int, bool]] = field(default_factory=list)
-    """When complete reads began, and whether it is sure that they were kept."""
 
 
 class Trouble(AssertionError):
@@ -150,30 +143,34 @@ class Model:
 
     def read(self, at: int, system: str, *, sure: bool) -> None:
         """A whole stream was read, or may have been."""
-        of = self.systems[system]
-        self._look(at, of, None, sure)
-        of.reads.append((at, sure))
+        self.systems[system].looks.append(Look(at, None, sure))
 
     def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
         """Single records were read."""
-        self._look(at, self.systems[system], frozenset(record.number for record in records), sure)
-
-    def _look(self, at: int, system: System, keys: frozenset[int] | None, sure: bool) -> None:
-        known = max((when for when, certain in system.reads if certain), default=0)
-        perhaps = max((when for when, _ in system.reads), default=0)
-        system.looks.append(Look(at, keys, sure, known, perhaps))
+        keys = frozenset(record.number for record in records)
+        self.systems[system].looks.append(Look(at, keys, sure))
 
     # --- what follows ------------------------------------------------------------------------
 
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
+        looks = [
+            look
+            for look in system.looks
+            if look.at >= record.born and (look.keys is None or record.number in look.keys)
+        ]
+        # an answer to a write shows what the system has made of it
+        written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
         states = {State("" if record.ours else None, None)}
-        for look in system.looks:
-            if look.at < record.born or (look.keys is not None and record.number not in look.keys):
-                continue
-            after = {new for state in states for new in self._seen(record, name, state, look)}
-            states = after if look.sure else states | after
+        if record.ours and not record.writes[0][1]:
+            states.add(State(None, None))  # it may be taken for somebody else's, if a person says so
+        for event in sorted([*looks, *written], key=lambda event: event.at):
+            if isinstance(event, Turn):
+                after = {State(plain(name, event.value), state.claim) for state in states}
+            else:
+                after = {new for state in states for new in self._seen(record, name, state, event)}
+            states = after if event.sure else states | after
         return frozenset(states)
 
     def _seen(self, record: Record, name: str, state: State, look: Look) -> Iterator[State]:
@@ -187,7 +184,7 @@ class Model:
             yield state
             return
         last = before[-1]
-        edit = State(value, self._edit(record, value, look))
+        edit = State(value, self._edit(record, last.at, value, look))
         if last.sent is not None:
             yield State(value, state.claim)
             if not last.sure and plain(name, last.sent) != value:
@@ -201,16 +198,17 @@ class Model:
         when = min(record.stamp(look.at) or 0, look.at)
         return Claim(value, when, when, when)
 
-    def _edit(self, record: Record, value: str, look: Look) -> Claim:
-        lo, late = look.known, look.perhaps
-        for at, sure in record.writes:
-            if at <= look.at:
-                late = max(late, at)
-                lo = max(lo, at) if sure else lo
+    def _edit(self, record: Record, made: int, value: str, look: Look) -> Claim:
+        """An edit was made after the last complete read and after the hub's last write to the record, and was not yet
+        there in either: so those before it count, and where it is open whether the hub knows of one, it is open here."""
+        whole = [(at, sure) for at, keys, sure in self.systems[record.system].looks if keys is None]
+        before = [(at, sure) for at, sure in (*whole, *record.writes) if at < made]
+        lo = max((at for at, sure in before if sure), default=0)
+        late = max((at for at, _ in before), default=0)
         hi, stamp = look.at, record.stamp(look.at)
         if stamp is not None and lo <= stamp + self.systems[record.system].skew < hi:
             hi = stamp + self.systems[record.system].skew
-        return Claim(value, lo, max(lo, late), hi)
+        return Claim(value, lo, late, hi)
 
     def winners(self, customer: str, name: str) -> set[str | None]:
         """The values that may be golden; ``None``: nobody speaks of the field."""

@@ -1,0 +1,104 @@
+"""Thousands of histories by chance: ``make soak HISTORIES=10000 SEED=7``.
+
+They run in parts of 25, each with a seed of its own, in two processes that are replaced as they age. A history that fails is
+printed step by step, with the command that plays its part again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import resource
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.machine import Histories, figures
+
+PART = 25
+STEPS = 40
+PARTS_PER_PROCESS = 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """What became of one part: its figures, the memory of its process in MiB, and what failed, if anything did."""
+
+    seed: int
+    figures: Counter[str]
+    memory: int
+    failure: str = ""
+
+
+def play(number: int, histories: int) -> Part:
+    """Play the histories of one seed. The first that fails ends them; it is not made smaller, which would take minutes."""
+    figures.clear()
+    failure, said = "", io.StringIO()
+    how = settings(
+        max_examples=histories,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        verbosity=Verbosity.normal,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        with redirect_stdout(said):
+            run_state_machine_as_test(seed(number)(Histories), settings=how)
+    except Exception as error:
+        notes = "\n".join(getattr(error, "__notes__", []))
+        failure = f"{type(error).__name__}: {error}\n{notes}\n{said.getvalue()}"
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return Part(number, Counter(figures), memory, failure)
+
+
+def soak(histories: int, first: int, processes: int) -> int:
+    """Play ``histories`` from seed ``first`` on; the number of parts that failed."""
+    parts = [(first + place, min(PART, histories - place * PART)) for place in range(-(-histories // PART))]
+    total: Counter[str] = Counter()
+    failed, memory, began = 0, 0, time.monotonic()
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), max_tasks_per_child=PARTS_PER_PROCESS
+    ) as pool:
+        waiting = [pool.submit(play, *part) for part in parts]
+        for done, future in enumerate(as_completed(waiting), 1):
+            part = future.result()
+            total += part.figures
+            memory = max(memory, part.memory)
+            if part.failure:
+                failed += 1
+                again = f"make soak HISTORIES={PART} SEED={part.seed}"
+                print(f"\n{part.failure}\nPlay it again: {again}\n", flush=True)  # noqa: T201
+            seconds = time.monotonic() - began
+            line = f"{total['histories']} histories in {seconds:.0f} s, seed {part.seed}, {failed} failed"
+            end = "\r" if sys.stdout.isatty() and done < len(parts) else "\n"
+            if end == "\r" or done == len(parts) or done % 20 == 0:
+                print(line, end=end, flush=True)  # noqa: T201
+    rest = ", ".join(f"{number} {name}" for name, number in sorted(total.items()) if name != "histories")
+    verdict = "all promises held" if not failed else f"{failed} FAILED"
+    print(  # noqa: T201
+        f"{total['histories']} histories, seeds {first} to {first + len(parts) - 1}: {verdict}; {rest}; "
+        f"largest process {memory} MiB"
+    )
+    return failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Play histories by chance.")
+    parser.add_argument("--histories", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    chosen = parser.parse_args()
+    return 1 if soak(chosen.histories, chosen.seed, chosen.processes) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
