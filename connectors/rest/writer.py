@@ -279,13 +279,16 @@ class Writer:
                 return Unknown("It was created, and a lookup does not find its key.")
             return Written(found[0].key, found[0])
         if run.record is None:
+            # where the key is a field, the write may have moved the record to another key
+            moved = key_of(run.command.after, self._stream.key)
+            keys = [run.key] if moved is None else [str(moved), run.key]
             try:
-                run.record = self._reader.fetch([run.key])[run.key]
+                shown = self._reader.fetch(keys)
             except ConnectorError:
-                return Written(run.key)  # it is written; the next read shows what it made of it
+                return Written(keys[0])  # it is written; the next read shows what it made of it
+            run.record = next((shown[key] for key in keys if shown[key] is not None), None)
         if run.record is not None and run.record.deleted:
             return GoneOutcome()
-        # where the key is a field, the write may have moved the record to another key
         return Written(run.record.key if run.record else run.key, run.record)
 
     def _body(self, step: Step, scope: dict[str, Any], run: _Run) -> Any:

@@ -261,6 +261,11 @@ def intend(
     return replace(shadow, fields=fields)
 
 
+def on_its_way(shadow: Shadow) -> dict[str, Native]:
+    """What was sent and is not known to have arrived."""
+    return {name: now.pending for name, now in shadow.fields.items() if now.pending is not UNSET}
+
+
 def abandon(shadow: Shadow) -> Shadow:
     """The shadow after a write that is known not to have happened."""
     return replace(shadow, fields={name: abandoned(now) for name, now in shadow.fields.items()})

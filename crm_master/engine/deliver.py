@@ -22,15 +22,16 @@ from connectors.contract import (
     Sink,
     Stale,
     Unknown,
+    WriteCommand,
     Written,
 )
 from connectors.errors import BadAnswer, ConnectorError, RetryLater
-from crm_master.domain.changes import intend
+from crm_master.domain.changes import intend, on_its_way
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected
-from crm_master.engine.delivery import Confirmed, Delivery, draft
+from crm_master.engine.delivery import Confirmed, Delivery, correlation, draft
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
@@ -39,6 +40,7 @@ from crm_master.engine.settle import Settler
 from crm_master.ports import (
     Clock,
     OutboxMessage,
+    SourceRecord,
     Task,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -134,6 +136,13 @@ class Deliverer:
         started = self.clock()
         found, garbled = read_each(self.sink, plan.stream, [record.ref.key for record in live])
         now = Checked(found, started, self.clock())
+        lost = [
+            record
+            for record in live
+            if found.get(record.ref.key, record) is None and on_its_way(record.shadow)
+        ]
+        if lost and self.sink.capabilities(plan.stream).find:
+            messages = self._look_elsewhere(plan, messages, lost)
 
         def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
             records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
@@ -143,6 +152,8 @@ class Deliverer:
                 customer = customers.get(message.entity_id)
                 if record is None or customer is None or record.entity_id != customer.id:
                     uow.outbox.done([message])
+                elif record.status is RecordStatus.ALIAS:
+                    uow.outbox.done([message])  # it waits for the record under its new key, too
                 elif record.ref.key in garbled:
                     self._set_aside(message, str(garbled[record.ref.key]), uow)
                 else:
@@ -155,6 +166,28 @@ class Deliverer:
         self._write(plan, self._prepared(messages, rendered))
         if garbled and not found:
             raise next(iter(garbled.values()))  # not one record: the system as a whole
+
+    def _look_elsewhere(
+        self, plan: StreamPlan, messages: Sequence[OutboxMessage], lost: Sequence[SourceRecord]
+    ) -> list[OutboxMessage]:
+        """A record that is gone after a write whose answer was lost may have got another key by it. Gives what is left."""
+        by_id = {message.rec_id: message for message in messages}
+        with self.store() as uow:
+            customers = uow.customers.get({message.entity_id for message in messages})
+        for record in lost:
+            message = by_id[record.rec_id]
+            natives = on_its_way(record.shadow)
+            after = plan.mapping.put({}, natives)
+            key = correlation(message.entity_id)
+            command = WriteCommand(message.id, plan.stream, None, {}, after, key)
+            free = self._free(plan, self.sink.find(plan.stream, command))
+            if len(free) == 1:
+                customer = customers[message.entity_id]
+                delivery = Delivery(message, customer, command, plan, record, natives)
+                message.version = 0  # what it shows is what was sent then, not what is golden now
+                self._settle(plan, [delivery], [Written(free[0].key, free[0])])
+                del by_id[record.rec_id]
+        return list(by_id.values())
 
     def _prepared(self, messages: Sequence[OutboxMessage], rendered: Render) -> list[Delivery]:
         """Render messages and commit the intents, in one transaction. One that cannot be rendered stops no other."""

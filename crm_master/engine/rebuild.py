@@ -23,6 +23,7 @@ from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
 from crm_master.engine.plan import Hub
 from crm_master.engine.reconcile import Work
+from crm_master.engine.settle import move
 from crm_master.engine.stewardship import carry_out
 from crm_master.engine.undo import compensate
 from crm_master.ports import (
@@ -184,6 +185,9 @@ class Rebuilder:
             case "noop":
                 record.shadow = _shows(record.shadow, entry)
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
+            case "moved":
+                moved = move(record, replace(entry.ref, key=str(entry.sent["key"])), entry.at)
+                uow.records.save([moved])
             case "existed":
                 record.entity_id = entry.entity_id
             case "found":

@@ -270,6 +270,8 @@ class Work:
             self.counts["stale"] += 1
             return
         record.claims, record.shadow = dict(found.claims), found.shadow
+        if record.status is RecordStatus.ALIAS:
+            record.entity_id = None  # a record that has moved left this key to another one
         if record.gone is not None and record.entity_id is not None:
             self.touched.add(record.entity_id)  # what it says counts in full again
         record.status, record.gone = RecordStatus.LIVE, None
@@ -296,7 +298,8 @@ class Work:
 
     def _tombstone(self, record: SourceRecord, observed: Observed) -> None:
         """The record is gone. Its claims remain as last words; nothing is made anew in its place."""
-        if record.status is RecordStatus.DELETED:
+        record.reread = False
+        if record.status is not RecordStatus.LIVE:
             return
         record.status = RecordStatus.DELETED
         record.gone = interval(observed, record.shadow)

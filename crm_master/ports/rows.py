@@ -168,7 +168,7 @@ class DeliveryEntry:
     version: int
     operation: str  # create, update
     outcome: str
-    """intent, written, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
+    """intent, written, moved, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
     at: Instant = 0
     sent: Mapping[str, Native] = field(default_factory=dict)
     held: Mapping[str, Native] = field(default_factory=dict)

@@ -77,6 +77,35 @@ class Histories(RuleBasedStateMachine):
             case _:
                 return f"w{token}"
 
+    @rule(which=numbers)
+    def move(self, which: int) -> None:
+        """A customer has another e-mail address.
+
+        Not before the hub knows whose the records are, because it goes by addresses; nor while the answer to a write of an
+        address is lost. And where the address is the key, only the hub writes it: when a person does, it has no way to know
+        the record again.
+        """
+        world = self._world()
+        record = world.model.records[which % len(world.model.records)]
+        own = world.systems[record.system].profile.keys == "own"
+        if own and world.model.known(record.customer):
+            world.clock.sleep(1)
+            world.edit(record, "email", f"m{next(self.tokens)}@example.org")
+            figures["addresses changed"] += 1
+
+    @rule(which=numbers)
+    def tick(self, which: int) -> None:
+        """A system's validations put back what they do not like."""
+        self._world().tick(self._system(which))
+
+    @rule(which=numbers, name=st.sampled_from(EDITED), form=st.sampled_from("sluz"))
+    def meanwhile(self, which: int, name: str, form: str) -> None:
+        """A person is faster than the hub's next write, and slower than its reading."""
+        world, text = self._world(), self._text(name, form)
+        record = world.model.records[which % len(world.model.records)]
+        world.meanwhile.append(lambda: bool(world.edit(record, name, text)))
+        figures["edits under the hub's hands"] += 1
+
     @rule(which=numbers, name=st.sampled_from(EDITED))
     def clear(self, which: int, name: str) -> None:
         world = self._world()

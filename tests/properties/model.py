@@ -152,13 +152,26 @@ class Model:
 
     # --- what follows ------------------------------------------------------------------------
 
+    def known(self, customer: str) -> bool:
+        """Whether the hub has seen for sure, and worked through, every record of a customer, under its address."""
+        last = max(self.reconciled, default=0)
+        return all(
+            all(turn.sent is None or turn.sure for turn in record.turns.get("email", [])[-1:])
+            and any(
+                look.sure and record.born <= look.at < last and _shows(look, record)
+                for look in self.systems[record.system].looks
+            )
+            for record in self.records
+            if record.customer == customer
+        )
+
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
         looks = [
             look
             for look in system.looks
-            if look.at >= record.born and (look.keys is None or record.number in look.keys)
+            if look.at >= record.born and _shows(look, record)
         ]
         # an answer to a write shows what the system has made of it
         written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
@@ -270,7 +283,7 @@ class Model:
             looks = [
                 look.at
                 for look in self.systems[record.system].looks
-                if look.sure and (look.keys is None or record.number in look.keys)
+                if look.sure and look.at >= record.born and _shows(look, record)
             ]
             for name, turns in record.turns.items():
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
@@ -282,6 +295,10 @@ class Model:
                     kept = any(seen < at < outdone for at in self.reconciled)
                     if turn.sent is None and turn.value and known and (kept or covered):
                         yield record, name, plain(name, turn.value)
+
+
+def _shows(look: Look, record: Record) -> bool:
+    return look.keys is None or record.number in look.keys
 
 
 def plain(name: str, value: Any) -> str:

@@ -218,7 +218,7 @@ class World:
             (_system(profile) for profile in setting.profiles), setting.policies, FIELDS
         )
         self.keys: dict[tuple[str, str], Record] = {}
-        self.meanwhile: list[Callable[[], None]] = []
+        self.meanwhile: list[Callable[[], object]] = []
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
         self._ids = count(1)
@@ -421,12 +421,13 @@ class World:
         for system in self.systems.values():
             system.calm()
         self.fate.spare()
+        self.meanwhile.clear()
         for _ in range(ROUNDS):
             self.clock.sleep(7200)
             before = self.writes()
             self._answer()
             self.round(next(orders))
-            if self.writes() == before and not self._waiting():
+            if self.writes() == before and not self._waiting() and not self._questions():
                 return
         raise Trouble(f"not quiet after {ROUNDS} rounds: {entrypoints.waiting(self.app)}")
 
@@ -436,12 +437,13 @@ class World:
 
     def _answer(self) -> None:
         """What a diligent operator does: looks into the system, and says what is there."""
-        for task in entrypoints.tasks(self.app):
-            if task["kind"] == "unknown":
-                made = self._made_there(task)
-                entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
-            elif task["kind"] == "refused":
-                entrypoints.decide(self.app, task["id"], "retry", "ada")
+        for task in self._questions():
+            made = task["kind"] == "unknown" and self._made_there(task)
+            entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
+
+    def _questions(self) -> list[dict[str, Any]]:
+        tasks = entrypoints.tasks(self.app)
+        return [task for task in tasks if task["kind"] in ("unknown", "refused")]
 
     def _made_there(self, task: Mapping[str, Any]) -> bool:
         system = task["subject"].partition(":")[2].split("/")[0]
