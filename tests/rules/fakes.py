@@ -137,7 +137,8 @@ class FakeSystem:
     (done, and the hub dies before it hears of it), ``defect`` (the connector fails), ``refused``, ``retry``, ``stale``,
     ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is
     called between the hub's read and its write, as a person who is faster would be. A create is found again by its
-    correlation key, by all that was sent (``find_by_content``), or by one field (``find_by``).
+    correlation key, by all that was sent (``find_by_content``), or by one field (``find_by``). ``keyed_by`` names the field
+    that is the key, where a written value moves the record.
     """
 
     def __init__(self, name: str, clock: Clock, **can: Any) -> None:
@@ -161,6 +162,7 @@ class FakeSystem:
         self.find_by_content = False
         self.find_by = ""
         self.merges_on = ""
+        self.keyed_by = ""
         self.dies_after: int | None = None
         self.page_size = 100
         self.writes: list[WriteCommand] = []
@@ -311,6 +313,10 @@ class FakeSystem:
             changes = dict(sorted(changes.items())[:1])
         kept.document = self.makes({**kept.document, **changes})
         kept.version, kept.changed = next(self._versions), self.clock()
+        if self.keyed_by:
+            del self.kept[key]
+            key = kept.document[self.keyed_by]
+            self.kept[key] = kept
         if fate in ("half refused", "half later"):
             how = Refused("not allowed") if fate == "half refused" else Retry("try again later")
             return replace(how, partial=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from crm_master.domain.claims import ClaimKey
+from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import World
+from tests.rules.fakes import Killed, Setting, World
 
 NAME = ClaimKey("name")
 
@@ -102,3 +105,87 @@ def test_rule_02_a_write_of_which_a_part_took_effect_asserts_nothing(
     hub.round()
     assert (hub.shop["s1"]["name"], hub.shop["s1"]["phone"]) == ("Augusta Ada King", "1")
     assert hub.round() == 0
+
+
+def _keyed_by_address(world: MakeWorld) -> World:
+    """Ada is in the ERP, and in a mailing list where the address is the key. Her name there is her own."""
+    hub = world("list", "erp", list=Setting(can={"find": True}))
+    hub.list.keyed_by = hub.list.find_by = "mail"
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.list.add("ada@example.org", name="Ada L.", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", mail="lovelace@example.org")
+    return hub
+
+
+def _has_moved(hub: World) -> None:
+    assert list(hub.list.kept) == ["lovelace@example.org"]
+    record = hub.record("list", "lovelace@example.org")
+    assert record.claims[NAME].value == "Ada L."
+    assert record.shadow.fields["name"].held == "Ada L."
+    assert record.entity_id == hub.customer().id
+    old = hub.record("list", "ada@example.org")
+    assert (old.status, old.claims) == (RecordStatus.ALIAS, {})
+    assert old.entity_id == hub.customer().id, "who asks by the old key finds the customer"
+    assert hub.queued() == {}
+    assert hub.tasks() == []
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_02_a_record_that_a_write_moves_to_another_key_keeps_what_it_says(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.round()
+    _has_moved(hub)
+    hub.list.edit("lovelace@example.org", name="Ada Byron")
+    hub.round()
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == "Ada Byron"
+    assert hub.rebuilt().equal
+
+
+def test_rule_02_a_record_that_has_moved_is_known_again_by_its_claims(world: MakeWorld) -> None:
+    hub = _keyed_by_address(world)
+    hub.round()
+    hub.erp.add("e2", name="Somebody", mail="ada@example.org")
+    hub.ingest("erp")
+    hub.reconcile()
+    assert [task.payload["entities"] for task in hub.tasks()] == [[hub.customer().id]]
+
+
+def test_rule_02_what_was_read_under_the_old_key_says_nothing_any_more(world: MakeWorld) -> None:
+    hub = _keyed_by_address(world)
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.list.edit("ada@example.org", note="seen before the move")
+    hub.ingest("list")  # not reconciled before the delivery, which lands it once more
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert hub.golden["note"] == "seen before the move"
+    _has_moved(hub)
+
+
+def test_rule_02_another_record_under_an_old_key_is_matched_anew(world: MakeWorld) -> None:
+    hub = _keyed_by_address(world)
+    hub.round()
+    hub.list.add("ada@example.org", name="Another", mail="ada@example.org", phone="1")
+    hub.round()
+    assert hub.record("list", "ada@example.org").entity_id is None
+    assert [task.kind for task in hub.tasks()] == [TaskKind.MATCH]
+    assert hub.golden["name"] == "Ada L."
+
+
+@pytest.mark.parametrize("fate", ["done", "killed"])
+def test_rule_24_a_record_that_a_write_without_an_answer_has_moved_is_found_again(
+    world: MakeWorld, fate: str
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.list.losses = [fate]
+    with suppress(Killed):
+        hub.round()
+    hub.clock.sleep(1000)
+    hub.round()
+    _has_moved(hub)
+    assert len(hub.list.writes) == 1

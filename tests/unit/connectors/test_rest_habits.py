@@ -390,8 +390,9 @@ def test_a_create_tells_the_key_that_the_system_made_of_the_address(start, answe
     assert (again.key, again.existed) == (made.key, True)
 
 
-def test_where_the_address_is_the_key_an_update_tells_the_new_one(start):
-    system, connector = start(keys="email")
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_the_address_is_the_key_an_update_tells_the_new_one(start, answers):
+    system, connector = start(keys="email", answers=answers)
     key = system.add(email="ada@example.org", name="Ada")
     record = connector.fetch("customers", [key])[key]
     after = {**record.document, "email": "a.lovelace@example.org"}
