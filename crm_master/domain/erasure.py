@@ -76,13 +76,20 @@ class Traces:
     known_by: tuple[frozenset[str], ...] = ()
 
     def about(self, document: Mapping[str, Any]) -> bool:
-        """Whether a task or a decision (``subject``, ``payload``) is about the person, and not only mentions them."""
+        """Whether a task or a decision is about the person, and not only mentions them.
+
+        That is told by its ``subject`` and its payload's ``entity``, or, where records were moved, by ``from`` and ``to``.
+        """
         payload = document.get("payload") or {}
-        theirs = (document.get("subject", ""), payload.get("entity", ""))
+        theirs = [document.get(part) for part in ("subject", "from", "to")]
+        theirs.append(payload.get("entity"))
         return any(_names(text, self.ids | self.records) for text in theirs)
 
     def pruned(self, document: Any) -> Any:
-        """A JSON document without the texts that name the person's records. The customer's ids stay."""
+        """A JSON document without what is the person's: parts of lists that are about them, texts that name their records.
+
+        The customer's ids stay where they stand alone.
+        """
         if isinstance(document, Mapping):
             return {
                 part: self.pruned(value)
@@ -90,8 +97,14 @@ class Traces:
                 if not _names(value, self.records)
             }
         if isinstance(document, list | tuple):
-            return [self.pruned(value) for value in document if not _names(value, self.records)]
+            return [self.pruned(value) for value in document if not self._theirs(value)]
         return document
+
+    def _theirs(self, part: Any) -> bool:
+        if isinstance(part, Mapping):
+            names = self.ids | self.records
+            return any(_names(part.get(of), names) for of in ("customer", "entity", "record"))
+        return _names(part, self.records)
 
     def quoted(self, text: str) -> bool:
         """Whether a text holds a value of the person."""

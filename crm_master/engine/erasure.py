@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from connectors.contract import Written
 from crm_master.domain.claims import Instant, iso
 from crm_master.domain.erasure import (
     combinations,
@@ -19,11 +20,12 @@ from crm_master.domain.erasure import (
     traces,
 )
 from crm_master.domain.identity import Profile, profile
-from crm_master.domain.ids import EntityId, ExternalRef
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
+from crm_master.engine.delivery import Confirmed, correlation
 from crm_master.engine.explain import NotFound, find_customer
 from crm_master.engine.matching import BLOCK_CAP, block_hashes, values_of
-from crm_master.engine.plan import EntityPlan, Hub
+from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.ports import (
     Clock,
     Customer,
@@ -99,6 +101,8 @@ def erase(
         plan = hub.entities[person.entity]
         at = clock()
         receipt = Receipt(new_id(), person.entity, person.ids, at, author, reason)
+        pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
+        uow.erasures.begin_anew(_shared(person, uow), pos)
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
         uow.erasures.forget(
             person.ids,
@@ -109,7 +113,6 @@ def erase(
         uow.erasures.scrub(traces(person.ids, refs, person.profiles, plan.match), receipt.id)
         receipt.systems = _systems(hub, person)
         _request(receipt, _to_erase(person), uow, at)
-        uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         uow.erasures.save(receipt)
         uow.commit()
     return receipt
@@ -143,7 +146,27 @@ def lift(
     return lifted
 
 
-def arrived(customer: EntityId, ref: ExternalRef, at: Instant, uow: UnitOfWork) -> None:
+def not_erased(
+    plan: StreamPlan,
+    confirmed: Sequence[Confirmed],
+    records: Mapping[RecordId, SourceRecord],
+    at: Instant,
+    uow: UnitOfWork,
+) -> list[Confirmed]:
+    """Leave out what was on its way when its customer was erased. A record that was made by then is to be erased."""
+    creating = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
+    there = uow.customers.get(creating, lock=True).keys()
+    kept: list[Confirmed] = []
+    for item in confirmed:
+        record, customer, outcome = item.delivery.record, item.delivery.customer.id, item.outcome
+        if customer in there if record is None else record.rec_id in records:
+            kept.append(item)
+        elif record is None and isinstance(outcome, Written):
+            _arrived(customer, ExternalRef(plan.system, plan.stream, outcome.key), at, uow)
+    return kept
+
+
+def _arrived(customer: EntityId, ref: ExternalRef, at: Instant, uow: UnitOfWork) -> None:
     """A create that was under way while its customer was erased has made a record: it is kept out, and to be erased."""
     receipt = uow.erasures.of_customer(customer)
     if receipt is None:
@@ -213,6 +236,14 @@ def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> 
         _profiles(plan, customers.values(), records),
         [of for of in messages if of.rec_id is None and of.state in _MAYBE_SENT],
     )
+
+
+def _shared(person: Person, uow: UnitOfWork) -> list[EntityId]:
+    """The customers who were ever one with this one: what was said and sent then cannot be told apart any more."""
+    ids = sorted(set(uow.erasures.ever_linked(person.ids)) - set(person.ids))
+    uow.records.of_entities(ids, lock=True)
+    uow.customers.get(ids, lock=True)
+    return ids
 
 
 def _strays(
@@ -293,7 +324,8 @@ def _to_erase(person: Person) -> dict[str, dict[str, list[str]]]:
             of["records"].append(str(record.ref))
     for message in person.doubtful:
         of = found.setdefault(message.system, {"records": [], "look_for": []})
-        of["look_for"].append(f"{message.system}/{message.stream}: CRM-{message.entity_id}")
+        place = f"{message.system}/{message.stream}"
+        of["look_for"].append(f"{place}: {correlation(message.entity_id)}")
     return found
 
 

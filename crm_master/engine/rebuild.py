@@ -111,8 +111,10 @@ class Rebuilder:
                     uow.states.save_system(system, SystemState(state), commit.at)
             case "decide":
                 carry_out(commit.detail, uow, commit.at, 0)
-            case "erase" | "erased":
-                pass  # nothing of whom they were about is left to be replayed
+            case "erase":
+                uow.erasures.restore(journal.erasures.baseline(commit.pos))
+            case "erased":
+                pass  # nothing of whom it was about is left to be replayed
             case "undo":
                 compensate(commit.detail, uow, commit.at)
             case "link":

@@ -24,10 +24,10 @@ from connectors.errors import ConnectorError
 from crm_master.domain.changes import Settled, abandon, believe, intend, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.fields import Mapped, Native
-from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
+from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
 from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
-from crm_master.engine.erasure import arrived
+from crm_master.engine.erasure import not_erased
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import Hub, StreamPlan
@@ -102,7 +102,10 @@ class Settler:
         at = self.clock()
         ids = [item.delivery.record.rec_id for item in confirmed if item.delivery.record]
         records = uow.records.get(ids, lock=True)
-        confirmed = self._not_erased(plan, confirmed, records, at, counts, uow)
+        known = len(confirmed)
+        confirmed = not_erased(plan, confirmed, records, at, uow)
+        if erased := known - len(confirmed):
+            counts["erased"] = erased
         pos = uow.journal.commit("settle", at, self.run_id)
         entries: list[DeliveryEntry] = []
         for item in confirmed:
@@ -114,33 +117,6 @@ class Settler:
             uow.inbox.unpark(plan.system, plan.stream)
         uow.customers.mark_dirty(ids=self._changed_meanwhile(confirmed, uow))
         return counts
-
-    def _not_erased(
-        self,
-        plan: StreamPlan,
-        confirmed: Sequence[Confirmed],
-        records: Mapping[RecordId, SourceRecord],
-        at: Instant,
-        counts: Counter[str],
-        uow: UnitOfWork,
-    ) -> list[Confirmed]:
-        """Leave out what was on its way when its customer was erased (RULES 25). A record made by then is to be erased."""
-        creating = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
-        there = uow.customers.get(creating, lock=True).keys()
-        kept: list[Confirmed] = []
-        for item in confirmed:
-            record, customer, outcome = (
-                item.delivery.record,
-                item.delivery.customer.id,
-                item.outcome,
-            )
-            if customer in there if record is None else record.rec_id in records:
-                kept.append(item)
-                continue
-            counts["erased"] += 1
-            if record is None and isinstance(outcome, Written):
-                arrived(customer, ExternalRef(plan.system, plan.stream, outcome.key), at, uow)
-        return kept
 
     def _changed_meanwhile(self, confirmed: Sequence[Confirmed], uow: UnitOfWork) -> set[EntityId]:
         """The customers who are not what was delivered any more, and whose record nobody has compared since.

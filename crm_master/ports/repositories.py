@@ -287,6 +287,20 @@ class Erasures(Protocol):
         Waits for deliveries that are just being intended or settled. Lock customers and records before.
         """
 
+    def ever_linked(self, customers: Collection[EntityId]) -> list[EntityId]:
+        """The customers, and all others that records of theirs have ever belonged to, however many steps away."""
+
+    def begin_anew(self, customers: Collection[EntityId], pos: int) -> None:
+        """Have the journal of these customers begin at ``pos`` with what they are now: all that was before goes.
+
+        Observations that wait stay. Lock customers and records before.
+        """
+
+    def baseline(self, pos: int) -> list[dict[str, Any]]:
+        """What customers began anew with at this position, for ``restore``."""
+
+    def restore(self, baseline: Sequence[Mapping[str, Any]]) -> None: ...
+
     def scrub(self, traces: Traces, receipt: str) -> None:
         """Take out of all other rows what names or shows the person: tasks, decisions, evidence, dead rows, errors."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +15,7 @@ from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState
 from crm_master.ports import Receipt
 from crm_master.store.schema import (
+    baseline,
     block_key,
     commit_log,
     delivery_log,
@@ -34,12 +35,12 @@ from crm_master.store.sql import chunks, locking, upsert
 
 _PAGE = 1_000
 _OF_CUSTOMERS = (
-    *(outbox.c.entity_id, delivery_log.c.entity_id, link_log.c.entity_id),
+    *(outbox.c.entity_id, delivery_log.c.entity_id, link_log.c.entity_id, baseline.c.entity_id),
     *(entity_history.c.id, entity.c.id),
 )
 _OF_RECORDS = (
     *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
-    *(block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
+    *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
 )
 _IDS_ONLY = ("reconcile", "sweep", "intent", "settle", "activate", "erase", "erased")
 """Kinds of commits whose detail holds ids and names of systems, and nothing else."""
@@ -68,6 +69,93 @@ class ErasureRepository:
                     observation.c.stream == stream,
                     observation.c.key == key,
                 )
+            )
+
+    def ever_linked(self, customers: Collection[EntityId]) -> list[EntityId]:
+        found, newest = set(customers), set(customers)
+        while newest:
+            records: set[RecordId] = set()
+            for part in chunks(newest):
+                query = sa.select(link_log.c.rec_id).where(link_log.c.entity_id.in_(part))
+                records.update(self._connection.execute(query).scalars())
+            newest = set()
+            for part in chunks(records):
+                query = sa.select(link_log.c.entity_id).where(link_log.c.rec_id.in_(part))
+                newest.update(self._connection.execute(query).scalars())
+            newest -= found
+            found |= newest
+        return sorted(found)
+
+    def begin_anew(self, customers: Collection[EntityId], pos: int) -> None:
+        if not customers:
+            return
+        owners: dict[RecordId, EntityId] = dict(self._owners(customers))
+        rows: list[dict[str, Any]] = []
+        for table, column, ids in (
+            (entity, entity.c.id, set(customers)),
+            (source_record, source_record.c.rec_id, set(owners)),
+            (shadow, shadow.c.rec_id, set(owners)),
+        ):
+            for part in chunks(ids):
+                query = sa.select(table).where(column.in_(part))
+                for row in self._connection.execute(query).mappings():
+                    rec_id = row.get("rec_id")
+                    rows.append(
+                        {
+                            "pos": pos,
+                            "entity_id": owners[rec_id] if rec_id else row["id"],
+                            "rec_id": rec_id,
+                            "kind": table.name,
+                            "row": {
+                                name: value.hex() if isinstance(value, bytes) else value
+                                for name, value in row.items()
+                            },
+                        }
+                    )
+        self._forget_past(customers, owners.keys())
+        self._connection.execute(sa.insert(baseline), rows)
+
+    def _owners(self, customers: Collection[EntityId]) -> Iterator[tuple[RecordId, EntityId]]:
+        for part in chunks(set(customers)):
+            query = sa.select(source_record.c.rec_id, source_record.c.entity_id)
+            rows = self._connection.execute(query.where(source_record.c.entity_id.in_(part)))
+            yield from ((row.rec_id, row.entity_id) for row in rows)
+
+    def _forget_past(self, customers: Collection[EntityId], records: Collection[RecordId]) -> None:
+        for column, ids in (
+            *((of, customers) for of in (entity_history.c.id, baseline.c.entity_id)),
+            *((of, customers) for of in (delivery_log.c.entity_id, link_log.c.entity_id)),
+            *((of, records) for of in (delivery_log.c.rec_id, link_log.c.rec_id)),
+        ):
+            for part in chunks(set(ids)):
+                self._connection.execute(sa.delete(column.table).where(column.in_(part)))
+        for part in chunks(set(records)):
+            done = observation.c.state == InboxState.DONE.value
+            self._connection.execute(
+                sa.delete(observation).where(observation.c.rec_id.in_(part), done)
+            )
+        refs = {f"{row.system}/{row.stream}/{row.key}" for row in self._refs(records)}
+        self._decisions(Traces(frozenset(customers), frozenset({*records, *refs})))
+
+    def _refs(self, records: Collection[RecordId]) -> Iterator[Any]:
+        for part in chunks(set(records)):
+            query = sa.select(source_record.c.system, source_record.c.stream, source_record.c.key)
+            yield from self._connection.execute(query.where(source_record.c.rec_id.in_(part)))
+
+    def baseline(self, pos: int) -> list[dict[str, Any]]:
+        query = sa.select(baseline.c.kind, baseline.c.row).where(baseline.c.pos == pos)
+        return [dict(row) for row in self._connection.execute(query).mappings()]
+
+    def restore(self, baseline: Sequence[Mapping[str, Any]]) -> None:
+        for table in (entity, source_record, shadow):
+            binary = [c.name for c in table.columns if isinstance(c.type, sa.LargeBinary)]
+            rows = [
+                dict(found["row"]) | {name: bytes.fromhex(found["row"][name]) for name in binary}
+                for found in baseline
+                if found["kind"] == table.name
+            ]
+            upsert(
+                self._connection, table, rows, [c.name for c in table.columns if not c.primary_key]
             )
 
     def scrub(self, traces: Traces, receipt: str) -> None:

@@ -1,7 +1,7 @@
 """The tables. Times are microseconds since 1970 on the hub's clock; documents are JSON text.
 
 The journal is made of ``observation``, ``delivery_log``, ``link_log`` and ``task`` decisions, in the order of
-``commit_log``; everything else can be rebuilt from it.
+``commit_log``, and of ``baseline``; everything else can be rebuilt from it.
 """
 
 from __future__ import annotations
@@ -300,6 +300,19 @@ erasure = Table(
     Column("systems", Json, nullable=False),
     Column("lifted_at", BigInteger, nullable=False),
     Column("lifted_by", _Name, nullable=False),
+)
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("pos", BigInteger, nullable=False),
+    Column("entity_id", _Id, nullable=False),
+    Column("rec_id", _Id),
+    Column("kind", _Name, nullable=False),
+    Column("row", Json, nullable=False),
+    Index(None, "pos"),
+    Index(None, "entity_id"),
 )
 
 suppression = Table(

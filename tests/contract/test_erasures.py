@@ -130,13 +130,17 @@ def test_rows_of_others_stay_and_lose_only_what_names_the_person(store: Database
     }
     tables = metadata.tables
     with store.engine.begin() as connection:
-        for detail in (planted, {"ids": ["E1", "E2"]}):
-            row = {"at": 1, "run_id": "r", "detail": detail}
-            kind = "decide" if detail is planted else "sweep"
-            connection.execute(sa.insert(tables["commit_log"]).values(row | {"kind": kind}))
+        steps = [
+            {"customer": "E1", "record": record_id(REF), "field": "email", "value": MAIL},
+            {"customer": "E2", "record": record_id(OTHER), "field": "email", "value": "ada@"},
+        ]
+        details = {"decide": planted, "sweep": {"ids": ["E1", "E2"]}, "undo": {"steps": steps}}
+        for kind, detail in details.items():
+            row = {"at": 1, "run_id": "r", "kind": kind, "detail": detail}
+            connection.execute(sa.insert(tables["commit_log"]).values(row))
         connection.execute(
             sa.insert(tables["task"]).values(
-                planted | {"kind": "match", "open": True, "opened": 1, "closed": 0}
+                planted | {"kind": "match", "open": True, "opened": 1, "closed": 0, "run_id": "r"}
             )
         )
     with store() as uow:
@@ -147,9 +151,10 @@ def test_rows_of_others_stay_and_lose_only_what_names_the_person(store: Database
         kept = {"record": str(OTHER), "with": ["E1"], "reason": "alike"}
         assert [task.payload for task in uow.tasks.list()] == [kept]
         commits = list(uow.journal.commits())
-    assert [commit.kind for commit in commits] == ["decide", "sweep"]
+    assert [commit.kind for commit in commits] == ["decide", "sweep", "undo"]
     assert commits[0].detail["payload"] == kept
     assert commits[1].detail == {"ids": ["E1", "E2"]}
+    assert commits[2].detail == {"steps": steps[1:]}
 
 
 def test_receipts_are_kept_and_found_by_any_id_of_the_customer(store: Database) -> None:

@@ -20,7 +20,7 @@ from crm_master.engine.explain import NotFound, find_customer
 from crm_master.engine.ledger import running
 from crm_master.engine.matching import block_hashes
 from crm_master.engine.stewardship import Undecidable, rejoin
-from crm_master.ports import SourceRecord, Suppression
+from crm_master.ports import Customer, LinkEntry, SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import metadata
 from tests.rules.conftest import MakeWorld
@@ -501,6 +501,60 @@ def test_rule_25_a_record_that_was_found_to_be_theirs_goes_too(world: MakeWorld)
     assert receipt.systems[1]["records"] == 2
     assert _held(hub.store, WORDS) == []
     assert hub.rebuilt().equal
+
+
+def test_rule_25_who_was_once_one_with_the_person_begins_anew(world: MakeWorld) -> None:
+    """Vincent's record was taken for Grace's and parted again: what was said and sent then cannot be told apart."""
+    hub = world("erp", "shop")
+    hub.erp.add("erp-key-of-grace", **PERSON)
+    hub.shop.add("s3", name="Vincent", mail=MAIL)
+    hub.shop.add("s4", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("s3", name="Vincent T.")
+    hub.round()
+    _part(hub, "s3", "E9999")
+    hub.shop.edit("s3", name="Vincent", mail="vincent@example.org")
+    hub.round()
+    with hub.store() as uow:
+        before = uow.customers.get(["E9999"])["E9999"]
+
+    hub.erase(_grace(hub))
+
+    with hub.store() as uow:
+        assert uow.customers.get(["E9999"])["E9999"] == before
+    # what his record was sent is there still: that is for a person to see
+    assert _held(hub.store, WORDS) == ["baseline.row", "shadow.doc"]
+    rebuilt = hub.rebuilt()
+    assert (rebuilt.equal, rebuilt.compared) == (True, 2)
+    hub.shop.edit("s3", name="Vincent de T.")
+    hub.round()
+    rebuilt = hub.rebuilt()
+    assert (rebuilt.equal, rebuilt.compared) == (True, 2)
+    for customer in hub.customers():
+        hub.erase(customer.id)
+    for task in hub.tasks(TaskKind.ERASE):
+        hub.decide(task, "done")
+    assert _held(hub.store, ["Vincent", "ada@"]) == []
+    assert hub.rebuilt().equal
+
+
+def _part(hub: World, key: str, customer: str) -> None:
+    """A record becomes a customer of its own, as far as rows can tell."""
+    record = hub.record("shop", key)
+    was, at = record.entity_id or "", hub.clock()
+    record.entity_id = customer
+    with hub.store() as uow:
+        detail = {"from": was, "to": customer, "records": [record.rec_id]}
+        pos = uow.journal.commit("link", at, "by hand", detail)
+        uow.customers.save([Customer(customer, "customer")], at)
+        uow.records.save([record])
+        links = [
+            LinkEntry(record.rec_id, was, "unlink", "ada", {}),
+            LinkEntry(record.rec_id, customer, "split", "ada", {}),
+        ]
+        uow.customers.add_links(links, at, pos)
+        uow.customers.mark_dirty(ids=[was, customer])
+        uow.commit()
 
 
 def test_rule_25_a_cursor_that_quotes_the_person_is_read_anew(world: MakeWorld) -> None:

@@ -17,6 +17,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("rec_id", "other", name=op.f("pk_apart")),
     )
     op.create_table(
+        "baseline",
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("pos", sa.BigInteger(), nullable=False),
+        sa.Column("entity_id", sa.String(length=32), nullable=False),
+        sa.Column("rec_id", sa.String(length=32), nullable=True),
+        sa.Column("kind", sa.String(length=100), nullable=False),
+        sa.Column("row", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_baseline")),
+    )
+    op.create_index(op.f("ix_baseline_entity_id"), "baseline", ["entity_id"], unique=False)
+    op.create_index(op.f("ix_baseline_pos"), "baseline", ["pos"], unique=False)
+    op.create_table(
         "block_key",
         sa.Column("hash", sa.String(length=32), nullable=False),
         sa.Column("rec_id", sa.String(length=32), nullable=False),
@@ -349,4 +366,7 @@ def downgrade() -> None:
     op.drop_table("commit_log")
     op.drop_index(op.f("ix_block_key_rec_id"), table_name="block_key")
     op.drop_table("block_key")
+    op.drop_index(op.f("ix_baseline_pos"), table_name="baseline")
+    op.drop_index(op.f("ix_baseline_entity_id"), table_name="baseline")
+    op.drop_table("baseline")
     op.drop_table("apart")
