@@ -105,6 +105,8 @@ def _print(receipt: Mapping[str, Any]) -> None:
     )
     for system in receipt["systems"]:
         out.print(f"  {_said(system)}", markup=False)
+    for customer in receipt["shared"]:
+        out.print(f"  {customer} was once one with them: see `concord show` for what is left there")
 
 
 def _said(system: Mapping[str, Any]) -> str:

@@ -102,7 +102,8 @@ def erase(
         at = clock()
         receipt = Receipt(new_id(), person.entity, person.ids, at, author, reason)
         pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
-        uow.erasures.begin_anew(_shared(person, uow), pos)
+        receipt.shared = _shared(person, uow)
+        uow.erasures.begin_anew(receipt.shared, pos)
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
         uow.erasures.forget(
             person.ids,

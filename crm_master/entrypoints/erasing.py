@@ -54,6 +54,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
         "reason": receipt.reason,
         "state": receipt.state,
         "systems": receipt.systems,
+        "shared": receipt.shared,
         "lifted_at": iso(receipt.lifted_at) if receipt.lifted_at else None,
         "lifted_by": receipt.lifted_by or None,
     }

@@ -222,7 +222,7 @@ class RunEntry:
 class Receipt:
     """That a customer was erased: who asked, when, and for each system what was done or what a person must still do.
 
-    ``customers`` are all ids that the customer had. ``state`` is ``erased`` until the database's files are clean as well,
+    ``customers`` are all ids that the customer had, ``shared`` those who were once one with it and began anew. ``state`` is ``erased`` until the database's files are clean as well,
     then ``done``. Holds no personal data of the customer.
     """
 
@@ -234,6 +234,7 @@ class Receipt:
     reason: str
     state: str = "erased"
     systems: list[dict[str, Any]] = field(default_factory=list)
+    shared: list[EntityId] = field(default_factory=list)
     lifted_at: Instant = 0
     lifted_by: str = ""
 

@@ -298,6 +298,7 @@ erasure = Table(
     Column("reason", Text, nullable=False),
     Column("state", String(10), nullable=False),
     Column("systems", Json, nullable=False),
+    Column("shared", Json, nullable=False),
     Column("lifted_at", BigInteger, nullable=False),
     Column("lifted_by", _Name, nullable=False),
 )

@@ -518,12 +518,13 @@ def test_rule_25_who_was_once_one_with_the_person_begins_anew(world: MakeWorld) 
     with hub.store() as uow:
         before = uow.customers.get(["E9999"])["E9999"]
 
-    hub.erase(_grace(hub))
+    receipt = hub.erase(_grace(hub))
 
     with hub.store() as uow:
         assert uow.customers.get(["E9999"])["E9999"] == before
-    # what his record was sent is there still: that is for a person to see
-    assert _held(hub.store, WORDS) == ["baseline.row", "shadow.doc"]
+    assert receipt.shared == ["E9999"]
+    # what his record was sent stands there still: that is for a person to see
+    assert _held(hub.store, WORDS) == ["baseline.row", "shadow.doc", "source_record.claims"]
     rebuilt = hub.rebuilt()
     assert (rebuilt.equal, rebuilt.compared) == (True, 2)
     hub.shop.edit("s3", name="Vincent de T.")

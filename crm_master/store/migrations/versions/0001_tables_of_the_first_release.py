@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("systems", sa.Text(), nullable=False),
+        sa.Column("shared", sa.Text(), nullable=False),
         sa.Column("lifted_at", sa.BigInteger(), nullable=False),
         sa.Column("lifted_by", sa.String(length=100), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
