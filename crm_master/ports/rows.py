@@ -222,8 +222,8 @@ class RunEntry:
 class Receipt:
     """That a customer was erased: who asked, when, and for each system what was done or what a person must still do.
 
-    ``customers`` are all ids that the customer had, ``shared`` those who were once one with it and began anew. ``state`` is ``erased`` until the database's files are clean as well,
-    then ``done``. Holds no personal data of the customer.
+    ``customers`` are all ids that the customer had, ``shared`` those who were once one with it and began anew. ``state`` is
+    ``erased`` until the database's files are clean as well, then ``done``. Holds no personal data of the customer.
     """
 
     id: str
