@@ -476,6 +476,21 @@ def test_rule_25_the_journal_gives_everybody_else_again(world: MakeWorld) -> Non
     assert (after.equal, after.compared) == (True, 2)
 
 
+def test_rule_25_what_an_undo_did_for_others_is_replayed(world: MakeWorld) -> None:
+    """One undo brought back values of both of them; hers go, the others are set again."""
+    hub = _hub(world)
+    hub.erp.edit("erp-key-of-grace", name="Grace Brewster")
+    hub.erp.edit("e2", name="Ada L.")
+    hub.ingest("erp")
+    hub.reconcile()
+    assert hub.undo(hub.ran["reconcile"]).fields == 2
+    hub.round()
+    hub.erase(_grace(hub))
+    assert _held(hub.store, WORDS) == []
+    assert hub.golden["name"] == "Ada"
+    assert hub.rebuilt().equal
+
+
 def test_rule_25_somebody_else_whom_a_person_told_apart_stays(world: MakeWorld) -> None:
     """Their decision names both; it is replayed, and so is the record that it was about."""
     hub = _hub(world)
