@@ -36,7 +36,8 @@ class RawRecord:
     """One record as a system gave it.
 
     ``stamp`` is the system's own record-level change time in UTC, on the system's clock; ``None`` where it has none.
-    ``deleted`` is true for a tombstone that the system itself reports. ``etag`` is the system's version mark.
+    ``deleted`` is true for a tombstone that the system itself reports; ``merged_into`` then is the key of the record of the
+    same stream that this one has become a part of, where the system says so. ``etag`` is the system's version mark.
     """
 
     key: str
@@ -44,6 +45,7 @@ class RawRecord:
     stamp: datetime | None = None
     etag: str | None = None
     deleted: bool = False
+    merged_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,10 @@ class Source(Protocol):
         """
 
     def fetch(self, stream: str, keys: Sequence[str]) -> Mapping[str, RawRecord | None]:
-        """The present state of single records; ``None`` for one that is gone. Raises ``connectors.errors``."""
+        """The present state of single records; ``None`` for one that is gone. Raises ``connectors.errors``.
+
+        One that was merged into another is a tombstone that says so, where the system does.
+        """
 
 
 @runtime_checkable

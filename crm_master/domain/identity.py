@@ -121,7 +121,7 @@ def decide(
     for candidate in sorted(candidates, key=lambda found: found.record):
         if candidate.entity is None:
             continue
-        agreeing = _agreement(of, candidate.profile, rules)
+        agreeing = agreement(of, candidate.profile, rules)
         if agreeing and candidate.entity not in fitting:
             fitting[candidate.entity] = (agreeing, candidate)
     barred = tuple(sorted(fitting.keys() & set(apart)))
@@ -141,7 +141,7 @@ def decide(
     return Linked(entities[0], agreeing, candidate.record)
 
 
-def _agreement(left: Profile, right: Profile, rules: MatchRules) -> tuple[str, ...]:
+def agreement(left: Profile, right: Profile, rules: MatchRules) -> tuple[str, ...]:
     """The keys of the first ``same`` entry on which two profiles agree; empty if none, or if they differ where it counts."""
     for name in rules.differ:
         if name in left and name in right and not left[name] & right[name]:

@@ -58,6 +58,7 @@ class TaskKind(StrEnum):
     QUARANTINE = "quarantine"  # a field that its system keeps undoing
     UNKNOWN = "unknown"  # a write that cannot be known to have happened
     GONE = "gone"  # a record that vanished from its system
+    MERGE = "merge"  # a record that its system merged into another, or may have
     DEAD_LETTER = "dead_letter"  # a row or field that could not be read
     REFUSED = "refused"  # a write that a system will not take
     INEFFECTIVE = "ineffective"  # a write that a system took and did not keep

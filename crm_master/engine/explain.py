@@ -83,7 +83,7 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
         links = {entry.rec_id: entry for entry in uow.customers.links(entity_id=entity_id)}
         waiting = uow.outbox.for_records([record.rec_id for record in records])
         history = uow.customers.history(entity_id)
-        absorbed = uow.customers.absorbed(entity_id)
+        absorbed = [id_ for id_ in uow.customers.aliases(entity_id) if id_ != entity_id]
         by_hand = [
             link
             for link in links_of([entity_id, *absorbed], uow)

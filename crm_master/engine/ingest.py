@@ -92,12 +92,13 @@ def land(
                 ref=ExternalRef(plan.system, plan.stream, record.key),
                 entity=plan.entity,
                 raw=raw,
-                raw_hash=fingerprint(raw, deleted=record.deleted),
+                raw_hash=fingerprint(raw, deleted=record.deleted, merged_into=record.merged_into),
                 stamp=None if record.stamp is None else micros(record.stamp),
                 started=micros(page.started),
                 ended=micros(page.ended),
                 watermark=watermark,
                 deleted=record.deleted,
+                merged_into=record.merged_into,
             )
         )
     return uow.inbox.land(rows, run_id) if rows else (0, 0)
@@ -195,9 +196,11 @@ def canonical(document: Document) -> bytes:
         return json.dumps(document, sort_keys=True).encode("ascii")
 
 
-def fingerprint(raw: bytes, *, deleted: bool = False) -> bytes:
+def fingerprint(raw: bytes, *, deleted: bool = False, merged_into: str | None = None) -> bytes:
     """What tells one state of a record from another."""
-    return hashlib.blake2b(raw + (b"\x00gone" if deleted else b""), digest_size=16).digest()
+    if deleted:
+        raw += b"\x00gone" + (merged_into or "").encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(raw, digest_size=16).digest()
 
 
 def micros(when: datetime) -> Instant:

@@ -283,15 +283,15 @@ def relink(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) ->
     """A recorded change of links, done: by a person's command, and again when the journal is replayed."""
     members = uow.records.of_entities([detail["from"], detail["to"]], lock=True)
     customers = uow.customers.get([detail["from"], detail["to"]], lock=True)
-    source = customers[detail["from"]]
     if detail["verb"] == "pin":
         _pin(detail, members, uow, at, pos)
         return
     # whoever joined the customer in the same moment goes along
-    moves = {r.rec_id for r in members if r.entity_id == source.id and detail["absorbs"]}
+    moves = {r.rec_id for r in members if r.entity_id == detail["from"] and detail["absorbs"]}
     moves |= set(detail["records"])
-    moving = [record for record in members if record.rec_id in moves]
-    staying = [r for r in members if r.entity_id == source.id and r.rec_id not in moves]
+    moves |= _aliases(moves, members)
+    moving = [record for _, record in sorted(uow.records.get(moves, lock=True).items())]
+    staying = [r for r in members if r.entity_id == detail["from"] and r.rec_id not in moves]
     there = [record for record in members if record.entity_id == detail["to"]]
     among = {record.rec_id: dict(record.claims) for record in (*moving, *staying)}
     for record in moving:
@@ -302,16 +302,26 @@ def relink(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) ->
     said = [record.claims for record in staying]
     for record in staying:
         record.claims = forgotten(record.claims, said)
-    if detail["new"]:
+    # a customer who was erased is not there in a replay
+    if detail["to"] not in customers:
         uow.customers.save([Customer(detail["to"], detail["entity"])], at)
-    if detail["absorbs"]:
-        source.redirect_to = detail["to"]
-        uow.customers.save([source], at)
+    if detail["absorbs"] and detail["from"] in customers:
+        customers[detail["from"]].redirect_to = detail["to"]
+        uow.customers.save([customers[detail["from"]]], at)
     uow.records.save([*moving, *staying])
     _say_apart(_ids(moving), _ids(there), _ids(staying), uow)
     entries = _entries(detail, moving, staying)
     uow.customers.add_links(entries, at, pos)
-    uow.customers.mark_dirty(ids={detail["to"], *([] if detail["absorbs"] else [source.id])})
+    left = [] if detail["absorbs"] else [detail["from"]]
+    uow.customers.mark_dirty(ids={detail["to"], *left})
+
+
+def _aliases(moves: Collection[RecordId], members: Sequence[SourceRecord]) -> set[RecordId]:
+    """The records that are a part of those that move, directly or over others: they go along."""
+    found = set(moves)
+    while more := {r.rec_id for r in members if r.alias_of in found} - found:
+        found |= more
+    return found
 
 
 def _ids(records: Iterable[SourceRecord]) -> list[RecordId]:
@@ -372,7 +382,7 @@ def log(name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
     """Every link of a customer, and of those who were merged into it, oldest first. Raises ``NotFound``."""
     with store() as uow:
         customer = find_customer(name, uow)
-        absorbed = uow.customers.absorbed(customer)
+        absorbed = [id_ for id_ in uow.customers.aliases(customer) if id_ != customer]
         return {
             "customer": customer,
             "absorbed": absorbed,

@@ -152,7 +152,11 @@ class Rebuilder:
         }
         uow.records.save(list(blank.values()))
         work = self._work(hub, items[0].entity, uow, commit.at)
-        work.recorded = {entry.rec_id: entry for entry in journal.customers.links(pos=commit.pos)}
+        work.recorded = {
+            entry.rec_id: entry
+            for entry in journal.customers.links(pos=commit.pos)
+            if entry.verb != "alias"
+        }
         work.reconcile(items)
 
     def _intend(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:

@@ -34,6 +34,7 @@ from crm_master.engine.golden import (
 )
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import BatchMatcher
+from crm_master.engine.merging import alias_of, inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.engine.suppression import Suppression
 from crm_master.ports import (
@@ -187,7 +188,9 @@ class Work:
         pos = self.uow.journal.commit("reconcile", self.at, self.run_id, {"config": self.hub.hash})
         for item in items:
             self._observe(item, records[item.rec_id])
-        links = self._link(records, items)
+        links = self._merges(records)
+        links += self._link(records, items)
+        links += self._merged(records)
         self._remake(records)
         self.uow.inbox.finish(items, pos)
         self._save(records, links, pos)
@@ -232,6 +235,8 @@ class Work:
         self.messages: list[OutboxMessage] = []
         self.unneeded: list[str] = []
         self.believed: set[EntityId] = set()
+        self.vanished: list[SourceRecord] = []
+        self.merged: list[SourceRecord] = []
 
     def _open(self, task: Task) -> None:
         """Ask a person. Of a question that is settled and asked anew in one batch the last word counts."""
@@ -250,7 +255,7 @@ class Work:
             item.seq, item.watermark, item.started, item.ended, item.stamp, stream.skew
         )
         if item.deleted:
-            self._tombstone(record, observed)
+            self._tombstone(record, observed, item.merged_into)
             return
         try:
             document = orjson.loads(item.raw)
@@ -271,10 +276,12 @@ class Work:
             return
         record.claims, record.shadow = dict(found.claims), found.shadow
         if record.status is RecordStatus.ALIAS:
-            record.entity_id = None  # a record that has moved left this key to another one
+            record.entity_id = (
+                None  # this key is another record's now, or the system took a merge back
+            )
         if record.gone is not None and record.entity_id is not None:
             self.touched.add(record.entity_id)  # what it says counts in full again
-        record.status, record.gone = RecordStatus.LIVE, None
+        record.status, record.gone, record.alias_of = RecordStatus.LIVE, None, None
         record.since = record.since or item.started
         record.mapping_hash = stream.mapping.hash
         self.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
@@ -296,18 +303,55 @@ class Work:
         if (found.due or quarantined) and record.entity_id is not None:
             self.touched.add(record.entity_id)
 
-    def _tombstone(self, record: SourceRecord, observed: Observed) -> None:
-        """The record is gone. Its claims remain as last words; nothing is made anew in its place."""
+    def _tombstone(self, record: SourceRecord, observed: Observed, into: str | None) -> None:
+        """The record is gone. Its claims remain as last words, unless it is a part of another one now (RULES 11, 13).
+
+        Nothing is made anew in its place, and nothing else is deleted.
+        """
         record.reread = False
-        if record.status is not RecordStatus.LIVE:
+        status = RecordStatus.DELETED if into is None else RecordStatus.ALIAS
+        if record.status in (status, RecordStatus.ALIAS):
             return
-        record.status = RecordStatus.DELETED
-        record.gone = interval(observed, record.shadow)
-        self.counts["gone"] += 1
+        record.status, record.gone = status, interval(observed, record.shadow)
+        if into is None:
+            self.counts["gone"] += 1
+            self.vanished.append(record)
+        else:
+            self.counts["merged"] += 1
+            record.alias_of = alias_of(record.ref, into)
+            self.merged.append(record)
+            self.settled |= {(kind, str(record.ref)) for kind in (TaskKind.GONE, TaskKind.MATCH)}
         if record.entity_id is not None:
             self.touched.add(record.entity_id)
-            payload = {"entity": record.entity_id, "record": str(record.ref)}
-            self._open(Task(TaskKind.GONE, str(record.ref), payload))
+
+    def _merges(self, records: dict[RecordId, SourceRecord]) -> list[LinkEntry]:
+        """Before matching: what systems say of their own records (RULES 13)."""
+        if not self.merged:
+            return []
+        self.survivors = survivors(self.merged, records, self.uow)
+        found = [inherited(records[of], last) for of, last in self.survivors.items()]
+        links = [link for link in found if link is not None]
+        self.touched |= {link.entity_id for link in links}
+        for of, last in self.survivors.items():
+            if records[of].entity_id is not None and records[of].entity_id == last.entity_id:
+                mapping = self.hub.stream(last.ref.system, last.ref.stream).mapping
+                last.claims = {**last.claims, **taken_over(records[of], last, mapping)}
+        return links
+
+    def _merged(self, records: Mapping[RecordId, SourceRecord]) -> list[LinkEntry]:
+        """After matching: the questions about who was merged, or may have been."""
+        for task in vanished(self.hub, self.plan, self.vanished, self.uow):
+            self._open(task)
+        links = []
+        for loser in self.merged:
+            survivor = self.survivors.get(loser.rec_id)
+            entry = None if survivor is None else told(loser, survivor)
+            if isinstance(entry, LinkEntry):
+                links.append(entry)
+                self.settled.add((TaskKind.MERGE, str(loser.ref)))
+            elif entry is not None:
+                self._open(entry)
+        return links
 
     def _dead(self, item: InboxItem, reason: str) -> None:
         item.state = InboxState.DEAD

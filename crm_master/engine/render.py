@@ -48,6 +48,9 @@ class Renderer:
         """The delivery; or what became of it instead, as the ledger counts it: gone, overtaken, already."""
         message.version = customer.version
         shown = now.found.get(record.ref.key)
+        if shown is not None and shown.merged_into is not None:
+            watermark = uow.states.stream(plan.system, plan.stream).watermark
+            return self._overtaken(plan, message, shown, now, watermark, uow)
         if shown is None or record.status is not RecordStatus.LIVE:
             entry = self.settler.gone(message, record, uow)
             pos = uow.journal.commit("settle", self.clock(), self.run_id)

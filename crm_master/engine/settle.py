@@ -30,6 +30,7 @@ from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
 from crm_master.engine.erasure import not_erased
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.matching import BatchMatcher
+from crm_master.engine.merging import vanished
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
     Clock,
@@ -53,6 +54,7 @@ def move(record: SourceRecord, ref: ExternalRef, at: Instant) -> SourceRecord:
     """
     moved = replace(record, rec_id=record_id(ref), ref=ref)
     record.status, record.claims, record.raw_hash = RecordStatus.ALIAS, {}, b""
+    record.alias_of, record.placed, record.pinned = moved.rec_id, None, False
     record.shadow, record.reread = Shadow(confirmed_at=at), False
     return moved
 
@@ -243,7 +245,9 @@ class Settler:
         BatchMatcher(self.hub.entities[record.entity], uow, [moved], {})  # indexes it
         uow.records.save([record])
         uow.records.save_blocks([record, moved])
-        link = LinkEntry(moved.rec_id, delivery.customer.id, "bind", "hub", {"moved": record.rec_id})
+        link = LinkEntry(
+            moved.rec_id, delivery.customer.id, "bind", "hub", {"moved": record.rec_id}
+        )
         uow.customers.add_links([link], at, pos)
         uow.journal.add_deliveries([entry], pos)
         # it is found by other keys now, and what waits for it waits under its new name
@@ -365,8 +369,8 @@ class Settler:
             record.gone = Interval(record.shadow.confirmed_at, at)
             self._claim(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
-            payload = {"entity": message.entity_id, "record": str(record.ref)}
-            uow.tasks.open([Task(TaskKind.GONE, str(record.ref), payload)], at, self.run_id)
+            plan = self.hub.entities[record.entity]
+            uow.tasks.open(list(vanished(self.hub, plan, [record], uow)), at, self.run_id)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
         return DeliveryEntry(

@@ -11,7 +11,7 @@ from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
 from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
-from crm_master.engine import erasure
+from crm_master.engine import erasure, linking, merging
 from crm_master.engine.explain import find_customer
 from crm_master.engine.golden import fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
@@ -235,9 +235,9 @@ def decide(
     """Carry out a person's answer to a task. Raises ``Undecidable`` naming the answers that the task takes.
 
     Answers: of a conflict the record (``system/stream/key``) that is right; of an emptied field, or of elements that
-    vanished from one, ``accept`` or ``restore``; of a quarantine ``release``; of a match a customer's id or ``new``; of an
-    unknown create ``retry`` or ``drop``; of a refused write ``retry`` or ``seen``; of a request to erase ``done`` or
-    ``kept``. All others only take ``seen``.
+    vanished from one, ``accept`` or ``restore``; of a quarantine ``release``; of a match a customer's id or ``new``; of a
+    merge the record that the other became a part of, or ``apart``; of an unknown create ``retry`` or ``drop``; of a refused
+    write ``retry`` or ``seen``; of a request to erase ``done`` or ``kept``. All others only take ``seen``.
     """
     with store() as uow:
         task = uow.tasks.get(task_id)
@@ -259,8 +259,15 @@ def decide(
         }
         if task.kind is TaskKind.MATCH and answer == "new":
             detail["new_id"] = new_entity_id()
+        change = None
+        if task.kind is TaskKind.MERGE:
+            change = merging.proposed(task.payload, answer, uow)
+        if change is not None:
+            detail["link"] = change.detail(author, task.payload["reason"])
         pos = uow.journal.commit("decide", at, run_id, detail)
         carry_out(detail, uow, at, pos)
+        if change is not None:
+            linking.retire(change, uow, at)
         uow.tasks.decide(task_id, {"answer": answer, "author": author}, at)
         uow.commit()
     return task
@@ -339,6 +346,13 @@ def _decide_match(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: 
     _save(record, uow)
 
 
+def _decide_merge(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
+    try:
+        merging.decide(detail, uow, at, pos)
+    except ValueError as error:
+        raise Undecidable(str(error)) from error
+
+
 def _decide_unknown(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int) -> None:
     outbox_id = detail["subject"]
     if detail["answer"] == "retry":
@@ -380,6 +394,7 @@ _DECISIONS: Mapping[TaskKind, Callable[[Mapping[str, Any], UnitOfWork, Instant, 
     TaskKind.CLEAR: _decide_clear,
     TaskKind.QUARANTINE: _release,
     TaskKind.MATCH: _decide_match,
+    TaskKind.MERGE: _decide_merge,
     TaskKind.UNKNOWN: _decide_unknown,
     TaskKind.REFUSED: _decide_refused,
 }

@@ -231,7 +231,9 @@ class Verifier:
             live = [record for record in records if record.status is RecordStatus.LIVE]
             found, garbled = read_each(sink, plan.stream, [record.ref.key for record in live])
             for record in live:
-                if record.ref.key not in garbled and found.get(record.ref.key) is None:
+                if record.ref.key not in garbled and (
+                    (shown := found.get(record.ref.key)) is None or shown.deleted
+                ):
                     why = "gone from the system since it was last read"
                     self.verdict.add(Difference(str(record.ref), record.entity_id, None, why))
 

@@ -138,9 +138,6 @@ class Customers(Protocol):
     def link_history(self, entity_id: EntityId) -> list[LinkEntry]:
         """All that was ever decided about the records that ever were this customer's, oldest first."""
 
-    def absorbed(self, entity_id: EntityId) -> list[EntityId]:
-        """The customers who were merged into this one, directly or over others."""
-
     def apart(self, ids: Collection[RecordId]) -> dict[RecordId, set[RecordId]]:
         """Which records a person has said to be another customer's than these."""
 

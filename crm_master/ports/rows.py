@@ -23,9 +23,9 @@ from crm_master.domain.survivorship import Winner
 class SourceRecord:
     """A record of a system: what it asserts, what it shows, and whose it is.
 
-    ``gone``: when it was deleted. ``since``: when it was first known. Of the records of one customer in one stream the
-    ``primary`` one receives writes: one that a person has ``pinned``, else the oldest. ``placed``: the customer to whom a
-    person has linked it.
+    ``gone``: when it was deleted, or merged into the record ``alias_of``. ``since``: when it was first known. Of the records
+    of one customer in one stream the ``primary`` one receives writes: one that a person has ``pinned``, else the oldest.
+    ``placed``: the customer to whom a person has linked it.
     """
 
     rec_id: RecordId
@@ -34,6 +34,7 @@ class SourceRecord:
     entity_id: EntityId | None = None
     status: RecordStatus = RecordStatus.LIVE
     gone: Interval | None = None
+    alias_of: RecordId | None = None
     primary: bool = True
     pinned: bool = False
     since: Instant = 0
@@ -60,6 +61,7 @@ class Landing:
     ended: Instant
     watermark: Instant
     deleted: bool = False
+    merged_into: str | None = None
     dead: str | None = None  # why it cannot even be tried
 
 
@@ -79,6 +81,7 @@ class InboxItem:
     deleted: bool
     attempts: int
     state: InboxState = InboxState.PENDING
+    merged_into: str | None = None
 
 
 class Read(NamedTuple):
@@ -126,7 +129,7 @@ class LinkEntry:
 
     rec_id: RecordId
     entity_id: EntityId
-    verb: str  # link, new, bind; by a person: merge, split, move, unlink, pin
+    verb: str  # link, new, bind, alias; by a person: merge, split, move, unlink, pin
     author: str
     evidence: Mapping[str, Any]
     at: Instant = field(default=0, compare=False)  # when it was recorded, in what is read back

@@ -125,17 +125,6 @@ class CustomerRepository:
         query = sa.select(link_log).where(link_log.c.rec_id.in_(ever)).order_by(link_log.c.seq)
         return [link_entry(row) for row in self._connection.execute(query)]
 
-    def absorbed(self, entity_id: EntityId) -> list[EntityId]:
-        found: list[EntityId] = []
-        into = [entity_id]
-        while into:
-            query = sa.select(entity.c.id).where(
-                entity.c.redirect_to.in_(into), entity.c.id.not_in([*found, entity_id])
-            )
-            into = list(self._connection.execute(query.order_by(entity.c.id)).scalars())
-            found += into
-        return found
-
     def apart(self, ids: Collection[RecordId]) -> dict[RecordId, set[RecordId]]:
         found: dict[RecordId, set[RecordId]] = {}
         for part in chunks(set(ids)):

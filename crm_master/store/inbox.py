@@ -257,6 +257,7 @@ def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:
         "ended": row.ended,
         "watermark": row.watermark,
         "deleted": row.deleted,
+        "merged_into": row.merged_into,
         "attempts": 0,
         "state": state.value,
         "pos": 0,
@@ -278,4 +279,5 @@ def _item(row: Any) -> InboxItem:
         deleted=row.deleted,
         attempts=row.attempts,
         state=InboxState(row.state),
+        merged_into=row.merged_into,
     )

@@ -168,16 +168,14 @@ class Model:
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
-        looks = [
-            look
-            for look in system.looks
-            if look.at >= record.born and _shows(look, record)
-        ]
+        looks = [look for look in system.looks if look.at >= record.born and _shows(look, record)]
         # an answer to a write shows what the system has made of it
         written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
         states = {State("" if record.ours else None, None)}
         if record.ours and not record.writes[0][1]:
-            states.add(State(None, None))  # it may be taken for somebody else's, if a person says so
+            states.add(
+                State(None, None)
+            )  # it may be taken for somebody else's, if a person says so
         for event in sorted([*looks, *written], key=lambda event: event.at):
             if isinstance(event, Turn):
                 after = {State(plain(name, event.value), state.claim) for state in states}

@@ -62,7 +62,10 @@ def play(number: int, histories: int) -> Part:
 
 def soak(histories: int, first: int, processes: int) -> int:
     """Play ``histories`` from seed ``first`` on; the number of parts that failed."""
-    parts = [(first + place, min(PART, histories - place * PART)) for place in range(-(-histories // PART))]
+    parts = [
+        (first + place, min(PART, histories - place * PART))
+        for place in range(-(-histories // PART))
+    ]
     total: Counter[str] = Counter()
     failed, memory, began = 0, 0, time.monotonic()
     with ProcessPoolExecutor(
@@ -82,7 +85,9 @@ def soak(histories: int, first: int, processes: int) -> int:
             end = "\r" if sys.stdout.isatty() and done < len(parts) else "\n"
             if end == "\r" or done == len(parts) or done % 20 == 0:
                 print(line, end=end, flush=True)  # noqa: T201
-    rest = ", ".join(f"{number} {name}" for name, number in sorted(total.items()) if name != "histories")
+    rest = ", ".join(
+        f"{number} {name}" for name, number in sorted(total.items()) if name != "histories"
+    )
     verdict = "all promises held" if not failed else f"{failed} FAILED"
     print(  # noqa: T201
         f"{total['histories']} histories, seeds {first} to {first + len(parts) - 1}: {verdict}; {rest}; "

@@ -517,7 +517,9 @@ def value_of(customer: Customer, name: str) -> str | None:
 
 def _system(profile: Profile) -> System:
     lossy = {
-        name: (lambda _old, _new: "") if rule is dropped else (lambda old, new, rule=rule: rule(old, new))
+        name: (lambda _old, _new: "")
+        if rule is dropped
+        else (lambda old, new, rule=rule: rule(old, new))
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0

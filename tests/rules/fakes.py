@@ -149,6 +149,7 @@ class FakeSystem:
         )
         self.kept: dict[str, Kept] = {}
         self.gone: dict[str, int] = {}
+        self.merged: dict[str, str] = {}
         self.rejects: list[BadRow] = []
         self.makes: Callable[[Document], Document] = lambda document: document
         self.losses: list[str] = []
@@ -184,6 +185,13 @@ class FakeSystem:
     def remove(self, key: str) -> None:
         del self.kept[key]
         self.gone[key] = next(self._versions)
+
+    def merge(self, loser: str, survivor: str, *, told: bool = True, **gained: Any) -> None:
+        """A person makes two records one. Where the system does not tell, only a deletion is seen of it."""
+        self.remove(loser)
+        if told:
+            self.merged[loser] = survivor
+        self.edit(survivor, **gained)
 
     def __getitem__(self, key: str) -> Document:
         return self.kept[key].document
@@ -236,7 +244,8 @@ class FakeSystem:
         self._answer()
         if self.garbled & set(keys):
             raise BadAnswer(f"{self.name} gave a record that holds bytes that are not UTF-8")
-        found = {key: self._shown(key) if key in self.kept else None for key in keys}
+        there = self.kept.keys() | self.merged.keys()
+        found = {key: self._shown(key) if key in there else None for key in keys}
         if self.meanwhile is not None:
             someone, self.meanwhile = self.meanwhile, None
             someone()
@@ -259,7 +268,7 @@ class FakeSystem:
 
     def _shown(self, key: str) -> RawRecord:
         if key in self.gone and key not in self.kept:
-            return RawRecord(key, {}, deleted=True)
+            return RawRecord(key, {}, deleted=True, merged_into=self.merged.get(key))
         kept = self.kept[key]
         stamp = moment(kept.changed) if self.stamps else None
         return RawRecord(key, dict(kept.document), stamp=stamp, etag=str(kept.version))
