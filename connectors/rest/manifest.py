@@ -182,6 +182,8 @@ class Fetch(Lookup):
     """Single records: slot ``{key}``, or ``{keys}`` for up to ``batch`` at once."""
 
     batch: Count = 1
+    aliases: bool = False
+    """The address of a record that was merged into another answers with that one."""
 
 
 class Find(Lookup):
@@ -274,6 +276,8 @@ class Stream(Configured):
     """A path in the record, or ``header`` for the answer's ETag header."""
     deleted: Marker | None = None
     deletions: Deletions | None = None
+    merged: str | None = None
+    """Where a record that was merged into another names that one's key; empty in all others."""
     keep: tuple[str, ...] = ()
     omit: tuple[str, ...] = ()
     sort: Mapping[str, tuple[str, ...]] = {}
@@ -303,6 +307,9 @@ class Stream(Configured):
         if self.read.delta is not None and self.stamp is None:
             allowed = "with `stamp`: where a record's change time is"
             yield mistake("`delta` without `stamp`", allowed, at=("read", "delta"))
+        if self.fetch.aliases and self.fetch.batch != 1:
+            allowed = "with `batch: 1`: who was asked for must be known"
+            yield mistake("`aliases` with a batch", allowed, at=("fetch", "aliases"))
         if self.deletions is not None and self.read.delta is None:
             allowed = "with `read.delta`: both are asked for from the same time on"
             yield mistake("`deletions` without `read.delta`", allowed, at=("deletions",))

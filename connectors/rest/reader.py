@@ -139,9 +139,9 @@ class Reader:
         page = log.answer(position, answer, rows(answer, call))
         alive = self.fetch(list(page.named))
         records = [
-            RawRecord(key, {}, stamp, deleted=True)
+            RawRecord(key, {}, stamp, deleted=True, merged_into=now.merged_into if now else None)
             for key, stamp in page.named.items()
-            if alive[key] is None
+            if (now := alive[key]) is None or now.merged_into is not None
         ]
         scan = position.scan or Scan.FULL
         position = position.after(page.following, page.seen, None)
@@ -157,7 +157,7 @@ class Reader:
         )
 
     def fetch(self, keys: Sequence[str]) -> dict[str, RawRecord | None]:
-        """The present state of single records; ``None`` for one that is gone."""
+        """The present state of single records; ``None`` for one that is gone, a tombstone for one that was merged."""
         found: dict[str, RawRecord | None] = dict.fromkeys(keys)
         wanted: dict[str | int, str] = {}
         for key in found:
@@ -172,8 +172,12 @@ class Reader:
             while some:
                 scope = {"key": some[0], "keys": some} if size == 1 else {"keys": some}
                 answered = {record.key: record for record in self._lookup(call, scope)}
+                if call.aliases and (alias := wanted[some[0]]) not in answered:
+                    # what is there was merged into what answers
+                    for key in answered:
+                        found[alias] = RawRecord(alias, {}, deleted=True, merged_into=key)
                 for key, record in answered.items():
-                    if key in found and not record.deleted:
+                    if key in found and (not record.deleted or record.merged_into is not None):
                         found[key] = record
                 # an answer may be cut to fewer rows than were asked for: who is missing is asked for again
                 rest = [key for key in some if wanted[key] not in answered]

@@ -117,6 +117,9 @@ class Composer:
         deleted = False
         if stream.deleted is not None:
             deleted = get(document, stream.deleted.at) == stream.deleted.equals
+        into = None if stream.merged is None else get(document, stream.merged)
+        named = str(into) if isinstance(into, str | int) else ""
+        merged_into = named if named not in ("", str(key)) else None
         if stream.keep:
             kept = {*stream.keep, *stream.include}
             document = {name: value for name, value in document.items() if name in kept}
@@ -130,6 +133,8 @@ class Composer:
                 convert(document, path, _boolean)
         for path, by in stream.sort.items():
             convert(document, path, lambda items, by=by: ordered(items, by))
+        if merged_into is not None:
+            return RawRecord(str(key), {}, stamp, etag, True, merged_into)
         return RawRecord(str(key), document, stamp, etag, deleted)
 
 

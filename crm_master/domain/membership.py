@@ -6,9 +6,10 @@ what they told is kept in another form, and they begin anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from crm_master.domain.changes import withdraw
 from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, Claims, Shadow
 from crm_master.domain.fields import Canonical
 from crm_master.domain.ids import RecordId
@@ -30,6 +31,25 @@ def carried(record: RecordId, among: Mapping[RecordId, Claims]) -> dict[ClaimKey
         past = tuple(sorted({*claim.past, *seen_by}))
         taken[key] = replace(claim, born=UNBORN, saw=0, base=UNSET, past=past)
     return taken
+
+
+def without(claims: Claims, gone: Collection[RecordId]) -> dict[ClaimKey, Claim]:
+    """The claims, without memory of records that are erased."""
+    return {
+        key: replace(claim, past=tuple(record for record in claim.past if record not in gone))
+        for key, claim in claims.items()
+    }
+
+
+def disowned(shadow: Shadow, gone: Collection[RecordId]) -> Shadow:
+    """The shadow of a record to which values of records were delivered that are erased: those are to be withdrawn."""
+    delivered = {
+        record
+        for now in shadow.fields.values()
+        for of in (now.source, now.coming)
+        for record in (of or {}).values()
+    }
+    return withdraw(shadow, delivered - set(gone))
 
 
 def transferred(shadow: Shadow) -> Shadow:

@@ -22,6 +22,7 @@ from crm_master.domain.erasure import (
 from crm_master.domain.identity import Profile, profile
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
+from crm_master.domain.membership import disowned, without
 from crm_master.engine.delivery import Confirmed, correlation
 from crm_master.engine.explain import NotFound, find_customer
 from crm_master.engine.matching import BLOCK_CAP, block_hashes, values_of
@@ -103,6 +104,7 @@ def erase(
         receipt = Receipt(new_id(), person.entity, person.ids, at, author, reason)
         pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         receipt.shared = _shared(person, uow)
+        _disown(receipt.shared, {record.rec_id for record in person.records}, uow)
         uow.erasures.begin_anew(receipt.shared, pos)
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
         uow.erasures.forget(
@@ -117,6 +119,16 @@ def erase(
         uow.erasures.save(receipt)
         uow.commit()
     return receipt
+
+
+def _disown(shared: Sequence[EntityId], gone: set[RecordId], uow: UnitOfWork) -> None:
+    """Records that were once the same customer's forget whom they were with, and what was spread from there is withdrawn."""
+    records = uow.records.of_entities(shared, lock=True)
+    for record in records:
+        record.claims = without(record.claims, gone)
+        record.shadow = disowned(record.shadow, gone)
+    uow.records.save(records)
+    uow.customers.mark_dirty(ids=shared)
 
 
 def finish(receipt: Receipt, store: UnitOfWorkFactory) -> Receipt:

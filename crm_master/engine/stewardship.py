@@ -329,7 +329,9 @@ def _release(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int
 def _decide_match(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
     record = _find(detail["payload"]["record"], uow)
     answer = detail["answer"]
-    named = {name: find_customer(name, uow) for name in detail["payload"]["entities"]}
+    # one that was erased since is not there any more
+    known = uow.customers.get(detail["payload"]["entities"])
+    named = {name: find_customer(name, uow) for name in known}
     if answer == "new":
         customer = detail["new_id"]
         uow.customers.save([Customer(customer, record.entity)], at)

@@ -60,7 +60,7 @@ def map_record(app: App, system: str, stream: str, key: str) -> dict[str, Any]:
     except ConnectorError as error:
         error.add_note(name)
         raise
-    if found is None:
+    if found is None or found.deleted:
         raise NotFound(f"{name} has no record {key!r}")
     return map_preview(app, system, stream, found.document)
 

@@ -15,6 +15,7 @@ from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState
 from crm_master.ports import Receipt
 from crm_master.store.schema import (
+    apart,
     baseline,
     block_key,
     commit_log,
@@ -41,6 +42,7 @@ _OF_CUSTOMERS = (
 _OF_RECORDS = (
     *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
     *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
+    *(apart.c.rec_id, apart.c.other),
 )
 _IDS_ONLY = ("reconcile", "sweep", "intent", "settle", "activate", "erase", "erased")
 """Kinds of commits whose detail holds ids and names of systems, and nothing else."""

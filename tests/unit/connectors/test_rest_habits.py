@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
 from connectors.contract import Gone, Scan, WriteCommand, Written
+from connectors.registry import load_manifest, open_system
 from connectors.testing import Profile, Simulator, lowered
 
 T0 = datetime(2026, 5, 1, 10, 0, 50, 400_000, tzinfo=UTC)
@@ -47,6 +49,15 @@ def start(clock):
 
     yield begin
     for end in opened:
+        end()
+
+
+@pytest.fixture
+def closing():
+    """What is to be called when the test ends."""
+    calls = []
+    yield calls
+    for end in calls:
         end()
 
 
@@ -361,6 +372,45 @@ def test_a_record_that_was_merged_away_is_gone_and_never_its_survivor(start, ali
     command = WriteCommand("w", "customers", "1", loser.document, after, "CRM-1")
     assert connector.write([command]) == [Gone()]
     assert not system.writes
+
+
+def _declaring(start, closing, change, **habits):
+    """A system whose manifest says more than the simulator's own."""
+    system, _ = start(3, batch=1, **habits)
+    manifest = yaml.safe_load(system.profile.manifest())
+    change(manifest["streams"]["customers"])
+    connector = open_system(
+        load_manifest(yaml.safe_dump(manifest)), system.connection, system.clock
+    )
+    closing.append(connector.close)
+    return system, connector
+
+
+@pytest.mark.parametrize("aliases", ["redirect", "survivor"])
+def test_an_address_that_answers_with_the_survivor_tells_of_a_merge_where_it_is_declared(
+    start, closing, aliases
+):
+    def change(stream):
+        stream["fetch"]["aliases"] = True
+
+    system, connector = _declaring(start, closing, change, aliases=aliases)
+    system.merge("1", "2")
+    found = connector.fetch("customers", ["1", "2", "3"])
+    assert (found["1"].deleted, found["1"].merged_into, found["1"].document) == (True, "2", {})
+    assert [found[key].merged_into for key in ("2", "3")] == [None, None]
+
+
+def test_a_row_that_names_its_survivor_is_a_tombstone_that_says_so(start, closing):
+    def change(stream):
+        stream["merged"] = "note"
+
+    system, connector = _declaring(start, closing, change)
+    system.edit("1", note="2")
+    system.edit("3", note="3")
+    (page,) = connector.read("customers", None, Scan.FULL)
+    merged = {record.key: (record.deleted, record.merged_into) for record in page.records}
+    assert merged == {"1": (True, "2"), "2": (False, None), "3": (False, None)}
+    assert connector.fetch("customers", ["1"])["1"].merged_into == "2"
 
 
 def test_a_write_that_lands_in_the_bin_did_not_reach_the_customer(start):
