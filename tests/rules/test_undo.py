@@ -10,6 +10,7 @@ import pytest
 from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Rule
+from crm_master.engine.reconcile import Reconciler
 from crm_master.ports import HistoryEntry
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import CONSENT, Setting, World
@@ -181,13 +182,32 @@ def test_undo_lets_a_person_opt_in_again_and_out_again(world: MakeWorld) -> None
     _delivered(hub)
     consent = hub.golden["consent"]
 
-    hub.undo(run)
+    done = hub.undo(run)
+
+    assert done.restored[0]["withdrawn_from"] == [], "who said no is replaced, not forgotten"
     hub.round()
     assert {document["consent"] for document in _held(hub).values()} == {"yes"}
     hub.round()
     _change(hub, "shop", consent="no")
     _delivered(hub)
     assert hub.golden["consent"]["status"] == consent["status"] == "denied"
+
+
+def test_a_member_of_a_group_that_the_run_brought_goes_again(world: MakeWorld) -> None:
+    hub = world(*SYSTEMS)
+    for name, key in KEYS.items():
+        hub.systems[name].add(key, name="Ada", mail="ada@example.org", street="High St 1")
+    hub.settle()
+    run = _change(hub, "shop", city="Bath")
+    _delivered(hub)
+    assert hub.golden["address"] == {"street": "High St 1", "city": "Bath"}
+
+    done = hub.undo(run)
+
+    assert done.restored[0]["withdrawn_from"] == [], "what the shop said stays on record"
+    hub.round()
+    assert hub.golden["address"] == {"street": "High St 1"}
+    assert [document.get("city") for document in _held(hub).values()] == [None] * 3
 
 
 def test_of_a_list_only_what_the_run_changed_goes_back(world: MakeWorld) -> None:
@@ -243,6 +263,28 @@ def test_an_edit_that_lost_is_newer_too(world: MakeWorld) -> None:
 
     assert "shop/people/s1" in kept["why"]
     assert hub.golden["phone"] == "2"
+
+
+def test_what_a_change_of_policy_has_made_of_a_field_since_is_left(world: MakeWorld) -> None:
+    hub = world(*SYSTEMS)
+    for name, phone in (("erp", "1"), ("shop", "1"), ("list", "5")):
+        hub.systems[name].add(KEYS[name], name="Ada", mail="ada@example.org", phone=phone)
+    hub.settle()
+    run = _change(hub, "shop", phone="2")
+    _delivered(hub)
+    plan = hub.hub.entities["customer"]
+    fields = {**plan.policy.fields, "phone": FieldPolicy(Rule.OWNER, {"list": 0})}
+    plan = replace(plan, policy=replace(plan.policy, fields=fields))
+    hub.hub = replace(hub.hub, entities={"customer": plan})
+    _change(hub, "erp", note="another thing")
+    assert hub.golden["phone"] == "5"
+
+    [kept] = hub.undo(run).kept
+
+    assert (kept["field"], kept["why"]) == (
+        "phone",
+        f"changed since, in run {hub.ran['reconcile']}",
+    )
 
 
 def test_what_was_read_and_waits_is_not_overrun(world: MakeWorld) -> None:
@@ -450,6 +492,20 @@ def test_what_cannot_be_undone_is_listed(world: MakeWorld) -> None:
     assert "erp/people/e1 is gone from its system" in why
     assert "1 customers were made by it" in why
     assert "1 links were made by it (link)" in why
+
+
+def test_a_customer_that_the_run_made_has_nothing_to_go_back_to(world: MakeWorld) -> None:
+    hub = _three(world)
+    hub.erp.add("e2", name="Bob", mail="bob@example.org")
+    hub.shop.add("s2", name="Bob", mail="bob@example.org", phone="2")
+    hub.clock.sleep(10)
+    for name in SYSTEMS:
+        hub.ingest(name)
+    run = hub.run("reconcile")
+    # each record in a batch of its own: the second makes the first's golden record a past one
+    Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, run, batch=1)()
+    assert "the run made this customer: there is nothing before" in _why(hub, run.id)
+    assert hub.undo(run.id).fields == 0
 
 
 def test_a_record_that_was_made_since_stays(world: MakeWorld) -> None:
