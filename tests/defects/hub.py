@@ -103,8 +103,8 @@ class Hub:
 
     def close(self) -> None:
         for app in self._apps:
-            for system in app._open.values():
-                system.close()  # type: ignore[attr-defined]
+            for opened in app._open.values():
+                opened.close()  # type: ignore[attr-defined]
             app.store.close()
         for system in self.systems.values():
             system.stop()

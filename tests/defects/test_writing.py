@@ -100,7 +100,7 @@ made_or_not = pytest.mark.parametrize("after", [True, False], ids=["made", "not 
 def test_defect_11_a_process_killed_over_a_remote_create_makes_no_duplicate(
     hub: MakeHub, tmp_path: Path, after: bool
 ) -> None:
-    made = hub(crm=deadly(Profile()))
+    made = hub(crm=deadly(Profile(unique=())))  # it would take the same key of ours twice
     begun(made, tmp_path, after=after)
     made.sync()
     made.sync()
@@ -113,7 +113,7 @@ def test_defect_11_a_process_killed_over_a_remote_create_makes_no_duplicate(
 def test_defect_11_where_a_create_cannot_be_looked_up_a_person_is_asked(
     hub: MakeHub, tmp_path: Path, after: bool
 ) -> None:
-    made = hub(crm=deadly(Profile(find=False)))
+    made = hub(crm=deadly(Profile(find=False, unique=())))
     begun(made, tmp_path, after=after)
     with pytest.raises(entrypoints.RunFailed, match="1 held"):
         made.sync()
