@@ -7,13 +7,19 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from connectors.contract import Sink
 from connectors.registry import open_system
 from connectors.runtime.connection import Connection, connection_from_environment
-from crm_master.deployment import Deployment, compile_deployment, home_files
+from crm_master.deployment import (
+    Deployment,
+    compile_deployment,
+    home_files,
+    recorded_files,
+    same_effect,
+)
 from crm_master.domain import ids
 from crm_master.domain.claims import Instant
 from crm_master.engine.ingest import moment
@@ -48,6 +54,8 @@ class App:
     connection: Callable[[str], Connection] = connection_from_environment
     clock: Clock = now
     new_id: Callable[[], ids.EntityId] = new_id
+    proposed: Deployment | None = None
+    """What the files say, where that is not in force yet: then ``deployment`` is what is."""
     _open: dict[str, Sink] = field(default_factory=dict)
 
     @property
@@ -94,9 +102,28 @@ def opened(
         with app.store.explaining():
             if not fresh:
                 app.store.check()
+                app = in_force(app)
             yield app
     finally:
         app.store.close()
+
+
+def in_force(app: App) -> App:
+    """The app under the configuration that was applied last, if the files say something else that matters (RULES 21).
+
+    A new system, a schedule, or another connection touch nothing that was read: they count at once. Raises
+    ``ConfigurationMistakes`` if this release cannot read the applied configuration; the files' is then to be applied.
+    """
+    files = app.proposed or app.deployment
+    with app.store() as uow:
+        applied = uow.journal.applied()
+        content = None if applied is None else uow.journal.config(applied.hash)
+    if applied is None or content is None or applied.hash == files.hub.hash:
+        return replace(app, deployment=files, proposed=None)
+    former = compile_deployment(recorded_files(content))
+    if same_effect(former, files):
+        return replace(app, deployment=files, proposed=None)
+    return replace(app, deployment=former, proposed=files)
 
 
 def database_url(home: Path, environ: Mapping[str, str] | None = None) -> str:

@@ -26,7 +26,7 @@ from connectors.yamlfile import (
 )
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
-from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Test
+from crm_master.engine.plan import EntityPlan, Fuses, Hub, StreamPlan, SystemPlan, Test
 from crm_master.settings import (
     Create,
     FieldSettings,
@@ -115,6 +115,42 @@ def recorded_files(content: str) -> FileReader:
     return files.get
 
 
+_WITHOUT_EFFECT = {"connection", "schedule", "join"}
+"""Settings of a system that touch nothing that was read or decided."""
+
+
+def same_effect(former: Deployment, now: Deployment) -> bool:
+    """Whether everything that the systems of ``former`` showed means the same ``now``, and goes the same ways.
+
+    Systems may have come; a new one changes nothing before it has joined. Files are compared as text.
+    """
+    known = former.settings.systems
+    if not known.keys() <= now.settings.systems.keys():
+        return False
+    if [name for name in now.settings.rank if name in known] != former.settings.rank:
+        return False
+    if any(_effective(of) != _effective(now.settings.systems[name]) for name, of in known.items()):
+        return False
+    return all(
+        now.files.get(name) == text for name, text in former.files.items() if name != "hub.yaml"
+    )
+
+
+def _effective(system: SystemSettings) -> dict[str, Any]:
+    content = system.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    for stream in content["streams"].values():
+        del stream["schedule"]
+    return content
+
+
+def recompiled(content: str) -> Hub | None:
+    """The hub of a recorded configuration; ``None`` if this release cannot read it any more."""
+    try:
+        return compile_deployment(recorded_files(content)).hub
+    except (ConfigurationMistakes, orjson.JSONDecodeError):
+        return None
+
+
 def compile_deployment(read: FileReader) -> Deployment:
     """Compile a deployment. Raises ``ConfigurationMistakes`` with all mistakes of all files."""
     return _Compiler(read).compile()
@@ -147,6 +183,7 @@ class _Compiler:
             entities={name: plan for name, plan in plans.items() if plan},
             hash=hashlib.sha256(content).hexdigest(),
             content=content.decode(),
+            recompile=recompiled,
         )
         return Deployment(
             hub, settings, self._manifests, self._mappings, self._entities, self._files
@@ -330,7 +367,13 @@ class _Compiler:
             differ=tuple(settings.match.unless_differ),
             within_system=settings.match.within_system,
         )
-        return EntityPlan(spec, Policy(spec, rank, policies), match, settings.failures_allowed)
+        return EntityPlan(
+            spec,
+            Policy(spec, rank, policies),
+            match,
+            settings.failures_allowed,
+            Fuses(**settings.fuses.model_dump()),
+        )
 
     def _policy(
         self, field: str, chosen: FieldSettings, settings: PolicySettings, rank: Mapping[str, int]

@@ -64,6 +64,9 @@ class HubSettings(Configured):
         description="All systems, the one that wins a tie first: mandatory and total."
     )
     systems: dict[Name, SystemSettings] = Field(min_length=1)
+    apply: Literal["ask", "automatic"] = Field(
+        "ask", description="Who puts changed files in force: `concord apply`, or the next round."
+    )
 
     @field_validator("rank")
     @classmethod
@@ -148,6 +151,21 @@ class MatchSettings(Configured):
         return value
 
 
+class FuseSettings(Configured):
+    """The shares above which a run stops and asks. `concord approve` with the run's id lets it pass once."""
+
+    deletes: float = Field(
+        0.05, ge=0, le=1, description="Of a stream's records: gone at once, or to be deleted."
+    )
+    links: float = Field(
+        0.2, ge=0, le=1, description="Of all customers: records linked to one by one run."
+    )
+    writes: float = Field(
+        0.5, ge=0, le=1, description="Of all customers: deliveries that wait for a stream."
+    )
+    floor: int = Field(25, ge=0, description="A number up to which no run is stopped.")
+
+
 class PolicySettings(Configured):
     """``policies/<entity>.yaml``."""
 
@@ -164,3 +182,4 @@ class PolicySettings(Configured):
     failures_allowed: float = Field(
         0.0, ge=0, le=1, description="Share of records that may fail before a run counts as failed."
     )
+    fuses: FuseSettings = Field(default_factory=lambda: FuseSettings.model_validate({}))

@@ -36,8 +36,15 @@ class CompiledMapping:
     element key to element.
     """
 
-    def __init__(self, entity: str, planned: Mapping[str, Planned], hash_: str) -> None:
+    def __init__(
+        self,
+        entity: str,
+        planned: Mapping[str, Planned],
+        hash_: str,
+        lines: Mapping[str, str] | None = None,
+    ) -> None:
         self.entity = entity
+        self._lines = dict(lines or {})
         self.fields: tuple[str, ...] = tuple(planned)
         self._planned = dict(planned)
         self._readers = [(name, plan.lens.read) for name, plan in planned.items() if plan.reads]
@@ -53,6 +60,10 @@ class CompiledMapping:
     def writable(self) -> frozenset[str]:
         """The fields that may be written to the system."""
         return self._writable
+
+    def line(self, name: str) -> str:
+        """What the mapping says of a field, as text to compare; empty for a field that is not mapped."""
+        return self._lines.get(name, "")
 
     def clear(self, name: str) -> Clear:
         """What an emptied field means. Raises ``KeyError`` for a field that is not mapped."""
@@ -190,7 +201,15 @@ def _compile(
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return CompiledMapping(entity.entity, planned, digest), planner.mistakes
+    lines = {
+        head: json.dumps(
+            {name: line for name, line in planner.used.items() if name.partition(".")[0] == head},
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+        for head in heads
+    }
+    return CompiledMapping(entity.entity, planned, digest, lines), planner.mistakes
 
 
 def _copy(node: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
-from crm_master.bootstrap import App
+from crm_master.bootstrap import App, in_force
 from crm_master.deployment import Deployment, compile_deployment, home_files
 from crm_master.store import Database
 
@@ -79,3 +80,8 @@ def open_hub(systems: Mapping[str, Simulator], files: Mapping[str, str], url: st
     )
     entrypoints.init(app)
     return app
+
+
+def with_files(app: App, files: Mapping[str, str]) -> App:
+    """The app after somebody has changed the files: what was applied is in force."""
+    return in_force(replace(app, deployment=compiled(files), proposed=None))

@@ -1,8 +1,8 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``looking``, ``runs``, ``mapping``, ``linking``, ``repairing`` and ``erasing``
-hold the commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and ``printing`` is how
-they talk.
+``setting_up``, ``running``, ``joining``, ``applying``, ``looking``, ``runs``, ``mapping``, ``linking``, ``repairing`` and
+``erasing`` hold the commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and
+``printing`` is how they talk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import typer
 
 from crm_master.cli import (
+    applying,
     erasing,
     joining,
     linking,
@@ -32,6 +33,7 @@ for command in (
     *(setting_up.init, setting_up.check, setting_up.schemas),
     *(running.ingest, running.reconcile, running.deliver, running.sync),
     *(joining.approve, joining.rejoin),
+    *(applying.plan, applying.apply),
     *(looking.verify, looking.status, looking.show, looking.rebuild),
     *(repairing.stop, repairing.start),
     erasing.erase,

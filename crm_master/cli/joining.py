@@ -9,12 +9,16 @@ import typer
 
 from crm_master import entrypoints
 from crm_master.cli.printing import brief, out, printed
-from crm_master.cli.session import Json, Yes, opened
+from crm_master.cli.session import Json, Yes, author, opened
 
 
 def approve(
-    systems: Annotated[
-        list[str] | None, typer.Argument(help="All that wait, if none is named.")
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Systems, to let them join (all that wait, if none is named); "
+            "or a run that a fuse has stopped, to let it pass once."
+        ),
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Only show what would happen.")
@@ -22,8 +26,17 @@ def approve(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Let systems join, after a preview of everything that would be written."""
+    """Let systems join, after a preview of everything that would be written; or let pass a run that a fuse stopped."""
     with opened() as app:
+        runs = [name for name in what or () if entrypoints.is_run(name)]
+        systems = [name for name in what or () if not entrypoints.is_run(name)]
+        if runs:
+            allowed = [entrypoints.approve_run(app, run, author()) for run in runs]
+            if not printed(allowed, as_json):
+                for each in allowed:
+                    out.print(f"Run {each['run']} may go on: {', '.join(each['allowed'])}.")
+                out.print("`concord sync` or `concord apply` carries it out.")
+            return
         shown = entrypoints.preview(app, systems or ())
         if not shown["systems"]:
             if not printed(shown, as_json):

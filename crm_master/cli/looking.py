@@ -21,6 +21,8 @@ def status(as_json: Json = False) -> None:
     if printed(shown, as_json):
         return
     out.print(_systems(shown))
+    for note in shown["notes"]:
+        out.print(f"! {note}", markup=False)
     customers = ", ".join(f"{number} {entity}" for entity, number in shown["customers"].items())
     out.print(f"Golden records: {customers}. Inbox: {shown['inbox']} waiting.")
     if shown["tasks"]:

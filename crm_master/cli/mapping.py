@@ -32,7 +32,8 @@ def preview(
     if sum(option is not None for option in (file, key, customer)) != 1:
         err.print("error: give one of --file, --key and --customer", style="red")
         raise typer.Exit(2)
-    with opened(fresh=file is not None) as app:
+    with opened(fresh=file is not None) as found:
+        app = entrypoints.as_proposed(found)
         if customer is not None:
             shown = entrypoints.map_customer(app, system, stream, customer)
         elif key is not None:

@@ -44,8 +44,11 @@ def check(
     """Check the configuration, then that every system answers. Reports all mistakes at once."""
     with opened(fresh=True) as app:
         systems = [] if offline else entrypoints.check_systems(app)
-    if not printed({"configuration": "ok", "systems": systems}, as_json):
+        note = "" if offline else entrypoints.unapplied(app)
+    if not printed({"configuration": "ok", "note": note, "systems": systems}, as_json):
         out.print("The configuration is right.")
+        if note:
+            out.print(f"! {note}")
         for line in systems:
             out.print(
                 f"{'ok  ' if line['ok'] else 'FAIL'} {line['stream']}: {line['detail']}",

@@ -37,6 +37,13 @@ class InboxState(StrEnum):
     DEAD = "dead"
 
 
+class DeliveryVerb(StrEnum):
+    """What a delivery does to its target."""
+
+    WRITE = "write"  # make it, or bring it to the golden record
+    DELETE = "delete"
+
+
 class DeliveryState(StrEnum):
     """How far a delivery is: intent, sent, and what stands in its way."""
 
@@ -62,5 +69,6 @@ class TaskKind(StrEnum):
     DEAD_LETTER = "dead_letter"  # a row or field that could not be read
     REFUSED = "refused"  # a write that a system will not take
     INEFFECTIVE = "ineffective"  # a write that a system took and did not keep
+    FUSE = "fuse"  # a run that stopped, because it was about to do more of something than policy allows
     REVERTED = "reverted"  # an edit that an owner's value replaced
     ERASE = "erase"  # records of an erased customer that a person must erase in their system

@@ -29,12 +29,21 @@ from connectors.errors import BadAnswer, ConnectorError, RetryLater
 from crm_master.domain.changes import intend, on_its_way
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, record_id
-from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
+from crm_master.domain.lifecycle import (
+    DeliveryState,
+    DeliveryVerb,
+    RecordStatus,
+    SystemState,
+    TaskKind,
+)
+from crm_master.engine import fuses
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, correlation, draft
+from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.engine.remap import outdated, overruled
 from crm_master.engine.render import Checked, Renderer
 from crm_master.engine.settle import Settler
 from crm_master.ports import (
@@ -52,6 +61,22 @@ MARGIN = 300_000_000  # what one write with its reads may take at worst: none be
 
 
 Render = Callable[[Sequence[OutboxMessage], UnitOfWork], Iterable[Delivery]]
+
+
+FUSES = {DeliveryVerb.WRITE: Fuse.WRITES, DeliveryVerb.DELETE: Fuse.DELETES}
+
+
+def delivery_fuses(
+    hub: Hub, system: str, uow: UnitOfWork
+) -> Iterator[tuple[fuses.Reading, StreamPlan]]:
+    """How the fuses of a system's streams stand for what waits there."""
+    waiting = uow.outbox.waiting(system)
+    for plan in hub.system(system).streams.values():
+        of = uow.customers.count(plan.entity)
+        allowed = hub.entities[plan.entity].fuses
+        for verb, fuse in FUSES.items():
+            found = waiting.get((plan.stream, verb), 0)
+            yield fuses.read(fuse, plan.name, found, of, allowed, uow), plan
 
 
 class Deliverer:
@@ -84,13 +109,53 @@ class Deliverer:
 
         Raises ``connectors.errors.ConnectorError`` when the system as a whole cannot be written to.
         """
+        if not self._let_pass():
+            return
+        delivered = False
         while messages := self._claim():
             self._deliver(messages)
+            delivered = True
+        if delivered:
+            self._spend()
+
+    def _may_write(self, uow: UnitOfWork) -> bool:
+        state = uow.states.systems().get(self.system)
+        stopped = state is not SystemState.ACTIVE or self.system in uow.states.stopped()
+        return not stopped and not overruled(self.hub, uow)
+
+    def _let_pass(self) -> bool:
+        """Whether no fuse stops this system's deliveries. One that blows now is a question, and raised."""
+        with self.store() as uow:
+            if not self._may_write(uow):
+                return False
+            asked = False
+            for reading, plan in delivery_fuses(self.hub, self.system, uow):
+                if not reading.blown:
+                    fuses.withdraw(reading.fuse, plan.name, uow, self.clock())
+                elif fuses.standing(reading.fuse, plan.name, uow):
+                    asked = True
+                else:
+                    blown = FuseBlown(reading, self.run.id)
+                    fuses.ask(blown, reading.found, uow, self.clock())
+                    uow.commit()
+                    raise blown
+            uow.commit()
+        return not asked
+
+    def _spend(self) -> None:
+        """An approval ends when all that it was for is delivered."""
+        with self.store() as uow:
+            waiting = uow.outbox.waiting(self.system)
+            for plan in self.hub.system(self.system).streams.values():
+                idle = not uow.customers.dirty(plan.entity) and not uow.inbox.pending(plan.entity)
+                for verb, fuse in FUSES.items():
+                    if idle and not waiting.get((plan.stream, verb)):
+                        fuses.spent(fuse, plan.name, uow, self.clock())
+            uow.commit()
 
     def _claim(self) -> list[OutboxMessage]:
         with self.store() as uow:
-            state = uow.states.systems().get(self.system)
-            if state is not SystemState.ACTIVE or self.system in uow.states.stopped():
+            if not self._may_write(uow):
                 return []
             self._begin_by = self.clock() + LEASE - MARGIN
             messages = uow.outbox.claim(self.system, self.batch, self.clock(), LEASE, ALONE_FROM)
@@ -154,6 +219,8 @@ class Deliverer:
                     uow.outbox.done([message])
                 elif record.status is RecordStatus.ALIAS:
                     uow.outbox.done([message])  # it waits for the record under its new key, too
+                elif outdated(self.hub, record):
+                    self._set_aside(message, "a change of configuration is being applied", uow)
                 elif record.ref.key in garbled:
                     self._set_aside(message, str(garbled[record.ref.key]), uow)
                 else:

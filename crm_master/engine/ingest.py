@@ -13,8 +13,10 @@ from connectors.contract import BadRow, Document, Page, RawRecord, Scan, Source
 from connectors.errors import BadAnswer
 from crm_master.domain.claims import Instant
 from crm_master.domain.identity import MatchRules
-from crm_master.domain.ids import ExternalRef
+from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.engine import fuses
+from crm_master.engine.fuses import Fuse
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import admitted
@@ -41,7 +43,11 @@ def ingest(
     _reread(plan, source, store, clock, run)
     with store() as uow:
         state = uow.states.stream(plan.system, plan.stream)
-    cursor = None if scan is Scan.FULL and not state.scan_started else state.cursor
+    # an unfinished delta read shows nothing of what it has passed by
+    anew = scan is Scan.FULL and not (state.scan_started and state.full)
+    if anew:
+        state.scan_started = 0
+    cursor = None if anew else state.cursor
     for page in source.read(plan.stream, cursor, scan):
         _land(plan, page, state, store, run, match)
 
@@ -57,6 +63,13 @@ def _land(
     with store() as uow:
         if not state.scan_started:
             state.scan_started, state.scan_errors = micros(page.started), 0
+            state.full = page.scan is Scan.FULL
+            if state.full:
+                state.absences = 0
+                uow.sightings.forget(plan.system, plan.stream)
+        if state.full:
+            seen = [_id(plan, record) for record in page.records if not record.deleted]
+            uow.sightings.see(plan.system, plan.stream, seen)
         state.scan_errors += len(page.rejects)
         kept = admitted(plan, match, page, uow)
         landed, unchanged = land(plan, kept.records, page, state.watermark, uow, run.id)
@@ -65,7 +78,12 @@ def _land(
         if page.complete:
             state.watermark, state.scan_started = state.scan_started, 0
             state.complete_at = micros(page.ended)
-            state.fulls += page.scan is Scan.FULL and not state.scan_errors
+            whole = state.full and page.scan is Scan.FULL and not state.scan_errors
+            state.fulls += whole
+            if whole:
+                # what the scan before had found, and was asked about, is looked at anew
+                state.absences = state.watermark
+                fuses.withdraw(Fuse.DELETES, plan.name, uow, micros(page.ended))
         uow.states.save_stream(state)
         uow.commit()
     read, rejected = len(page.records) + len(page.rejects), len(kept.rejects)
@@ -73,6 +91,10 @@ def _land(
     if suppressed := read - len(kept.records) - rejected:
         counts["suppressed"] = suppressed
     run.add(counts)
+
+
+def _id(plan: StreamPlan, record: RawRecord) -> RecordId:
+    return record_id(ExternalRef(plan.system, plan.stream, record.key))
 
 
 def land(

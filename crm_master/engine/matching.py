@@ -49,6 +49,13 @@ def values_of(record: SourceRecord) -> dict[str, Canonical]:
     return values
 
 
+def index(record: SourceRecord, kind: str, rules: MatchRules) -> Profile:
+    """Give a record the keys under which it is found. Gives its profile."""
+    of = profile(values_of(record), rules)
+    record.blocks = block_hashes(kind, of, rules)
+    return of
+
+
 class BatchMatcher:
     """Matches the records of one batch against the store and against each other, in order.
 
@@ -89,9 +96,7 @@ class BatchMatcher:
 
     def index(self, record: SourceRecord) -> frozenset[str]:
         """Note a record's keys, so that later records of the batch find it. Gives its block hashes."""
-        of = profile(values_of(record), self._rules)
-        self._profiles[record.rec_id] = of
-        record.blocks = block_hashes(self._kind, of, self._rules)
+        self._profiles[record.rec_id] = index(record, self._kind, self._rules)
         self._records[record.rec_id] = record
         for hash_ in record.blocks:
             bucket = self._blocks.setdefault(hash_, [])

@@ -22,6 +22,9 @@ class Translator(Lenses, Protocol):
 
     def put(self, document: Document, changes: Mapping[str, Native]) -> Document: ...
 
+    def line(self, name: str) -> str:
+        """What the mapping says of a field, as text to compare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Test:
@@ -73,6 +76,16 @@ class SystemPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Fuses:
+    """The shares of an entity's customers or records above which a run stops and asks. Below ``floor`` it never does."""
+
+    deletes: float = 0.05
+    links: float = 0.2
+    writes: float = 0.5
+    floor: int = 25
+
+
+@dataclass(frozen=True, slots=True)
 class EntityPlan:
     """One entity with its policies. ``validate`` names what is wrong with a canonical record, if anything."""
 
@@ -82,6 +95,7 @@ class EntityPlan:
     failures_allowed: float = (
         0.0  # share of a batch's records that may fail before the run counts as failed
     )
+    fuses: Fuses = field(default_factory=Fuses)
 
 
 def _unconnected(name: str) -> Any:
@@ -92,15 +106,27 @@ class NotConfigured(Exception):
     """The deployment has nothing of this name; the text says what it has."""
 
 
+def _no_former(_content: str) -> Hub | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A whole deployment. ``hash`` and ``content`` identify its configuration in the journal."""
+    """A whole deployment. ``hash`` and ``content`` identify its configuration in the journal.
+
+    ``recompile`` makes a hub of another recorded content; ``None`` if this release cannot read it any more.
+    """
 
     systems: Mapping[str, SystemPlan]
     entities: Mapping[str, EntityPlan]
     hash: str
     content: str = "{}"
     connect: Callable[[str], Sink] = field(default=_unconnected)
+    recompile: Callable[[str], Hub | None] = field(default=_no_former)
+
+    def mapping_hashes(self, entity: str) -> dict[str, str]:
+        """The mapping of each stream of an entity, by its content."""
+        return {stream.name: stream.mapping.hash for stream in self.streams(entity)}
 
     def system(self, name: str) -> SystemPlan:
         """Raises ``NotConfigured``."""

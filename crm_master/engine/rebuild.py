@@ -92,6 +92,13 @@ class Rebuilder:
         match commit.kind:
             case "reconcile":
                 self._reconcile(commit, journal, uow)
+            case "remap":
+                hub = self._configured(commit, journal)
+                ids = list(commit.detail["ids"])
+                for name in sorted({found.entity for found in uow.records.get(ids).values()}):
+                    self._work(hub, name, uow, commit.at).remap(ids, journal, commit.pos)
+            case "configure":
+                self._configured(commit, journal)
             case "sweep":
                 hub = self._configured(commit, journal)
                 # whoever was erased since is not there
@@ -181,6 +188,7 @@ class Rebuilder:
                 if entry.operation == "create":
                     record.entity_id, record.origin = entry.entity_id, Origin.HUB
                     record.shadow = intend(Shadow(), entry.sent, entry.sources)
+                    record.mapping_hash = self._mapping_hash(record)
                 self._claim(
                     record,
                     settle(
@@ -199,6 +207,7 @@ class Rebuilder:
             case "found":
                 record.entity_id, record.origin = entry.entity_id, Origin.HUB
                 record.shadow = intend(Shadow(), entry.sent, entry.sources)
+                record.mapping_hash = self._mapping_hash(record)
             case "gone":
                 if record.status is RecordStatus.LIVE:
                     record.gone = Interval(record.shadow.confirmed_at, entry.at)
@@ -216,6 +225,10 @@ class Rebuilder:
 
     def _claim(self, record: SourceRecord, settled: Settled) -> None:
         record.shadow, record.claims = settled.shadow, {**record.claims, **settled.edits}
+
+    def _mapping_hash(self, record: SourceRecord) -> str:
+        assert self._hub is not None, "a delivery is never the first commit"
+        return self._hub.stream(record.ref.system, record.ref.stream).mapping.hash
 
     def _unshown(self, customer: Customer, record: SourceRecord) -> frozenset[str]:
         assert self._hub is not None, "a delivery is never the first commit"

@@ -22,8 +22,10 @@ from crm_master.domain.claims import (
 from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
+from crm_master.domain.lifecycle import InboxState, RecordStatus, SystemState, TaskKind
+from crm_master.engine import fuses
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected, is_passing
+from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.golden import (
     Recomputed,
     counts_for,
@@ -33,9 +35,10 @@ from crm_master.engine.golden import (
     taking_part,
 )
 from crm_master.engine.ledger import Run
-from crm_master.engine.matching import BatchMatcher
+from crm_master.engine.matching import BatchMatcher, index
 from crm_master.engine.merging import alias_of, inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
+from crm_master.engine.remap import Remapped, Remapper, outdated, overruled
 from crm_master.engine.suppression import Suppression
 from crm_master.ports import (
     Clock,
@@ -78,6 +81,7 @@ class Reconciler:
         self.new_entity_id = new_entity_id
         self.run = run
         self.batch = batch
+        self.links = 0
 
     def __call__(self) -> None:
         """Empty the inbox, then sweep the customers that are marked dirty."""
@@ -86,15 +90,39 @@ class Reconciler:
             try:
                 failed |= self._process(items)
             except Exception as error:
-                if is_passing(error):
+                if is_passing(error) or isinstance(error, FuseBlown):
                     self._forgive(items)
+                if isinstance(error, FuseBlown):
+                    self._ask(error)
                 raise
         while self._sweep():
             pass
+        with self.store() as uow:
+            if not uow.inbox.pending(self.plan.spec.name):
+                fuses.spent(Fuse.LINKS, self.plan.spec.name, uow, self.clock())
+                uow.commit()
+
+    def _check_links(self, work: Work, uow: UnitOfWork) -> None:
+        """Whether this run links more records to customers than policy allows. Raises ``FuseBlown`` before it is done."""
+        self.links += work.links
+        if work.links:
+            name = self.plan.spec.name
+            of = uow.customers.count(name)
+            reading = fuses.read(Fuse.LINKS, name, self.links, of, self.plan.fuses, uow)
+            if reading.blown:
+                raise FuseBlown(reading, self.run.id)
+
+    def _ask(self, error: FuseBlown) -> None:
+        with self.store() as uow:
+            most = self.links + uow.inbox.pending(self.plan.spec.name)
+            fuses.ask(error, most, uow, self.clock())
+            uow.commit()
 
     def _claim(self, skip: set[RecordId]) -> list[InboxItem]:
         """Take the next items. Attempts are counted in a commit of their own, so that even a killed one is seen."""
         with self.store() as uow:
+            if overruled(self.hub, uow) or fuses.standing(Fuse.LINKS, self.plan.spec.name, uow):
+                return []
             items = uow.inbox.claim(self.plan.spec.name, self.batch, ALONE_FROM, skip)
             uow.commit()
         return items
@@ -126,6 +154,7 @@ class Reconciler:
                 failed = {items[0].rec_id}
             else:
                 bisected(items, uow, work.counts, attempt, give_up)
+            self._check_links(work, uow)
             uow.commit()
         self.run.add(work.counts)
         return failed
@@ -133,7 +162,7 @@ class Reconciler:
     def _sweep(self) -> bool:
         with self.store() as uow:
             ids = uow.customers.take_dirty(self.plan.spec.name, self.batch)
-            if not ids:
+            if not ids or overruled(self.hub, uow):
                 return False
             work = Work(self.hub, self.plan, uow, self.clock(), self.new_entity_id, self.run.id)
             work.sweep(ids)
@@ -166,6 +195,9 @@ class Work:
         self.run_id = run_id
         self.new_entity_id = new_entity_id
         self.counts: Counter[str] = Counter()
+        self.links = (
+            0  # of records of systems that have joined: those of the others are approved with them
+        )
         self.states = taking_part(hub, uow.states.systems())
         self.watermarks = {
             (stream.system, stream.stream): uow.states.stream(
@@ -185,6 +217,10 @@ class Work:
             items = self._keep_out(items, records)
         if not items:
             return
+        if due := [record.rec_id for record in records.values() if outdated(self.hub, record)]:
+            self.remap(due)
+            self._begin()
+            records = self.uow.records.get(records.keys())
         pos = self.uow.journal.commit("reconcile", self.at, self.run_id, {"config": self.hub.hash})
         for item in items:
             self._observe(item, records[item.rec_id])
@@ -195,14 +231,51 @@ class Work:
         self.uow.inbox.finish(items, pos)
         self._save(records, links, pos)
 
-    def sweep(self, ids: Sequence[EntityId]) -> None:
-        """Recompute customers although none of their records was read anew."""
+    def remap(
+        self, ids: Sequence[RecordId], journal: UnitOfWork | None = None, at: int = 0
+    ) -> None:
+        """Read records again from their landed rows, and recompute their customers (RULES 21).
+
+        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed.
+        """
+        self._begin()
+        records = self.uow.records.get(ids, lock=True)
+        # a customer is not recomputed from records of which one half is read anew
+        members = {record.entity_id for record in records.values() if record.entity_id}
+        found = [*records.values(), *self.uow.records.of_entities(members, lock=True)]
+        records = {record.rec_id: record for record in found if outdated(self.hub, record)}
+        if not records:
+            return
+        detail = {"ids": list(records), "config": self.hub.hash}
+        pos = at or self.uow.journal.commit("remap", self.at, self.run_id, detail)
+        for done in Remapper(self.hub, journal or self.uow, pos)(list(records.values())):
+            self._reread(done)
+        self._remake(records)
+        self._save(records, [], pos)
+        self.counts["remapped"] += len(detail["ids"])
+
+    def _reread(self, done: Remapped) -> None:
+        record = done.record
+        if record.entity_id is not None:
+            self.touched.add(record.entity_id)
+        index(record, self.plan.spec.name, self.plan.match)
+        self.reindexed.add(record.rec_id)
+        for name in done.lacking:
+            self.lacking.add((record.ref.system, record.ref.stream, name))
+        if done.row is not None and done.found is not None:
+            self._notice(done.row, done.found.notices)
+
+    def sweep(self, ids: Sequence[EntityId], *, reindex: bool = False) -> None:
+        """Recompute customers although none of their records was read anew; ``reindex`` if other keys identify them."""
         detail = {"ids": list(ids), "config": self.hub.hash}
         pos = self.uow.journal.commit("sweep", self.at, self.run_id, detail)
         self._begin()
         self.touched.update(ids)
         records: dict[RecordId, SourceRecord] = {}
         self._remake(records)
+        for record in records.values() if reindex else ():
+            index(record, self.plan.spec.name, self.plan.match)
+            self.reindexed.add(record.rec_id)
         self._save(records, [], pos)
         self.counts["swept"] += len(ids)
 
@@ -237,6 +310,7 @@ class Work:
         self.believed: set[EntityId] = set()
         self.vanished: list[SourceRecord] = []
         self.merged: list[SourceRecord] = []
+        self.lacking: set[tuple[str, str, str]] = set()
 
     def _open(self, task: Task) -> None:
         """Ask a person. Of a question that is settled and asked anew in one batch the last word counts."""
@@ -479,6 +553,7 @@ class Work:
         match decision:
             case Linked(entity, because, with_record):
                 self.counts["linked"] += 1
+                self.links += self.states.get(record.ref.system) is not SystemState.JOINING
                 evidence = {"because": list(because), "with": with_record}
                 return self._join(record, entity, "link", evidence)
             case New(apart):

@@ -221,7 +221,8 @@ class Settler:
         self._claim(record, settled, uow)
         hidden = unshown(self.hub, plan, delivery.customer, record)
         record.shadow = withhold(record.shadow, hidden, max(version - 1, 0))
-        record.mapping_hash = plan.mapping.hash
+        if not record.mapping_hash:
+            record.mapping_hash = plan.mapping.hash
         uow.records.save([record])
         uow.outbox.done([delivery.message])
         self._ineffective(record, before, delivery, held, item.at, uow)
@@ -343,6 +344,7 @@ class Settler:
         if ours:
             record.origin = Origin.HUB
             record.shadow = intend(Shadow(), delivery.natives, delivery.sources)
+            record.mapping_hash = plan.mapping.hash
         record.entity_id = delivery.customer.id
         record.reread = True
         uow.records.save([record])

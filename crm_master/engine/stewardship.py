@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
-from crm_master.domain.fields import Cardinality, Native
+from crm_master.domain.fields import Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import SystemState, TaskKind
-from crm_master.engine import erasure, linking, merging
+from crm_master.engine import erasure, fuses, linking, merging
 from crm_master.engine.explain import find_customer
+from crm_master.engine.foresight import held_in
+from crm_master.engine.fuses import Fuse
 from crm_master.engine.golden import fan_out, recompute, taking_part
-from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
+from crm_master.engine.plan import Hub, SystemPlan
 from crm_master.ports import (
     Clock,
     Customer,
@@ -151,17 +153,9 @@ def preview(
                             for part, new in needed.writes.items():
                                 shown = found.examples.setdefault(f"{name}.{part}", [])
                                 if len(shown) < examples:
-                                    shown.append(_example(plan, record, part, new))
+                                    held = held_in(plan, record, part, new)
+                                    shown.append(Example(str(record.ref), held, new))
     return found
-
-
-def _example(plan: EntityPlan, record: SourceRecord, part: str, new: Native) -> Example:
-    now = record.shadow.fields.get(part)
-    held = None if now is None or now.held is UNSET else now.held
-    group = plan.spec.fields[part].cardinality is Cardinality.GROUP
-    if group and isinstance(held, dict) and isinstance(new, dict):
-        held = {member: held.get(member) for member in new}
-    return Example(str(record.ref), held, new)
 
 
 def joined_state(system: SystemPlan) -> SystemState:
@@ -190,6 +184,10 @@ def approve(
             while customers := uow.customers.scan(entity, after, PAGE):
                 after = customers[-1].id
                 marked += uow.customers.mark_dirty(ids=[customer.id for customer in customers])
+        # who approves a preview approves the deliveries that it shows
+        for stream in hub.streams():
+            if marked:
+                uow.states.allow(fuses.subject(Fuse.WRITES, stream.name), marked)
         uow.commit()
     return marked
 

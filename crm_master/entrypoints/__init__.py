@@ -10,6 +10,7 @@ from __future__ import annotations
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.bootstrap import HOME_VARIABLE, App, open_app, opened
 from crm_master.deployment import Deployment, write_example
+from crm_master.entrypoints.applying import apply, approve_run, as_proposed, changed, is_run, plan
 from crm_master.entrypoints.erasing import erase, erase_preview, lift, receipts
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
@@ -35,7 +36,7 @@ from crm_master.entrypoints.runs import (
     undo_preview,
     undo_run,
 )
-from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas
+from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas, unapplied
 from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
 
 __all__ = [
@@ -50,7 +51,11 @@ __all__ = [
     "RunFailed",
     "SchemaOutdated",
     "SyncFailed",
+    "apply",
     "approve",
+    "approve_run",
+    "as_proposed",
+    "changed",
     "check_systems",
     "decide",
     "deliver",
@@ -58,6 +63,7 @@ __all__ = [
     "erase_preview",
     "ingest",
     "init",
+    "is_run",
     "let_in",
     "letter",
     "lift",
@@ -72,6 +78,7 @@ __all__ = [
     "open_app",
     "opened",
     "pinning",
+    "plan",
     "preview",
     "raw",
     "read_hub",
@@ -92,6 +99,7 @@ __all__ = [
     "stop",
     "sync",
     "tasks",
+    "unapplied",
     "undo_preview",
     "undo_run",
     "verify",

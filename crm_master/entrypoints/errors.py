@@ -9,6 +9,7 @@ from connectors.yamlfile import ConfigurationMistakes
 from crm_master.engine import linking, stewardship
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound
+from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.plan import NotConfigured
 from crm_master.engine.rebuild import JournalIncomplete
 from crm_master.store import (
@@ -42,6 +43,7 @@ EXPECTED = (
     ConfigurationMistakes,
     ConnectorError,
     DatabaseUnavailable,
+    FuseBlown,
     JournalIncomplete,
     NotConfigured,
     NotErasable,

@@ -10,6 +10,7 @@ from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
 from crm_master.engine.explain import NotFound, explain
 from crm_master.engine.past import explain_past
+from crm_master.engine.sweep import is_due
 from crm_master.ports import Task, UnitOfWork
 
 _NOT_WAITING = {DeliveryState.HELD.value, DeliveryState.REFUSED.value}
@@ -19,6 +20,8 @@ def status(app: App) -> dict[str, Any]:
     """Where everything stands: systems, streams, queues, open questions, the last runs."""
     with app.store() as uow:
         states, stopped = uow.states.systems(), uow.states.stopped()
+        fuses = uow.tasks.list([TaskKind.FUSE])
+        note = not_in_force(app, uow)
         systems = {}
         for name, plan in app.hub.systems.items():
             streams = {}
@@ -42,6 +45,7 @@ def status(app: App) -> dict[str, Any]:
             "inbox": uow.inbox.pending(),
             "systems": systems,
             "tasks": uow.tasks.count(),
+            "notes": [*([note] if note else []), *map(_blown, fuses)],
             "runs": [
                 {
                     "run": entry.id,
@@ -57,6 +61,29 @@ def status(app: App) -> dict[str, Any]:
                 for entry in uow.states.runs(10)
             ],
         }
+
+
+def not_in_force(app: App, uow: UnitOfWork) -> str:
+    """What there is to say of a configuration that is not, or not wholly, in force; nothing if it is."""
+    if app.proposed is not None:
+        return (
+            "The files have changed and are not in force. `concord plan` shows what they would do, "
+            "`concord apply` puts them in force."
+        )
+    applied = uow.journal.applied()
+    due = [entity for entity in app.hub.entities if is_due(app.hub, entity, applied)]
+    if due:
+        return (
+            f"A change is still to be swept: {', '.join(due)}. `concord reconcile` goes on with it."
+        )
+    return ""
+
+
+def _blown(task: Task) -> str:
+    return (
+        f"A fuse has stopped run {task.payload['run']}: {task.subject}. "
+        "`concord conflicts` says how much it is, `concord approve RUN` lets it pass once."
+    ).replace("RUN", task.payload["run"])
 
 
 def waiting(app: App) -> dict[str, dict[str, int]]:

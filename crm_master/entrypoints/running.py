@@ -9,11 +9,15 @@ from typing import Any
 from connectors.contract import Scan
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App
-from crm_master.domain.lifecycle import SystemState
+from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.engine.absence import confirm_absences
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, silent
 from crm_master.engine.reconcile import Reconciler
+from crm_master.engine.sweep import Sweeper
+from crm_master.entrypoints.applying import applied_by_policy
 from crm_master.entrypoints.errors import FAILED, RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import let_in
 from crm_master.entrypoints.looking import deliverable
@@ -53,7 +57,10 @@ def ingest(
     with recorded(app, "ingest", plan.name, progress) as run:
         scan = Scan.FULL if full else Scan.DELTA
         rules = app.hub.entities[plan.entity].match
-        land_stream(plan, app.connect(system), app.store, app.clock, run, scan, rules)
+        source = app.connect(system)
+        land_stream(plan, source, app.store, app.clock, run, scan, rules)
+        allowed = app.hub.entities[plan.entity].fuses
+        confirm_absences(plan, allowed, source, app.store, app.clock, run)
         return _done(app, run, "ingest", plan.name, plan.entity)
 
 
@@ -61,7 +68,9 @@ def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
     """Map, match and reconcile what was landed, and queue deliveries. Raises ``RunFailed`` after bad records."""
     app.hub.entity(entity)
     register(app)
+    app = applied_by_policy(app, progress)
     with recorded(app, "reconcile", entity, progress) as run:
+        Sweeper(app.hub, entity, app.store, app.clock, app.new_id, run)()
         Reconciler(app.hub, entity, app.store, app.clock, app.new_id, run)()
         return _done(app, run, "reconcile", entity, entity)
 
@@ -89,6 +98,12 @@ def _held_back(app: App, system: str) -> str:
             why.append("it has not joined yet (see `concord approve --preview`)")
         if state is SystemState.OBSERVE:
             why.append("it is only observed (hub.yaml)")
+        why += [
+            f"a fuse stopped it (`concord approve {task.payload['run']}` lets it pass)"
+            for task in uow.tasks.list([TaskKind.FUSE])
+            if task.payload.get("place", "").partition("/")[0] == system
+            and task.payload["fuse"] == "writes"
+        ]
         waiting = deliverable(uow.outbox.count(system))
     return (
         f"Nothing is written to {system}: {', and '.join(why)}. Deliveries that wait: {waiting}."
@@ -121,6 +136,7 @@ def sync(
     A system that cannot be reached stops nothing but its own part: ``report`` is told of every run that ended well, and
     what went wrong is raised at the end, as ``SyncFailed`` if it is more than one thing.
     """
+    app = applied_by_policy(app, progress)
     names = [app.hub.system(name).name for name in systems] or list(app.hub.systems)
     ran: list[Ran] = []
     errors: list[Exception] = []
@@ -129,7 +145,7 @@ def sync(
         try:
             ran.append(verb(app, *args, progress=progress, **options))
             report(ran[-1])
-        except (ConnectorError, RunFailed) as error:
+        except (ConnectorError, FuseBlown, RunFailed) as error:
             errors.append(error)
 
     for name in names:

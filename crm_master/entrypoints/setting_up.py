@@ -7,10 +7,13 @@ from typing import Any
 
 from connectors.errors import ConnectorError
 from connectors.registry import KINDS, manifest_schema
-from crm_master.bootstrap import App
+from crm_master.bootstrap import App, in_force
 from crm_master.deployment import Deployment, compile_deployment, home_files
 from crm_master.domain.lifecycle import SystemState
+from crm_master.engine.applying import switch
+from crm_master.entrypoints.looking import not_in_force
 from crm_master.settings import HubSettings, PolicySettings
+from crm_master.store import SchemaOutdated
 from mappings.schemas import DIALECT, schema_of
 from mappings.schemas import schemas as mapping_schemas
 
@@ -39,14 +42,30 @@ def init(app: App) -> None:
 
 def register(app: App) -> None:
     """Record the configuration, and any system that is new: it joins."""
+    new = in_force(app).proposed is None
     with app.store() as uow:
         at = app.clock()
         uow.journal.save_config(app.hub.hash, app.hub.content, at)
+        applied = uow.journal.applied()
+        if new and (applied is None or applied.hash != app.hub.hash):
+            # the first, or one under which everything that was read means the same
+            switch(app.hub, uow, app.clock, "", swept=True)
         known = uow.states.systems()
         for name in app.hub.systems:
             if name not in known:
                 uow.states.save_system(name, SystemState.JOINING, at)
         uow.commit()
+
+
+def unapplied(app: App) -> str:
+    """What there is to say of files that are not in force; nothing if they are, or before there is a master."""
+    try:
+        app.store.check()
+    except SchemaOutdated:
+        return ""
+    app = in_force(app)
+    with app.store() as uow:
+        return not_in_force(app, uow)
 
 
 def check_systems(app: App) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from crm_master.ports.repositories import (
     Outbox,
     Records,
     Runs,
+    Sightings,
     States,
     Suppressions,
     Tasks,
@@ -21,6 +22,7 @@ from crm_master.ports.repositories import (
     UnitOfWorkFactory,
 )
 from crm_master.ports.rows import (
+    Applied,
     Commit,
     Customer,
     DeliveryEntry,
@@ -41,6 +43,7 @@ from crm_master.ports.rows import (
 Clock: TypeAlias = Callable[[], Instant]
 
 __all__ = [
+    "Applied",
     "Clock",
     "Commit",
     "Customer",
@@ -60,6 +63,7 @@ __all__ = [
     "Records",
     "RunEntry",
     "Runs",
+    "Sightings",
     "SourceRecord",
     "States",
     "StreamState",

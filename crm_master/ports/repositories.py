@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self, TypeAlias
 from crm_master.domain.claims import Instant
 from crm_master.domain.erasure import Traces
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
-from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.domain.lifecycle import DeliveryVerb, SystemState, TaskKind
 from crm_master.ports.rows import (
+    Applied,
     Commit,
     Customer,
     DeliveryEntry,
@@ -65,6 +66,13 @@ class Inbox(Protocol):
 
     def get(self, seq: int) -> InboxItem | None: ...
 
+    def landed(
+        self, ids: Collection[RecordId], before: int | None = None
+    ) -> dict[RecordId, InboxItem]:
+        """The newest row of each record that was reconciled, tombstones aside; before a position of the journal."""
+
+    def by_seq(self, seqs: Collection[int]) -> dict[int, InboxItem]: ...
+
     def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
         """The run in which each observation was read."""
 
@@ -109,8 +117,36 @@ class Records(Protocol):
 
     def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]: ...
 
+    def outdated(
+        self, system: str, stream: str, mapping_hash: str, after: RecordId, limit: int
+    ) -> list[RecordId]:
+        """The next records that were read with another mapping."""
+
     def count(self, system: str, stream: str) -> dict[str, int]:
         """Records by what they are: live, deleted, linked, unlinked."""
+
+
+class Sightings(Protocol):
+    """Which records of a stream its full scan has shown: what is left over may be gone."""
+
+    def see(
+        self, system: str, stream: str, ids: Collection[RecordId], gone_at: Instant = 0
+    ) -> None:
+        """Note records as seen, or as asked for one by one at ``gone_at`` and not there."""
+
+    def unseen(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
+        """The next live records without a note."""
+
+    def count_unseen(self, system: str, stream: str) -> int: ...
+
+    def gone(
+        self, system: str, stream: str, after: RecordId, limit: int
+    ) -> list[tuple[SourceRecord, Instant]]:
+        """The next records that are not there, each with the time at which it was asked for."""
+
+    def count_gone(self, system: str, stream: str) -> int: ...
+
+    def forget(self, system: str, stream: str, *, only_gone: bool = False) -> None: ...
 
 
 class Customers(Protocol):
@@ -152,6 +188,11 @@ class Customers(Protocol):
 
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         """Some dirty customers, no longer dirty once this transaction is committed."""
+
+    def outdated(
+        self, entity_type: str, config_hash: str, after: EntityId, limit: int
+    ) -> list[EntityId]:
+        """The next customers that were reconciled under another configuration."""
 
     def dirty(self, entity_type: str) -> int:
         """How many customers wait to be reconciled again."""
@@ -206,6 +247,9 @@ class Outbox(Protocol):
 
     def count_creates(self, system: str) -> dict[str, int]: ...
 
+    def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
+        """Deliveries that wait for time or another run, not for a person, by stream and verb."""
+
 
 class Tasks(Protocol):
     """Questions to people and dead letters."""
@@ -248,6 +292,15 @@ class Journal(Protocol):
 
     def config(self, hash_: str) -> str | None: ...
 
+    def applied(self) -> Applied | None:
+        """The configuration that is in force; ``None`` before the first."""
+
+    def apply(self, hash_: str, at: Instant, swept: Mapping[str, Mapping[str, str]]) -> None:
+        """Put a recorded configuration in force, or note what was swept under it."""
+
+    def configs(self) -> list[str]:
+        """The hashes of all recorded configurations, the one in force first."""
+
 
 class States(Protocol):
     """Where streams, systems and runs stand."""
@@ -264,6 +317,12 @@ class States(Protocol):
         """The systems whose kill switch for writes is on."""
 
     def stop(self, system: str, on: bool) -> None: ...
+
+    def allowance(self, subject: str) -> int:
+        """How much a person has allowed of what a fuse stopped."""
+
+    def allow(self, subject: str, number: int) -> None:
+        """Set that number; 0 ends it."""
 
     def save_run(self, run: RunEntry) -> None: ...
 
@@ -392,6 +451,9 @@ class UnitOfWork(Protocol):
 
     @property
     def records(self) -> Records: ...
+
+    @property
+    def sightings(self) -> Sightings: ...
 
     @property
     def customers(self) -> Customers: ...

@@ -11,6 +11,7 @@ from crm_master.domain.fields import Canonical, Native
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import (
     DeliveryState,
+    DeliveryVerb,
     InboxState,
     Origin,
     RecordStatus,
@@ -105,6 +106,7 @@ class Customer:
     withheld: frozenset[str] = frozenset()
     config_hash: str = ""
     redirect_to: EntityId | None = None
+    archived: bool = False  # kept, and told to nobody: its record was deleted, and policy says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class OutboxMessage:
     stream: str
     rec_id: RecordId | None
     version: int
+    verb: DeliveryVerb = DeliveryVerb.WRITE
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
     fence: int = 0
@@ -169,9 +172,9 @@ class DeliveryEntry:
     system: str
     stream: str
     version: int
-    operation: str  # create, update
+    operation: str  # create, update, delete
     outcome: str
-    """intent, written, moved, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
+    """intent, written, moved, deleted, existed, found, noop, stale, gone, retry, refused, refused in part, unknown"""
     at: Instant = 0
     sent: Mapping[str, Native] = field(default_factory=dict)
     held: Mapping[str, Native] = field(default_factory=dict)
@@ -205,6 +208,8 @@ class StreamState:
     complete_at: Instant = 0
     fulls: int = 0  # complete, error-free full scans
     scan_errors: int = 0  # rows of the scan under way, or the last one, that could not be read
+    full: bool = False  # the scan under way, or the last one, reads everything
+    absences: Instant = 0  # start of a full scan whose absences are still to be confirmed; 0: none
 
 
 @dataclass(slots=True)
@@ -257,10 +262,22 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class Applied:
+    """The configuration in force since ``at``. ``swept`` holds, by entity, under which mapping of each stream its records
+    and customers are: ``{"customer": {"erp/parties": hash}}``; an entity that is missing is still to be swept.
+    """
+
+    hash: str
+    at: Instant
+    swept: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One entry of the journal's spine: what was committed together, in which order."""
 
     pos: int
     at: Instant
-    kind: str  # reconcile, sweep, intent, settle, activate, decide, link, undo, erase, erased
+    kind: str
+    """reconcile, remap, sweep, intent, settle, activate, decide, link, configure, undo, erase, erased"""
     detail: Mapping[str, Any]

@@ -52,6 +52,7 @@ class CustomerRepository:
                 "config_hash": customer.config_hash,
                 "redirect_to": customer.redirect_to,
                 "dirty": False,
+                "archived": customer.archived,
                 "created": at,
                 "changed": at,
             }
@@ -64,6 +65,7 @@ class CustomerRepository:
             "withheld",
             "config_hash",
             "redirect_to",
+            "archived",
             "changed",
         )
         upsert(self._connection, entity, rows, changed)
@@ -173,6 +175,22 @@ class CustomerRepository:
             )
         return ids
 
+    def outdated(
+        self, entity_type: str, config_hash: str, after: EntityId, limit: int
+    ) -> list[EntityId]:
+        query = (
+            sa.select(entity.c.id)
+            .where(
+                entity.c.type == entity_type,
+                entity.c.id > after,
+                entity.c.config_hash != config_hash,
+                entity.c.redirect_to.is_(None),
+            )
+            .order_by(entity.c.id)
+            .limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
+
     def dirty(self, entity_type: str) -> int:
         query = sa.select(sa.func.count()).where(entity.c.type == entity_type, entity.c.dirty)
         return int(self._connection.execute(query).scalar_one())
@@ -214,4 +232,5 @@ def _customer(row: Any) -> Customer:
         withheld=frozenset(row.withheld),
         config_hash=row.config_hash,
         redirect_to=row.redirect_to,
+        archived=row.archived,
     )

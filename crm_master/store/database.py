@@ -26,6 +26,7 @@ from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
 from crm_master.store.runs import RunRepository
+from crm_master.store.sightings import SightingRepository
 from crm_master.store.states import StateRepository
 from crm_master.store.suppressions import Key, SuppressionRepository, no_key
 from crm_master.store.tasks import TaskRepository
@@ -116,6 +117,7 @@ class SqlUnitOfWork:
         self._transaction = self._connection.begin()
         self.inbox = InboxRepository(self._connection)
         self.records = RecordRepository(self._connection)
+        self.sightings = SightingRepository(self._connection)
         self.customers = CustomerRepository(self._connection)
         self.outbox = OutboxRepository(self._connection)
         self.tasks = TaskRepository(self._connection)

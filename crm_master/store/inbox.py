@@ -181,6 +181,32 @@ class InboxRepository:
         ).one_or_none()
         return None if row is None else _item(row)
 
+    def landed(
+        self, ids: Collection[RecordId], before: int | None = None
+    ) -> dict[RecordId, InboxItem]:
+        found: dict[RecordId, InboxItem] = {}
+        for part in chunks(set(ids)):
+            of_part = sa.and_(
+                observation.c.rec_id.in_(part),
+                observation.c.state == InboxState.DONE.value,
+                ~observation.c.deleted,
+            )
+            if before is not None:
+                of_part = sa.and_(of_part, observation.c.pos < before)
+            newest = sa.select(sa.func.max(observation.c.seq)).where(of_part)
+            query = sa.select(observation).where(
+                observation.c.seq.in_(newest.group_by(observation.c.rec_id))
+            )
+            found.update((row.rec_id, _item(row)) for row in self._connection.execute(query))
+        return found
+
+    def by_seq(self, seqs: Collection[int]) -> dict[int, InboxItem]:
+        found: dict[int, InboxItem] = {}
+        for part in chunks(set(seqs)):
+            query = sa.select(observation).where(observation.c.seq.in_(part))
+            found.update((row.seq, _item(row)) for row in self._connection.execute(query))
+        return found
+
     def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
         found: dict[int, str] = {}
         for part in chunks(set(seqs)):

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef
-from crm_master.ports import Commit, DeliveryEntry
+from crm_master.ports import Applied, Commit, DeliveryEntry
 from crm_master.store.schema import commit_log, config_version, delivery_log
 from crm_master.store.sql import upsert
 
@@ -76,14 +76,35 @@ class JournalRepository:
     def save_config(self, hash_: str, content: str, at: Instant) -> bool:
         if self.config(hash_) is not None:
             return False
-        upsert(
-            self._connection, config_version, [{"hash": hash_, "content": content, "at": at}], ()
-        )
+        row = {"hash": hash_, "content": content, "at": at, "applied": 0, "swept": {}}
+        upsert(self._connection, config_version, [row], ())
         return True
 
     def config(self, hash_: str) -> str | None:
         query = sa.select(config_version.c.content).where(config_version.c.hash == hash_)
         return self._connection.execute(query).scalar_one_or_none()
+
+    def applied(self) -> Applied | None:
+        query = (
+            sa.select(config_version)
+            .where(config_version.c.applied > 0)
+            .order_by(config_version.c.applied.desc(), config_version.c.hash)
+            .limit(1)
+        )
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else Applied(row.hash, row.applied, row.swept)
+
+    def apply(self, hash_: str, at: Instant, swept: Mapping[str, Mapping[str, str]]) -> None:
+        self._connection.execute(
+            sa.update(config_version)
+            .where(config_version.c.hash == hash_)
+            .values(applied=at, swept=dict(swept))
+        )
+
+    def configs(self) -> list[str]:
+        query = sa.select(config_version.c.hash)
+        query = query.order_by(config_version.c.applied.desc(), config_version.c.at.desc())
+        return list(self._connection.execute(query).scalars())
 
 
 def delivery_entry(row: Any) -> DeliveryEntry:

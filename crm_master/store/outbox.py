@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.domain.lifecycle import DeliveryState
+from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
 from crm_master.ports import OutboxMessage
 from crm_master.store.schema import outbox
 from crm_master.store.sql import chunks, locking, upsert
@@ -32,7 +32,7 @@ class OutboxRepository:
     def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
         ordered = sorted(messages, key=lambda message: message.id)
         rows = [_row(message) | {"lease_until": 0, "queued_at": at} for message in ordered]
-        upsert(self._connection, outbox, rows, ("version",))
+        upsert(self._connection, outbox, rows, ("version", "verb"))
         # a refusal held for the version it was given for
         self._again(outbox.c.id, {message.id for message in ordered}, _WAITING)
 
@@ -192,6 +192,15 @@ class OutboxRepository:
             found += [outbox_message(row) for row in self._connection.execute(query)]
         return found
 
+    def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
+        query = (
+            sa.select(outbox.c.stream, outbox.c.verb, sa.func.count())
+            .where(outbox.c.system == system, outbox.c.state.not_in(SET_ASIDE))
+            .group_by(outbox.c.stream, outbox.c.verb)
+        )
+        rows = self._connection.execute(query)
+        return {(stream, DeliveryVerb(verb)): number for stream, verb, number in rows}
+
     def count_creates(self, system: str) -> dict[str, int]:
         query = (
             sa.select(outbox.c.state, sa.func.count())
@@ -215,6 +224,7 @@ def _row(message: OutboxMessage) -> dict[str, Any]:
         "system": message.system,
         "stream": message.stream,
         "rec_id": message.rec_id,
+        "verb": message.verb.value,
         "version": message.version,
         "state": message.state.value,
         "attempts": message.attempts,
@@ -234,6 +244,7 @@ def outbox_message(row: Any) -> OutboxMessage:
         stream=row.stream,
         rec_id=row.rec_id,
         version=row.version,
+        verb=DeliveryVerb(row.verb),
         state=DeliveryState(row.state),
         attempts=row.attempts,
         deaths=row.deaths,

@@ -16,7 +16,7 @@ from crm_master.store.documents import dump_claims, dump_shadow, load_claims, lo
 from crm_master.store.schema import block_key, shadow, source_record
 from crm_master.store.sql import chunks, upsert
 
-_SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
+SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
     source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
 )
 _RECORD_COLUMNS = (
@@ -63,8 +63,8 @@ class RecordRepository:
             # a statement of its own: whoever waited for a lock must read the shadow as it is by then
             ids = sa.select(source_record.c.rec_id).where(where).order_by(source_record.c.rec_id)
             self._connection.execute(ids.with_for_update()).all()
-        query = _SELECT.where(where).order_by(source_record.c.rec_id)
-        return [_record(row) for row in self._connection.execute(query)]
+        query = SELECT.where(where).order_by(source_record.c.rec_id)
+        return [record_of(row) for row in self._connection.execute(query)]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
         place = sa.func.row_number().over(
@@ -127,7 +127,7 @@ class RecordRepository:
 
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]:
         query = (
-            _SELECT.where(
+            SELECT.where(
                 source_record.c.system == system,
                 source_record.c.stream == stream,
                 source_record.c.reread,
@@ -135,11 +135,11 @@ class RecordRepository:
             .order_by(source_record.c.rec_id)
             .limit(limit)
         )
-        return [_record(row) for row in self._connection.execute(query)]
+        return [record_of(row) for row in self._connection.execute(query)]
 
     def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
         query = (
-            _SELECT.where(
+            SELECT.where(
                 source_record.c.system == system,
                 source_record.c.stream == stream,
                 source_record.c.rec_id > after,
@@ -147,7 +147,23 @@ class RecordRepository:
             .order_by(source_record.c.rec_id)
             .limit(limit)
         )
-        return [_record(row) for row in self._connection.execute(query)]
+        return [record_of(row) for row in self._connection.execute(query)]
+
+    def outdated(
+        self, system: str, stream: str, mapping_hash: str, after: RecordId, limit: int
+    ) -> list[RecordId]:
+        query = (
+            sa.select(source_record.c.rec_id)
+            .where(
+                source_record.c.system == system,
+                source_record.c.stream == stream,
+                source_record.c.rec_id > after,
+                source_record.c.mapping_hash.not_in(("", mapping_hash)),
+            )
+            .order_by(source_record.c.rec_id)
+            .limit(limit)
+        )
+        return list(self._connection.execute(query).scalars())
 
     def count(self, system: str, stream: str) -> dict[str, int]:
         linked = sa.case((source_record.c.entity_id.is_(None), "unlinked"), else_="linked")
@@ -164,7 +180,7 @@ class RecordRepository:
         return counts
 
 
-def _record(row: Any) -> SourceRecord:
+def record_of(row: Any) -> SourceRecord:
     return SourceRecord(
         rec_id=row.rec_id,
         ref=ExternalRef(row.system, row.stream, row.key),

@@ -73,6 +73,8 @@ config_version = Table(
     Column("hash", String(64), primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("content", Text, nullable=False),
+    Column("applied", BigInteger, nullable=False),
+    Column("swept", Json, nullable=False),
 )
 
 system_state = Table(
@@ -95,6 +97,25 @@ stream_state = Table(
     Column("complete_at", BigInteger, nullable=False),
     Column("fulls", Integer, nullable=False),
     Column("scan_errors", Integer, nullable=False),
+    Column("full", Boolean, nullable=False),
+    Column("absences", BigInteger, nullable=False),
+)
+
+sighting = Table(
+    "sighting",
+    metadata,
+    Column("rec_id", _Id, primary_key=True),
+    Column("system", _Name, nullable=False),
+    Column("stream", _Name, nullable=False),
+    Column("gone_at", BigInteger, nullable=False),
+    Index(None, "system", "stream", "gone_at"),
+)
+
+allowance = Table(
+    "allowance",
+    metadata,
+    Column("subject", String(220), primary_key=True),
+    Column("number", Integer, nullable=False),
 )
 
 commit_log = Table(
@@ -181,6 +202,7 @@ entity = Table(
     Column("config_hash", String(64), nullable=False),
     Column("redirect_to", _Id),
     Column("dirty", Boolean, nullable=False),
+    Column("archived", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
     Index(None, "type", "dirty"),
@@ -238,6 +260,7 @@ outbox = Table(
     Column("system", _Name, nullable=False),
     Column("stream", _Name, nullable=False),
     Column("rec_id", _Id),
+    Column("verb", String(10), nullable=False),
     Column("version", Integer, nullable=False),
     Column("state", String(10), nullable=False),
     Column("attempts", Integer, nullable=False),

@@ -10,10 +10,19 @@ from sqlalchemy.engine import Connection
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import SystemState
 from crm_master.ports import RunEntry, StreamState
-from crm_master.store.schema import run, stream_state, system_state
+from crm_master.store.schema import allowance, run, stream_state, system_state
 from crm_master.store.sql import upsert
 
-_STREAM_COLUMNS = ("cursor", "watermark", "scan_started", "complete_at", "fulls", "scan_errors")
+_STREAM_COLUMNS = (
+    "cursor",
+    "watermark",
+    "scan_started",
+    "complete_at",
+    "fulls",
+    "scan_errors",
+    "full",
+    "absences",
+)
 
 
 class StateRepository:
@@ -48,6 +57,18 @@ class StateRepository:
         self._connection.execute(
             sa.update(system_state).where(system_state.c.system == system).values(stopped=on)
         )
+
+    def allowance(self, subject: str) -> int:
+        query = sa.select(allowance.c.number).where(allowance.c.subject == subject)
+        return int(self._connection.execute(query).scalar_one_or_none() or 0)
+
+    def allow(self, subject: str, number: int) -> None:
+        if number > 0:
+            upsert(
+                self._connection, allowance, [{"subject": subject, "number": number}], ("number",)
+            )
+        else:
+            self._connection.execute(sa.delete(allowance).where(allowance.c.subject == subject))
 
     def save_run(self, entry: RunEntry) -> None:
         columns = ("finished", "status", "counts", "error")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from connectors.contract import Outcome, RawRecord, Scan, Sink, WriteCommand
+from connectors.contract import Outcome, RawRecord, Sink, WriteCommand
 from connectors.errors import ConnectorError
 from connectors.testing import Profile, Simulator, drawn
 from connectors.testing.losses import dropped
@@ -28,7 +27,7 @@ from crm_master.bootstrap import App
 from crm_master.deployment import Deployment, compile_deployment, recorded_files
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, entity_id, record_id
-from crm_master.domain.lifecycle import RecordStatus, TaskKind
+from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.ingest import micros, moment
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import Hub

@@ -40,15 +40,20 @@ from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
 from crm_master.engine import erasure, linking, stewardship
+from crm_master.engine.absence import confirm_absences
+from crm_master.engine.applying import put_in_force, switch
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.explain import find_customer
+from crm_master.engine.foresight import Foresight, foresee
+from crm_master.engine.fuses import approve as approve_run
 from crm_master.engine.ingest import ingest, moment
 from crm_master.engine.ledger import Run, silent
-from crm_master.engine.plan import EntityPlan, Hub, StreamPlan, SystemPlan, Translator
+from crm_master.engine.plan import EntityPlan, Fuses, Hub, StreamPlan, SystemPlan, Translator
 from crm_master.engine.plan import Test as Condition
 from crm_master.engine.rebuild import Rebuilder, Rebuilt
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.runs import Replayed, replay
+from crm_master.engine.sweep import Sweeper
 from crm_master.engine.undo import Compensation, plan, undo
 from crm_master.engine.verify import Verdict, Verifier
 from crm_master.ports import Customer, OutboxMessage, Receipt, RunEntry, SourceRecord, Task
@@ -159,6 +164,7 @@ class FakeSystem:
         self.down = False
         self.unparseable = False
         self.garbled: set[str] = set()
+        self.unlisted: set[str] = set()
         self.retry_after = timedelta(seconds=5)
         self.find_by_content = False
         self.find_by = ""
@@ -193,6 +199,10 @@ class FakeSystem:
             self.merged[loser] = survivor
         self.edit(survivor, **gained)
 
+    def vanish(self, key: str) -> None:
+        """Gone without a trace: no tombstone is ever shown."""
+        del self.kept[key]
+
     def __getitem__(self, key: str) -> Document:
         return self.kept[key].document
 
@@ -215,7 +225,7 @@ class FakeSystem:
             [(kept.version, key) for key, kept in self.kept.items()]
             + [(version, key) for key, version in self.gone.items()]
         )
-        chosen = [event for event in events if event[0] > after]
+        chosen = [event for event in events if event[0] > after and event[1] not in self.unlisted]
         rejects, self.rejects = tuple(self.rejects), []
         pages = [
             chosen[at : at + self.page_size] for at in range(0, len(chosen), self.page_size)
@@ -412,11 +422,19 @@ class World:
             )
             for name, setting in systems.items()
         }
-        self.hub = Hub(plans, {"customer": EntityPlan(spec, policy, match)}, hash="config-1")
+        self.hubs: dict[str, Hub] = {}
+        self.hub = Hub(
+            plans,
+            {"customer": EntityPlan(spec, policy, match)},
+            hash="config-1",
+            content="config-1",
+            recompile=self.hubs.get,
+        )
+        self.hubs[self.hub.hash] = self.hub
         with self.store() as uow:
             for name in systems:
                 uow.states.save_system(name, SystemState.JOINING, self.clock())
-            uow.journal.save_config(self.hub.hash, "", self.clock())
+            switch(self.hub, uow, self.clock, "test", swept=True)
             uow.commit()
 
     def __getattr__(self, name: str) -> FakeSystem:
@@ -430,6 +448,58 @@ class World:
         plan = replace(self.hub.stream(name, STREAM), mapping=mapping)
         system = replace(self.hub.systems[name], streams={STREAM: plan})
         self.hub = replace(self.hub, systems={**self.hub.systems, name: system})
+
+    def proposed(self, policies: Mapping[str, FieldPolicy] | None = None, **lines: str) -> Hub:
+        """The hub with other mapping lines for some systems, or other policies; not in force yet."""
+        systems = dict(self.hub.systems)
+        for name, fields in lines.items():
+            plan = replace(self.hub.stream(name, STREAM), mapping=mapping(fields))
+            systems[name] = replace(systems[name], streams={STREAM: plan})
+        customer = self.hub.entities["customer"]
+        if policies is not None:
+            policy = replace(customer.policy, fields={"consent": CONSENT} | dict(policies))
+            customer = replace(customer, policy=policy)
+        name = f"config-{len(self.hubs) + 1}"
+        hub = replace(
+            self.hub, systems=systems, entities={"customer": customer}, hash=name, content=name
+        )
+        self.hubs[name] = hub
+        return hub
+
+    def foresee(self, hub: Hub) -> Foresight:
+        return foresee(hub, self.store, self.clock(), each=True)
+
+    def put_in_force(self, hub: Hub) -> None:
+        """The first half of ``concord apply``: the next sweep carries it out."""
+        put_in_force(hub, self.foresee(hub), self.store, self.clock, "apply")
+        self.hub = hub
+
+    def sweep(self, batch: int = 500) -> dict[str, int]:
+        run = self.run()
+        Sweeper(self.hub, "customer", self.store, self.clock, self.new_id, run, batch)()
+        return dict(run.counts)
+
+    def apply(self, hub: Hub) -> dict[str, int]:
+        self.put_in_force(hub)
+        return self.sweep()
+
+    def set_fuses(self, **shares: float) -> None:
+        """Other fuses than the ones that ship."""
+        fuses = Fuses(**({"floor": 0} | shares))  # type: ignore[arg-type]
+        plan = replace(self.hub.entities["customer"], fuses=fuses)
+        self.hub = replace(self.hub, entities={"customer": plan})
+
+    def approve_run(self) -> list[str]:
+        """Let pass what the fuses have stopped."""
+        with self.store() as uow:
+            runs = {task.payload["run"] for task in uow.tasks.list([TaskKind.FUSE])}
+            allowed = [
+                subject
+                for run in sorted(runs)
+                for subject in approve_run(run, uow, self.clock(), "ada")
+            ]
+            uow.commit()
+        return allowed
 
     def close(self) -> None:
         self.store.close()
@@ -454,6 +524,8 @@ class World:
         plan = self.hub.stream(name, STREAM)
         rules = self.hub.entities["customer"].match
         ingest(plan, self.systems[name], self.store, self.clock, run, scan, rules)
+        allowed = self.hub.entities["customer"].fuses
+        confirm_absences(plan, allowed, self.systems[name], self.store, self.clock, run)
         return dict(run.counts)
 
     def reconcile(self) -> dict[str, int]:
@@ -526,7 +598,8 @@ class World:
         path.write_bytes(_template())
         scratch = Database(f"sqlite:///{path}")
         try:
-            return Rebuilder(self.store, scratch, lambda _: self.hub, self.run())()
+            hubs = self.hubs | {self.hub.content: self.hub}
+            return Rebuilder(self.store, scratch, hubs.__getitem__, self.run())()
         finally:
             scratch.close()
 

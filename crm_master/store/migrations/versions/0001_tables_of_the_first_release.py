@@ -11,6 +11,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "allowance",
+        sa.Column("subject", sa.String(length=220), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_allowance")),
+    )
+    op.create_table(
         "apart",
         sa.Column("rec_id", sa.String(length=32), nullable=False),
         sa.Column("other", sa.String(length=32), nullable=False),
@@ -60,6 +66,8 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("applied", sa.BigInteger(), nullable=False),
+        sa.Column("swept", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_config_version")),
     )
     op.create_table(
@@ -99,6 +107,7 @@ def upgrade() -> None:
         sa.Column("config_hash", sa.String(length=64), nullable=False),
         sa.Column("redirect_to", sa.String(length=32), nullable=True),
         sa.Column("dirty", sa.Boolean(), nullable=False),
+        sa.Column("archived", sa.Boolean(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_entity")),
@@ -199,6 +208,7 @@ def upgrade() -> None:
         sa.Column("system", sa.String(length=100), nullable=False),
         sa.Column("stream", sa.String(length=100), nullable=False),
         sa.Column("rec_id", sa.String(length=32), nullable=True),
+        sa.Column("verb", sa.String(length=10), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -237,6 +247,20 @@ def upgrade() -> None:
         sa.Column("doc", sa.Text(), nullable=False),
         sa.Column("confirmed_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("rec_id", name=op.f("pk_shadow")),
+    )
+    op.create_table(
+        "sighting",
+        sa.Column("rec_id", sa.String(length=32), nullable=False),
+        sa.Column("system", sa.String(length=100), nullable=False),
+        sa.Column("stream", sa.String(length=100), nullable=False),
+        sa.Column("gone_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rec_id", name=op.f("pk_sighting")),
+    )
+    op.create_index(
+        op.f("ix_sighting_system_stream_gone_at"),
+        "sighting",
+        ["system", "stream", "gone_at"],
+        unique=False,
     )
     op.create_table(
         "source_record",
@@ -283,6 +307,8 @@ def upgrade() -> None:
         sa.Column("complete_at", sa.BigInteger(), nullable=False),
         sa.Column("fulls", sa.Integer(), nullable=False),
         sa.Column("scan_errors", sa.Integer(), nullable=False),
+        sa.Column("full", sa.Boolean(), nullable=False),
+        sa.Column("absences", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("system", "stream", name=op.f("pk_stream_state")),
     )
     op.create_table(
@@ -341,6 +367,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_source_record_system_stream_rec_id"), table_name="source_record")
     op.drop_index(op.f("ix_source_record_entity_id"), table_name="source_record")
     op.drop_table("source_record")
+    op.drop_index(op.f("ix_sighting_system_stream_gone_at"), table_name="sighting")
+    op.drop_table("sighting")
     op.drop_table("shadow")
     op.drop_index(op.f("ix_run_verb_started"), table_name="run")
     op.drop_index(op.f("ix_run_started"), table_name="run")
@@ -373,3 +401,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_baseline_entity_id"), table_name="baseline")
     op.drop_table("baseline")
     op.drop_table("apart")
+    op.drop_table("allowance")

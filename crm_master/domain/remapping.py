@@ -1,0 +1,147 @@
+"""What a record says under another mapping than the one it was read with (RULES 21).
+
+Nobody edited anything: claims keep their time, their author and what they had seen; only what they say is read again, each
+from the observation that brought it. Shadows stay in the system's own representation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crm_master.domain.claims import UNSET, Claim, ClaimKey, FieldShadow, Shadow, Unset
+from crm_master.domain.entities import EntitySpec, FieldSpec
+from crm_master.domain.fields import Cardinality, Native, Presence, Reading
+
+Readings = Mapping[str, Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One document as the former mapping (``None`` where it is not known any more) and the present one read it."""
+
+    former: Readings | None
+    present: Readings
+
+    def moved(self, name: str) -> bool:
+        """Whether the two read something else in a field."""
+        before, now = (self.former or {}).get(name), self.present.get(name)
+        return before is None or now is None or _said(before) != _said(now)
+
+
+def _said(reading: Reading) -> tuple[Any, ...]:
+    return reading.presence, reading.native, reading.value
+
+
+def remap_claims(
+    claims: Mapping[ClaimKey, Claim],
+    view_of: Callable[[int], View | None],
+    spec: EntitySpec,
+    read: frozenset[str],
+    lacking: frozenset[str],
+) -> dict[ClaimKey, Claim]:
+    """The claims as the present mapping reads them. A field that it does not ``read`` has none: they are withdrawn.
+
+    ``view_of`` gives the document of an observation; ``None`` if that was not kept. Of ``lacking`` fields the documents do
+    not speak: until they do, the last word stands.
+    """
+    kept: dict[ClaimKey, Claim] = {}
+    for key, claim in claims.items():
+        if key.field not in read:
+            continue
+        view = view_of(claim.seq)
+        silent = view is None or claim.value is None or key.field in lacking
+        if view is None or silent or not view.moved(key.field):
+            kept[key] = claim
+            continue
+        found = _reread(key, claim, view, spec.fields[key.field])
+        if found is not None:
+            kept[found[0]] = found[1]
+    return kept
+
+
+def _reread(
+    key: ClaimKey, claim: Claim, view: View, spec: FieldSpec
+) -> tuple[ClaimKey, Claim] | None:
+    before, now = (view.former or {}).get(key.field), view.present[key.field]
+    if now.presence in (Presence.UNREADABLE, Presence.MISSING):
+        return key, claim  # a person is told; until then the last word stands
+    if now.presence is Presence.EMPTY:
+        return None
+    if spec.cardinality is Cardinality.MANY:
+        element = _element(key.element or "", before, now)
+        if element is None:
+            return None
+        return ClaimKey(key.field, element), replace(claim, value=now.value[element])
+    if spec.members:
+        return key, replace(claim, value=_members(claim.value, before, now, spec))
+    if before is not None and before.value != claim.value:
+        return key, claim  # not what stood there
+    return key, replace(claim, value=now.value)
+
+
+def _element(element: str, before: Reading | None, now: Reading) -> str | None:
+    """Under which key the present mapping has an element: the same, or that of the same native."""
+    if element in (now.value or {}):
+        return element
+    native = ((before.native if before else None) or {}).get(element, UNSET)
+    return next((key for key, same in (now.native or {}).items() if same == native), None)
+
+
+def _members(value: Any, before: Reading | None, now: Reading, spec: FieldSpec) -> Any:
+    """A group's claim. A member that is not what stood there (a fuller value, a time) stays what it is."""
+    stood = None if before is None else (before.value or {})
+    made: dict[str, Any] = {}
+    for member in (*now.native, *(part for part in spec.observed if part in value)):
+        own = value.get(member)
+        straight = own == stood.get(member) if stood is not None else member not in spec.observed
+        made[member] = (now.value or {}).get(member) if straight else own
+    return made
+
+
+def remap_shadow(
+    shadow: Shadow, held: View, sent: View, pending: View, kept: frozenset[str]
+) -> Shadow:
+    """The shadow of a record whose fields are read from other places now, or in other parts.
+
+    The views are those of the document as it stands, as the hub sent it last, and as it is on its way. Only fields in
+    ``kept`` have a shadow from now on.
+    """
+    fields: dict[str, FieldShadow] = {}
+    for name, was in shadow.fields.items():
+        if name not in kept:
+            continue
+        fields[name] = was
+        now = held.present.get(name)
+        known = now is not None and now.presence in (Presence.VALUE, Presence.EMPTY)
+        if was.held is UNSET or was.unreadable or not known:
+            continue
+        assert now is not None
+        if not _other_native(name, was, held, now):
+            continue
+        fields[name] = replace(
+            was,
+            held=now.native,
+            sent=_native(name, was.sent, sent),
+            pending=_native(name, was.pending, pending),
+            undone_to=UNSET,
+            undone=0,
+        )
+    return replace(shadow, fields=fields)
+
+
+def _other_native(name: str, was: FieldShadow, held: View, now: Reading) -> bool:
+    before = (held.former or {}).get(name)
+    if before is not None:
+        return bool(before.native != now.native)
+    # the former mapping is not known: only what cannot be the same representation is taken anew
+    return type(was.held) is not type(now.native) and None not in (was.held, now.native)
+
+
+def _native(name: str, was: Native | Unset, view: View) -> Native | Unset:
+    if was is UNSET:
+        return UNSET
+    reading = view.present.get(name)
+    known = reading is not None and reading.presence in (Presence.VALUE, Presence.EMPTY)
+    return reading.native if known and reading is not None else UNSET

@@ -1,0 +1,128 @@
+"""Which records a full scan did not show, and which of them are gone (RULES 12).
+
+Absence speaks only after a full scan that came to its end without an error. A listing by page number can miss a row while
+others come and go, so each absence is confirmed by asking for that record alone. All are asked for before the first becomes
+a tombstone: the fuse is read on what is really gone.
+"""
+
+from __future__ import annotations
+
+from connectors.contract import RawRecord, Source
+from crm_master.domain.ids import RecordId
+from crm_master.engine import fuses
+from crm_master.engine.fuses import Fuse, FuseBlown
+from crm_master.engine.ingest import land, read_each, spot_page
+from crm_master.engine.ledger import Run
+from crm_master.engine.plan import Fuses, StreamPlan
+from crm_master.ports import Clock, UnitOfWork, UnitOfWorkFactory
+
+BATCH = 100
+
+
+def confirm_absences(
+    plan: StreamPlan,
+    allowed: Fuses,
+    source: Source,
+    store: UnitOfWorkFactory,
+    clock: Clock,
+    run: Run,
+) -> None:
+    """Land a tombstone for each record that the last full scan did not show and that is not there when asked for.
+
+    Whoever is stopped leaves the scan's findings for the next call. Raises ``FuseBlown``, ``connectors.errors``.
+    """
+    with store() as uow:
+        due = uow.states.stream(plan.system, plan.stream).absences
+        if not due or fuses.standing(Fuse.DELETES, plan.name, uow):
+            return
+        # what was asked for in an earlier run may be there again
+        uow.sightings.forget(plan.system, plan.stream, only_gone=True)
+        uow.commit()
+    _Search(plan, allowed, source, store, clock, run)()
+
+
+class _Search:
+    def __init__(
+        self,
+        plan: StreamPlan,
+        allowed: Fuses,
+        source: Source,
+        store: UnitOfWorkFactory,
+        clock: Clock,
+        run: Run,
+    ) -> None:
+        self.plan, self.allowed, self.source = plan, allowed, source
+        self.store, self.clock, self.run = store, clock, run
+        self.stream = (plan.system, plan.stream)
+        self.live = 0
+
+    def __call__(self) -> None:
+        with self.store() as uow:
+            self.live = uow.records.count(*self.stream)["live"]
+        after: RecordId | None = ""
+        while after is not None:
+            after = self._ask(after)
+        after = ""
+        while after is not None:
+            after = self._bury(after)
+        with self.store() as uow:
+            state = uow.states.stream(*self.stream)
+            state.absences = 0
+            uow.states.save_stream(state)
+            uow.sightings.forget(*self.stream)
+            fuses.spent(Fuse.DELETES, self.plan.name, uow, self.clock())
+            uow.commit()
+
+    def _ask(self, after: RecordId) -> RecordId | None:
+        """Ask for the next unseen records. What is there is landed; what is not is noted. Gives where to go on."""
+        with self.store() as uow:
+            unseen = uow.sightings.unseen(*self.stream, after, BATCH)
+        if not unseen:
+            return None
+        keys = {record.ref.key: record.rec_id for record in unseen}
+        started = self.clock()
+        found, _garbled = read_each(self.source, self.plan.stream, list(keys))
+        there = [shown for shown in found.values() if shown is not None and not shown.deleted]
+        present = {shown.key for shown in there}
+        gone = [keys[key] for key in found if key not in present]
+        with self.store() as uow:
+            watermark = uow.states.stream(*self.stream).watermark
+            page = spot_page(there, started, self.clock())
+            landed, unchanged = land(self.plan, there, page, watermark, uow, self.run.id)
+            uow.sightings.see(*self.stream, [keys[shown.key] for shown in there])
+            uow.sightings.see(*self.stream, gone, started)
+            blown = self._blown(uow)
+            uow.commit()
+        self.run.add({"unlisted": len(there), "landed": landed, "unchanged": unchanged})
+        if blown is not None:
+            raise blown
+        return unseen[-1].rec_id
+
+    def _blown(self, uow: UnitOfWork) -> FuseBlown | None:
+        gone = uow.sightings.count_gone(*self.stream)
+        reading = fuses.read(Fuse.DELETES, self.plan.name, gone, self.live, self.allowed, uow)
+        if not reading.blown:
+            return None
+        most = gone + uow.sightings.count_unseen(*self.stream)
+        blown = FuseBlown(reading, self.run.id)
+        fuses.ask(blown, most, uow, self.clock())
+        return blown
+
+    def _bury(self, after: RecordId) -> RecordId | None:
+        """Land the next tombstones. Gives where to go on."""
+        with self.store() as uow:
+            gone = uow.sightings.gone(*self.stream, after, BATCH)
+            if not gone:
+                return None
+            watermark = uow.states.stream(*self.stream).watermark
+            for asked in sorted({at for _, at in gone}):
+                records = [
+                    RawRecord(record.ref.key, {}, deleted=True)
+                    for record, at in gone
+                    if at == asked
+                ]
+                page = spot_page(records, asked, asked)
+                landed, _ = land(self.plan, records, page, watermark, uow, self.run.id)
+                self.run.add({"absent": landed})
+            uow.commit()
+        return gone[-1][0].rec_id

@@ -1,0 +1,195 @@
+"""Records read again under the present mapping, from the rows that were landed (RULES 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from connectors.contract import Document
+from crm_master.domain.claims import UNSET, Attributed, FieldShadow, Observed, attribute
+from crm_master.domain.entities import EntitySpec
+from crm_master.domain.fields import Mapped, Presence
+from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow
+from crm_master.engine.plan import Hub, StreamPlan, Translator
+from crm_master.ports import InboxItem, SourceRecord, UnitOfWork
+
+
+def outdated(hub: Hub, record: SourceRecord) -> bool:
+    """Whether a record was read with another mapping than the present one. One that was never read was not."""
+    system = hub.systems.get(record.ref.system)
+    stream = system.streams.get(record.ref.stream) if system else None
+    return bool(stream and record.mapping_hash and record.mapping_hash != stream.mapping.hash)
+
+
+def overruled(hub: Hub, uow: UnitOfWork) -> bool:
+    """Whether another configuration was put in force since this process has read its own."""
+    applied = uow.journal.applied()
+    return applied is not None and applied.hash != hub.hash
+
+
+class Formers:
+    """The mappings of former configurations, by their hash; compiled when the first record asks for one."""
+
+    def __init__(self, hub: Hub, journal: UnitOfWork) -> None:
+        self._hub = hub
+        self._journal = journal
+        self._left: list[str] | None = None
+        self._found: dict[tuple[str, str, str], Translator] = {}
+
+    def __call__(self, record: SourceRecord) -> Translator | None:
+        """The mapping that a record was read with; ``None`` if no recorded configuration has it."""
+        key = (record.ref.system, record.ref.stream, record.mapping_hash)
+        if self._left is None:
+            self._left = [h for h in self._journal.journal.configs() if h != self._hub.hash]
+        while key not in self._found and self._left:
+            content = self._journal.journal.config(self._left.pop(0))
+            for stream in self._streams(content or ""):
+                name = (stream.system, stream.stream, stream.mapping.hash)
+                self._found.setdefault(name, stream.mapping)
+        return self._found.get(key)
+
+    def _streams(self, content: str) -> Iterable[StreamPlan]:
+        former = self._hub.recompile(content)
+        return () if former is None else former.streams()
+
+
+@dataclass(frozen=True, slots=True)
+class Remapped:
+    """What became of one record. ``lacking`` are newly mapped fields of which its landed row does not speak."""
+
+    record: SourceRecord
+    row: InboxItem | None
+    found: Attributed | None
+    lacking: frozenset[str]
+
+
+class Remapper:
+    """Reads some records again, in memory. ``journal`` is where observations and configurations are."""
+
+    def __init__(self, hub: Hub, journal: UnitOfWork, before: int | None = None) -> None:
+        self.hub = hub
+        self.journal = journal
+        self.before = before
+        self.formers = Formers(hub, journal)
+
+    def __call__(self, records: Sequence[SourceRecord]) -> list[Remapped]:
+        """Change the records' claims, shadows and mapping hash. Two statements, however many records there are."""
+        inbox = self.journal.inbox
+        landed = inbox.landed([record.rec_id for record in records], self.before)
+        seqs = {claim.seq for record in records for claim in record.claims.values()}
+        rows = {row.seq: row for row in landed.values()} | inbox.by_seq(seqs)
+        return [self._remap(record, landed.get(record.rec_id), rows) for record in records]
+
+    def _remap(
+        self, record: SourceRecord, row: InboxItem | None, rows: Mapping[int, InboxItem]
+    ) -> Remapped:
+        stream = self.hub.stream(record.ref.system, record.ref.stream)
+        spec = self.hub.entities[stream.entity].spec
+        both = _Both(stream, self.formers(record))
+        read = frozenset(both.view({}).present)
+
+        def view_of(seq: int) -> View | None:
+            document = _document(rows.get(seq))
+            return None if document is None else both.view(document)
+
+        document = _document(row) or {}
+        lacking = both.lacking(record, document)
+        record.claims = remap_claims(record.claims, view_of, spec, read, lacking)
+        record.shadow = remap_shadow(
+            record.shadow,
+            both.view(both.standing(record, document, lambda now: now.held)),
+            both.view(both.standing(record, document, lambda now: now.sent)),
+            both.view(both.standing(record, document, lambda now: now.pending)),
+            (read | stream.mapping.writable) - lacking,
+        )
+        record.mapping_hash = stream.mapping.hash
+        found = None if row is None else _first_sight(record, row, both, document, spec, lacking)
+        if found is not None:
+            record.claims, record.shadow = dict(found.claims), found.shadow
+        if lacking:
+            record.raw_hash = b""  # whatever the next full read shows of it is landed
+        return Remapped(record, row, found, lacking)
+
+
+class _Both:
+    """A stream's former mapping and its present one, side by side."""
+
+    def __init__(self, stream: StreamPlan, former: Translator | None) -> None:
+        self.stream = stream
+        self.former = former
+
+    def view(self, document: Document) -> View:
+        full = self.stream.full_payload
+        former = None if self.former is None else _readings(self.former, document, full)
+        return View(former, _readings(self.stream.mapping, document, full))
+
+    def standing(
+        self, record: SourceRecord, document: Document, part: Callable[[FieldShadow], Any]
+    ) -> Document:
+        """The landed document with what was delivered since: as it is to be thought now."""
+        if self.former is None:
+            return document
+        read = _readings(self.former, document, True)
+        for name, now in record.shadow.fields.items():
+            native = part(now)
+            if native is UNSET or name not in self.former.writable:
+                continue
+            if name in read and read[name].native == native:
+                continue
+            try:
+                document = self.former.put(document, {name: native})
+            except ValueError:
+                continue
+        return document
+
+    def lacking(self, record: SourceRecord, document: Document) -> frozenset[str]:
+        """The fields that are read from a place of which the document does not speak at all."""
+        readings = _readings(self.stream.mapping, document, False)
+        return frozenset(
+            name
+            for name, said in readings.items()
+            if said.presence is Presence.MISSING and self._newly(name, record)
+        )
+
+    def _newly(self, name: str, record: SourceRecord) -> bool:
+        if self.former is None:
+            return name not in record.shadow.fields
+        return self.former.line(name) != self.stream.mapping.line(name)
+
+
+def _first_sight(
+    record: SourceRecord,
+    row: InboxItem,
+    both: _Both,
+    document: Document,
+    spec: EntitySpec,
+    lacking: frozenset[str],
+) -> Attributed:
+    """What the landed row says of fields that were not read before, or could not be, or cannot be any more."""
+    fields = record.shadow.fields
+    readings = {
+        name: reading
+        for name, reading in both.view(document).present.items()
+        if (name not in fields and name not in lacking)
+        or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
+        or reading.presence is Presence.UNREADABLE
+    }
+    started = max(row.started, record.shadow.confirmed_at)
+    observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, both.stream.skew)
+    mapping = both.stream.mapping
+    return attribute(Mapped(readings), record.claims, record.shadow, mapping, spec, observed)
+
+
+def _readings(mapping: Translator, document: Document, full_payload: bool) -> Readings:
+    mapped = mapping.apply(document, full_payload=full_payload)
+    return mapped.readings if isinstance(mapped, Mapped) else {}
+
+
+def _document(row: InboxItem | None) -> Document | None:
+    if row is None or row.deleted:
+        return None
+    found = orjson.loads(row.raw)
+    return found if isinstance(found, dict) else None
