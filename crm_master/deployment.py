@@ -25,6 +25,7 @@ from connectors.yamlfile import (
     read_tree,
 )
 from crm_master.domain.identity import KeySpec, MatchRules
+from crm_master.domain.lifecycle import Leaving
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
 from crm_master.engine.plan import EntityPlan, Fuses, Hub, StreamPlan, SystemPlan, Test
 from crm_master.settings import (
@@ -296,6 +297,8 @@ class _Compiler:
             reads=chosen.direction != "write",
             writes=chosen.direction != "read" and not observes,
             creates=self._creates(system, stream, chosen, mapping.entity, hub),
+            leaving=chosen.create.leaving if isinstance(chosen.create, Create) else Leaving.KEEP,
+            deletes=bool(getattr(getattr(declared, "writes", None), "delete", ())),
             full_payload=not getattr(declared, "partial", False),
             skew=int(float(skew) * 1_000_000),
             schedule=chosen.schedule or hub.systems[system].schedule,
@@ -373,6 +376,7 @@ class _Compiler:
             match,
             settings.failures_allowed,
             Fuses(**settings.fuses.model_dump()),
+            settings.deletes,
         )
 
     def _policy(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from connectors.yamlfile import Configured, mistake
+from crm_master.domain.lifecycle import DeletePolicy, Leaving
 from crm_master.domain.survivorship import Rule
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -27,6 +28,9 @@ class Create(Configured):
         ],
     ] = Field(
         description="Golden fields (a group's member after a dot) and the values they must have; `present` for any.",
+    )
+    leaving: Leaving = Field(
+        Leaving.KEEP, description="What becomes of what was made so when that no longer holds."
     )
 
 
@@ -181,5 +185,8 @@ class PolicySettings(Configured):
     match: MatchSettings
     failures_allowed: float = Field(
         0.0, ge=0, le=1, description="Share of records that may fail before a run counts as failed."
+    )
+    deletes: DeletePolicy = Field(
+        DeletePolicy.IGNORE, description="What a deletion in one system does elsewhere."
     )
     fuses: FuseSettings = Field(default_factory=lambda: FuseSettings.model_validate({}))

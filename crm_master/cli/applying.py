@@ -40,7 +40,9 @@ def apply(yes: Yes = False, examples: Examples = 3, as_json: Json = False) -> No
 def _print(shown: Mapping[str, Any]) -> None:
     if not shown["changed"]:
         out.print("The files are in force.")
-    if not any(shown[part] for part in ("remapped", "golden_changed", "creates", "updates")):
+    if not any(
+        shown[part] for part in ("remapped", "golden_changed", "creates", "updates", "deletes")
+    ):
         out.print("No record is read otherwise, no golden record changes, nothing is written.")
     for stream, number in shown["remapped"].items():
         out.print(f"  {stream}: {number} records are read again, from the rows that were landed")
@@ -59,6 +61,8 @@ def _print(shown: Mapping[str, Any]) -> None:
         for example in shown["examples"].get(name, ()):
             held, new = brief(example["held"]), brief(example["new"])
             out.print(f"      {example['record']}: {held} → {new}", markup=False)
+    for name, number in shown["deletes"].items():
+        out.print(f"  {name}: {number} records would be deleted")
     for fuse in shown["fuses"]:
         out.print(
             f"  FUSE: {fuse['found']} {fuse['fuse']} of {fuse['of']} in {fuse['place']}; "

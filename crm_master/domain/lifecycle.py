@@ -19,6 +19,26 @@ class RecordStatus(StrEnum):
     LIVE = "live"
     DELETED = "deleted"  # its claims remain as last words
     ALIAS = "alias"  # merged into another record of its system
+    LEFT = "left"  # left the scope in which the hub had made it: neither heard nor told any more
+
+
+class DeletePolicy(StrEnum):
+    """What a deletion that speaks for the customer does elsewhere."""
+
+    IGNORE = "ignore"  # nothing; a person is told
+    UNLINK = "unlink"  # what the record said counts no longer
+    ARCHIVE = "archive"  # the customer is kept, and nobody is told of it any more
+    PROPAGATE = "propagate"  # archived, and deleted wherever the manifest says how
+
+
+class Leaving(StrEnum):
+    """What becomes of a record that the hub has made when the condition for that ends."""
+
+    KEEP = "keep"  # linked and updated as before
+    ARCHIVE = (
+        "archive"  # not written while the condition does not hold; what people say there counts
+    )
+    UNLINK = "unlink"  # left to itself for good
 
 
 class Origin(StrEnum):

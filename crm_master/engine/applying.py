@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine import fuses
 from crm_master.engine.foresight import Foresight
-from crm_master.engine.fuses import Fuse, FuseBlown
+from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.plan import Hub
 from crm_master.ports import Clock, Task, UnitOfWork, UnitOfWorkFactory
 
@@ -33,7 +33,7 @@ def put_in_force(
             uow.commit()
             raise FuseBlown(blown[0], run_id)
         for reading in blown:
-            place = fuses.subject(Fuse.WRITES, reading.place)
+            place = fuses.subject(reading.fuse, reading.place)
             uow.states.allow(place, max(reading.found, uow.states.allowance(place)))
         uow.states.allow(subject, 0)
         switch(hub, uow, clock, run_id, swept=False)

@@ -392,7 +392,10 @@ class Deliverer:
                 )
                 records.append(delivery.record)
         uow.records.save(records)
-        entries = [delivery.entry("intent", at, sent=delivery.natives) for delivery in deliveries]
+        entries = [
+            delivery.entry("intent", at, sent=delivery.natives, held=delivery.held)
+            for delivery in deliveries
+        ]
         uow.journal.add_deliveries(entries, pos)
         return deliveries
 

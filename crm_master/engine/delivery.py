@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connectors.contract import Outcome, RawRecord, WriteCommand
 from crm_master.domain.changes import patch, projection, sources_of
 from crm_master.domain.claims import Instant, Sources
 from crm_master.domain.fields import Mapped, Native, Presence
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
+from crm_master.domain.lifecycle import DeliveryVerb
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import Customer, DeliveryEntry, OutboxMessage, SourceRecord
@@ -25,12 +26,19 @@ class Delivery:
     plan: StreamPlan
     record: SourceRecord | None
     natives: dict[str, Native]
+    held: dict[str, Native] = field(default_factory=dict)  # of a delete: what it takes away
     found: bool = False  # a create whose answer was lost, and that was looked for and found
 
     @property
     def sources(self) -> Mapping[str, Sources]:
         """Whose claims the fields are that are sent."""
         return sources_of(self.natives, self.customer.winners)
+
+    @property
+    def operation(self) -> str:
+        if self.message.verb is DeliveryVerb.DELETE:
+            return "delete"
+        return "create" if self.message.rec_id is None else "update"
 
     def entry(
         self,
@@ -50,7 +58,7 @@ class Delivery:
             system=self.plan.system,
             stream=self.plan.stream,
             version=self.message.version,
-            operation="create" if self.message.rec_id is None else "update",
+            operation=self.operation,
             outcome=outcome,
             at=at,
             sent=sent or {},

@@ -12,6 +12,7 @@ from crm_master.domain.claims import UNSET, Instant
 from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId
 from crm_master.engine import fuses
+from crm_master.engine.deletion import leave, returns
 from crm_master.engine.fuses import Fuse
 from crm_master.engine.golden import FannedOut, fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub
@@ -45,6 +46,7 @@ class Foresight:
     conflicts: int = 0
     creates: Counter[str] = field(default_factory=Counter)
     updates: Counter[str] = field(default_factory=Counter)
+    deletes: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     each: list[Write] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Foresight:
 
     @property
     def empty(self) -> bool:
-        return not (self.remapped or self.golden or self.writes)
+        return not (self.remapped or self.golden or self.writes or self.deletes)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -72,6 +74,7 @@ class Foresight:
             "conflicts": self.conflicts,
             "creates": dict(self.creates),
             "updates": dict(self.updates),
+            "deletes": dict(self.deletes),
             "fields": dict(self.fields),
             "examples": self.examples,
             "fuses": [reading.as_dict() for reading in self.blown],
@@ -104,12 +107,15 @@ class _Seer:
                 after = rest[-1]
         with self.store() as uow:
             for stream in self.hub.streams():
-                number = self.found.writes[stream.name]
-                if number:
-                    plan = self.hub.entities[stream.entity]
-                    of = uow.customers.count(stream.entity)
-                    reading = fuses.read(Fuse.WRITES, stream.name, number, of, plan.fuses, uow)
-                    self.found.readings.append(reading)
+                plan = self.hub.entities[stream.entity]
+                for fuse, counted in (
+                    (Fuse.WRITES, self.found.writes),
+                    (Fuse.DELETES, self.found.deletes),
+                ):
+                    if number := counted[stream.name]:
+                        of = uow.customers.count(stream.entity)
+                        reading = fuses.read(fuse, stream.name, number, of, plan.fuses, uow)
+                        self.found.readings.append(reading)
         return self.found
 
     def _customers(self, plan: EntityPlan, after: EntityId) -> Sequence[EntityId]:
@@ -125,6 +131,10 @@ class _Seer:
         for customer in page:
             before, records = dict(customer.golden), of.get(customer.id, [])
             made = recompute(plan, customer, records, states)
+            if leave(self.hub, customer, records):
+                made = recompute(plan, customer, records, states)
+            if returns(customer, [record for record, _ in made.born]):
+                customer.archived = False
             out = fan_out(self.hub, plan, customer, made.reconciled, records, states, {}, self.at)
             self.found.customers += 1
             self.found.conflicts += sum(c.contested for c in made.reconciled.conflicts)
@@ -132,6 +142,8 @@ class _Seer:
                 self.found.golden[name] += 1
                 change = {"before": before.get(name), "after": customer.golden.get(name)}
                 self._example(f"golden {name}", {"customer": customer.id, **change})
+            for record in out.deletes:
+                self.found.deletes[f"{record.ref.system}/{record.ref.stream}"] += 1
             for write in _writes(self.hub, plan, customer, out):
                 self._write(write)
         return [customer.id for customer in page]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crm_master.domain.changes import (
@@ -17,8 +17,15 @@ from crm_master.domain.changes import (
     withhold,
 )
 from crm_master.domain.claims import UNBORN, UNSET, ClaimKey, Instant
-from crm_master.domain.lifecycle import RecordStatus, SystemState
+from crm_master.domain.lifecycle import (
+    DeletePolicy,
+    DeliveryVerb,
+    Leaving,
+    RecordStatus,
+    SystemState,
+)
 from crm_master.domain.survivorship import Held, Reconciled, Winner, reconcile
+from crm_master.engine.deletion import out_of_scope
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.ports import Customer, OutboxMessage, SourceRecord
 
@@ -42,7 +49,7 @@ class Recomputed:
 def counts_for(record: SourceRecord, states: Mapping[str, SystemState]) -> bool:
     """Whether a record's claims count: its system has joined, and it is no alias of another record."""
     joined = states.get(record.ref.system) in (SystemState.ACTIVE, SystemState.OBSERVE)
-    return joined and record.status is not RecordStatus.ALIAS
+    return joined and record.status not in (RecordStatus.ALIAS, RecordStatus.LEFT)
 
 
 def taking_part(hub: Hub, states: Mapping[str, SystemState]) -> dict[str, SystemState]:
@@ -107,6 +114,7 @@ class FannedOut:
     unneeded: list[str]
     patches: list[tuple[SourceRecord, Patch]]
     creates: list[StreamPlan]
+    deletes: list[SourceRecord] = field(default_factory=list)
     believed: bool = False
     """A value in doubt became a claim, because nothing will be written there that would tell: to be recomputed."""
 
@@ -135,6 +143,15 @@ def fan_out(
             out.believed |= _believe(record)
             continue
         message = _message(customer, stream, record.rec_id)
+        if customer.archived or rests(stream, record, customer):
+            out.believed |= _believe(record)
+            if customer.archived and plan.deletes is DeletePolicy.PROPAGATE and stream.deletes:
+                message.verb = DeliveryVerb.DELETE
+                out.messages.append(message)
+                out.deletes.append(record)
+            else:
+                out.unneeded.append(message.id)
+            continue
         needed = patch(
             reconciled, record.shadow, stream.mapping, plan.spec, secondary=not record.primary
         )
@@ -155,7 +172,8 @@ def fan_out(
             continue
         message = _message(customer, stream, None)
         wanted = (
-            states.get(stream.system) is SystemState.ACTIVE
+            not customer.archived
+            and states.get(stream.system) is SystemState.ACTIVE
             and (stream.system, stream.stream) not in present
             and all(test.holds(customer.golden) for test in stream.creates)
         )
@@ -183,6 +201,11 @@ def elect(records: Sequence[SourceRecord]) -> None:
 def _seniority(record: SourceRecord) -> tuple[bool, Instant, int, str]:
     """Pinned before not, then by age; of those that were read together the lower key counts as older."""
     return (not record.pinned, record.since, len(record.ref.key), record.ref.key)
+
+
+def rests(stream: StreamPlan, record: SourceRecord, customer: Customer) -> bool:
+    """Whether a record is not written for now, because its customer is not one to be made there (RULES 17)."""
+    return stream.leaving is Leaving.ARCHIVE and out_of_scope(stream, record, customer.golden)
 
 
 def _believe(record: SourceRecord, but: Collection[str] = ()) -> bool:

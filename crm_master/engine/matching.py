@@ -14,6 +14,7 @@ from crm_master.domain.identity import (
     MatchRules,
     New,
     Profile,
+    agreement,
     block_keys,
     decide,
     profile,
@@ -54,6 +55,13 @@ def index(record: SourceRecord, kind: str, rules: MatchRules) -> Profile:
     of = profile(values_of(record), rules)
     record.blocks = block_hashes(kind, of, rules)
     return of
+
+
+def same(
+    left: Mapping[str, Canonical], right: Mapping[str, Canonical], rules: MatchRules
+) -> tuple[str, ...]:
+    """The keys by which two records' values are of one customer; empty if they are not."""
+    return agreement(profile(left, rules), profile(right, rules), rules)
 
 
 class BatchMatcher:

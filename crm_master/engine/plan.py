@@ -10,6 +10,7 @@ from connectors.contract import Document, Sink
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Canonical, Lenses, Mapped, Native, Rejected
 from crm_master.domain.identity import MatchRules
+from crm_master.domain.lifecycle import DeletePolicy, Leaving
 from crm_master.domain.survivorship import Policy
 
 
@@ -52,6 +53,8 @@ class StreamPlan:
     reads: bool = True
     writes: bool = True
     creates: tuple[Test, ...] | None = None  # None: nobody is created there (RULES 17)
+    leaving: Leaving = Leaving.KEEP
+    deletes: bool = False  # the manifest says how a record is deleted there
     full_payload: bool = True
     skew: int = 0  # microseconds by which the system's stamps may be off
     schedule: str | None = None
@@ -96,6 +99,7 @@ class EntityPlan:
         0.0  # share of a batch's records that may fail before the run counts as failed
     )
     fuses: Fuses = field(default_factory=Fuses)
+    deletes: DeletePolicy = DeletePolicy.IGNORE
 
 
 def _unconnected(name: str) -> Any:

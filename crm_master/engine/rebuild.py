@@ -213,6 +213,10 @@ class Rebuilder:
                     record.gone = Interval(record.shadow.confirmed_at, entry.at)
                 record.status = RecordStatus.DELETED
                 self._claim(record, believe(abandon(record.shadow)))
+            case "deleted":
+                record.status = RecordStatus.DELETED
+                record.gone = Interval(record.shadow.confirmed_at, entry.at)
+                record.shadow = abandon(record.shadow)
             case "refused":
                 self._claim(record, believe(abandon(record.shadow)))
             case "refused in part":

@@ -15,16 +15,18 @@ from crm_master.domain.claims import (
     Instant,
     Notice,
     Observed,
+    Shadow,
     Why,
     attribute,
     interval,
 )
 from crm_master.domain.fields import Canonical, Rejected
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
-from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState, RecordStatus, SystemState, TaskKind
 from crm_master.engine import fuses
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected, is_passing
+from crm_master.engine.deletion import leave, obey, returns
 from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.golden import (
     Recomputed,
@@ -35,7 +37,7 @@ from crm_master.engine.golden import (
     taking_part,
 )
 from crm_master.engine.ledger import Run
-from crm_master.engine.matching import BatchMatcher, index
+from crm_master.engine.matching import BatchMatcher, index, same, values_of
 from crm_master.engine.merging import alias_of, inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.engine.remap import Remapped, Remapper, outdated, overruled
@@ -311,6 +313,8 @@ class Work:
         self.vanished: list[SourceRecord] = []
         self.merged: list[SourceRecord] = []
         self.lacking: set[tuple[str, str, str]] = set()
+        self.gone: set[RecordId] = set()
+        self.returned: dict[RecordId, tuple[EntityId, Mapping[str, Canonical]]] = {}
 
     def _open(self, task: Task) -> None:
         """Ask a person. Of a question that is settled and asked anew in one batch the last word counts."""
@@ -340,6 +344,8 @@ class Work:
         if isinstance(mapped, Rejected):
             self._dead(item, f"{mapped.path}: {mapped.reason}")
             return
+        if record.status is RecordStatus.DELETED and item.started >= record.shadow.confirmed_at:
+            self._reappear(record)
         before = record.shadow.fields
         found = attribute(
             mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
@@ -350,12 +356,9 @@ class Work:
             return
         record.claims, record.shadow = dict(found.claims), found.shadow
         if record.status is RecordStatus.ALIAS:
-            record.entity_id = (
-                None  # this key is another record's now, or the system took a merge back
-            )
-        if record.gone is not None and record.entity_id is not None:
-            self.touched.add(record.entity_id)  # what it says counts in full again
-        record.status, record.gone, record.alias_of = RecordStatus.LIVE, None, None
+            # this key is another record's now, or the system took a merge back
+            record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None
+            record.gone = None
         record.since = record.since or item.started
         record.mapping_hash = stream.mapping.hash
         self.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
@@ -390,6 +393,7 @@ class Work:
         if into is None:
             self.counts["gone"] += 1
             self.vanished.append(record)
+            self.gone.add(record.rec_id)
         else:
             self.counts["merged"] += 1
             record.alias_of = alias_of(record.ref, into)
@@ -414,8 +418,13 @@ class Work:
 
     def _merged(self, records: Mapping[RecordId, SourceRecord]) -> list[LinkEntry]:
         """After matching: the questions about who was merged, or may have been."""
+        told_later = {str(of.ref): of for of in self.vanished if counts_for(of, self.states)}
         for task in vanished(self.hub, self.plan, self.vanished, self.uow):
-            self._open(task)
+            if task.kind is TaskKind.MERGE:
+                # while it may have been merged, it speaks for nobody's deletion
+                self.gone.discard(record_id(ExternalRef(*task.subject.split("/", 2))))
+            if task.kind is TaskKind.MERGE or task.subject not in told_later:
+                self._open(task)
         links = []
         for loser in self.merged:
             survivor = self.survivors.get(loser.rec_id)
@@ -426,6 +435,24 @@ class Work:
             elif entry is not None:
                 self._open(entry)
         return links
+
+    def _reappear(self, record: SourceRecord) -> None:
+        """Its key is in use again, perhaps for somebody else: it is matched anew (RULES 12)."""
+        if record.entity_id is not None:
+            self.touched.add(record.entity_id)
+            self.returned[record.rec_id] = (record.entity_id, values_of(record))
+        record.status, record.entity_id, record.claims = RecordStatus.LIVE, None, {}
+        record.gone, record.since, record.pinned = None, 0, False
+        record.shadow = Shadow(confirmed_at=record.shadow.confirmed_at)
+        self.settled.add((TaskKind.GONE, str(record.ref)))
+
+    def _back(self, record: SourceRecord, decision: Decision) -> Decision:
+        """The decision about a record that reappeared: who agrees with nobody else may be who it was."""
+        if not isinstance(decision, New) or record.rec_id not in self.returned:
+            return decision
+        former, values = self.returned[record.rec_id]
+        because = same(values, values_of(record), self.plan.match)
+        return Linked(former, because, record.rec_id) if because else decision
 
     def _dead(self, item: InboxItem, reason: str) -> None:
         item.state = InboxState.DEAD
@@ -462,7 +489,7 @@ class Work:
         erased = self._erased(open_records, matcher)
         links: list[LinkEntry] = []
         for record in open_records:
-            decision = matcher(record)
+            decision = self._back(record, matcher(record))
             if record.rec_id in erased and isinstance(decision, New):
                 self._forget([record], records)
                 continue
@@ -620,7 +647,13 @@ class Work:
         if not any(counts_for(record, self.states) for record in records):
             return
         withheld_before = customer.withheld
+        gone = {record.rec_id for record in records if counts_for(record, self.states)} & self.gone
+        said = obey(self.plan.deletes, customer, records, gone)
         made = recompute(self.plan, customer, records, self.states)
+        if leave(self.hub, customer, records):
+            made = recompute(self.plan, customer, records, self.states)
+        if returns(customer, [record for record, _ in made.born]):
+            customer.archived = False
         customer.config_hash = self.hub.hash
         if made.changes:
             self.counts["golden" if made.first else "changed"] += 1
@@ -639,6 +672,7 @@ class Work:
                 self._open(Task(TaskKind.CONFLICT, subject, payload))
         for name in withheld_before - customer.withheld:
             self.settled.add((TaskKind.CONFLICT, f"{customer.id}:{name}"))
+        self._tell(customer, records, said)
         self._lost_edits(customer, made)
         out = fan_out(
             self.hub,
@@ -655,6 +689,19 @@ class Work:
         self.counts["queued"] += len(out.messages)
         if out.believed:
             self.believed.add(customer.id)
+
+    def _tell(
+        self, customer: Customer, records: Sequence[SourceRecord], said: Mapping[RecordId, str]
+    ) -> None:
+        """What became of a customer whose record is gone, in that record's task."""
+        for record in records:
+            if record.rec_id in said:
+                payload = {
+                    "entity": customer.id,
+                    "record": str(record.ref),
+                    "outcome": said[record.rec_id],
+                }
+                self._open(Task(TaskKind.GONE, str(record.ref), payload))
 
     def _lost_edits(self, customer: Customer, made: Recomputed) -> None:
         """Put every new edit that did not win on record, with the rule that rejected it (promise 3)."""

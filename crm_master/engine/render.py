@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from connectors.contract import RawRecord, WriteCommand
 from crm_master.domain.changes import abandoned, arrived, patch, withhold
 from crm_master.domain.claims import UNSET, Instant, Observed, attribute
-from crm_master.domain.fields import Mapped, Rejected
-from crm_master.domain.lifecycle import DeliveryState, RecordStatus
+from crm_master.domain.fields import Mapped, Native, Rejected
+from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
 from crm_master.engine.ingest import land, spot_page
@@ -56,6 +56,9 @@ class Renderer:
             pos = uow.journal.commit("settle", self.clock(), self.run_id)
             uow.journal.add_deliveries([entry], pos)
             return "gone"
+        if message.verb is DeliveryVerb.DELETE and not customer.archived:
+            uow.outbox.done([message])
+            return "already"
         spec = self.hub.entities[customer.entity].spec
         watermark = uow.states.stream(plan.system, plan.stream).watermark
         mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
@@ -66,6 +69,8 @@ class Renderer:
         if seen.edits or seen.notices or seen.stale or seen.doubts:
             return self._overtaken(plan, message, shown, now, watermark, uow)
         record.shadow = seen.shadow
+        if message.verb is DeliveryVerb.DELETE:
+            return self._deletion(plan, message, record, customer, shown, natives_of(mapped))
         reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
         needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
@@ -80,6 +85,27 @@ class Renderer:
             etag=shown.etag,
         )
         return Delivery(message, customer, command, plan, record, dict(needed.intents))
+
+    def _deletion(
+        self,
+        plan: StreamPlan,
+        message: OutboxMessage,
+        record: SourceRecord,
+        customer: Customer,
+        shown: RawRecord,
+        held: dict[str, Native],
+    ) -> Delivery:
+        """A delete is a write of nothing. What it takes away is in the journal, for whoever wants it back."""
+        command = WriteCommand(
+            id=message.id,
+            stream=plan.stream,
+            key=record.ref.key,
+            before=shown.document,
+            after={},
+            correlation=correlation(customer.id),
+            etag=shown.etag,
+        )
+        return Delivery(message, customer, command, plan, record, {}, held)
 
     def _overtaken(
         self,

@@ -25,7 +25,13 @@ from crm_master.domain.changes import Settled, abandon, believe, intend, settle,
 from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
-from crm_master.domain.lifecycle import DeliveryState, Origin, RecordStatus, TaskKind
+from crm_master.domain.lifecycle import (
+    DeliveryState,
+    DeliveryVerb,
+    Origin,
+    RecordStatus,
+    TaskKind,
+)
 from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
 from crm_master.engine.erasure import not_erased
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
@@ -151,6 +157,9 @@ class Settler:
     ) -> DeliveryEntry:
         delivery, outcome = item.delivery, item.outcome
         match outcome:
+            case Written() | Gone() if delivery.message.verb is DeliveryVerb.DELETE:
+                counts["deleted"] += 1
+                return self._deleted(delivery, uow)
             case Written(existed=True):
                 counts["existed"] += 1
                 return self._bind(plan, item, pos, uow)
@@ -386,6 +395,19 @@ class Settler:
             outcome="gone",
             at=at,
         )
+
+    def _deleted(self, delivery: Delivery, uow: UnitOfWork) -> DeliveryEntry:
+        """The record was deleted by the hub: a tombstone of which nobody has to be told."""
+        record = delivery.record
+        assert record is not None
+        at = self.clock()
+        record.status = RecordStatus.DELETED
+        record.gone = Interval(record.shadow.confirmed_at, at)
+        record.shadow = abandon(record.shadow)
+        uow.records.save([record])
+        uow.outbox.done([delivery.message])
+        uow.tasks.close([(TaskKind.REFUSED, delivery.message.id)], at)
+        return delivery.entry("deleted", at, held=delivery.held)
 
     def _later(
         self,

@@ -15,6 +15,7 @@ from crm_master.domain.fields import Mapped
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.golden import rests
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
@@ -202,7 +203,8 @@ class Verifier:
         now, edited = seen.shadow, {key.field for key in seen.edits}
         for part in sorted(edited):
             self.verdict.add(Difference(name, customer.id, part, _EDITED))
-        if not plan.writes:
+        left_alone = customer.archived or record.status is RecordStatus.LEFT
+        if not plan.writes or left_alone or rests(plan, record, customer):
             self.verdict.matching[plan.name] += not edited
             return
         reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)

@@ -37,7 +37,7 @@ from connectors.errors import BadAnswer, Unreachable
 from crm_master.domain.claims import ClaimKey, Instant, Shadow
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
-from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
+from crm_master.domain.lifecycle import DeletePolicy, InboxState, Leaving, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
 from crm_master.engine import erasure, linking, stewardship
 from crm_master.engine.absence import confirm_absences
@@ -317,6 +317,9 @@ class FakeSystem:
             if self.can.guard is Guard.ETAG and str(kept.version) != command.etag:
                 return Stale()
         self.writes.append(command)
+        if command.key is not None and not command.after:
+            self.remove(command.key)
+            return Written(command.key)
         if command.key is None or kept is None:
             key = f"{self.name}-{next(self._keys)}"
             kept = self.kept[key] = Kept({}, 0, command.correlation)
@@ -352,6 +355,7 @@ class Setting:
 
     lines: str = FULL_MAPPING
     creates: tuple[Condition, ...] | None = None
+    leaving: Leaving = Leaving.KEEP
     reads: bool = True
     writes: bool = True
     observe: bool = False
@@ -414,6 +418,8 @@ class World:
                         writes=setting.writes,
                         creates=setting.creates,
                         full_payload=setting.full_payload,
+                        leaving=setting.leaving,
+                        deletes=setting.can.get("delete", False),
                         skew=setting.skew,
                     )
                 },
@@ -482,6 +488,11 @@ class World:
     def apply(self, hub: Hub) -> dict[str, int]:
         self.put_in_force(hub)
         return self.sweep()
+
+    def set_deletes(self, policy: DeletePolicy) -> None:
+        """Another policy of deletions than the one that ships."""
+        plan = replace(self.hub.entities["customer"], deletes=policy)
+        self.hub = replace(self.hub, entities={"customer": plan})
 
     def set_fuses(self, **shares: float) -> None:
         """Other fuses than the ones that ship."""

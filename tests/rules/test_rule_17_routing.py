@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from crm_master.domain.lifecycle import Leaving, RecordStatus
 from crm_master.engine.plan import Test as Condition
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting
+from tests.rules.fakes import Setting, World
 
 
 class Case(NamedTuple):
@@ -105,3 +106,60 @@ def test_rule_17_a_record_that_vanished_is_not_created_again(world: MakeWorld) -
     hub.round()
     assert hub.shop.kept == {}
     assert hub.queued() == {}
+
+
+def _left(world: MakeWorld, leaving: Leaving) -> World:
+    """Ada agreed, was created in the shop, and has withdrawn since."""
+    hub = world("erp", "shop", shop=Setting(creates=GRANTED, leaving=leaving))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", consent="yes")
+    hub.settle()
+    hub.erp.edit("e1", consent="no")
+    hub.round()
+    assert len(hub.shop.kept) == 1, "leaving is no delete"
+    return hub
+
+
+def test_rule_17_archive_leaves_the_record_as_it_is_until_the_condition_holds_again(
+    world: MakeWorld,
+) -> None:
+    hub = _left(world, Leaving.ARCHIVE)
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    assert hub.shop.only()["name"] == "Ada"
+    assert hub.verify().converged
+    hub.shop.edit(next(iter(hub.shop.kept)), phone="1")
+    hub.round()
+    assert hub.golden["phone"] == "1", "what people say there counts"
+    hub.erp.edit("e1", consent="yes")
+    hub.round()
+    hub.round()
+    assert hub.shop.only()["name"] == "Ada L"
+    assert hub.rebuilt().equal
+
+
+def test_rule_17_unlink_leaves_the_record_to_itself_and_makes_no_second_one(
+    world: MakeWorld,
+) -> None:
+    hub = _left(world, Leaving.UNLINK)
+    key = next(iter(hub.shop.kept))
+    assert hub.record("shop", key).status is RecordStatus.LEFT
+    hub.shop.edit(key, phone="1")
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    assert "phone" not in hub.golden
+    assert hub.shop.only()["name"] == "Ada"
+    hub.erp.edit("e1", consent="yes")
+    hub.round()
+    assert len(hub.shop.kept) == 1
+    assert hub.verify().converged
+    assert hub.rebuilt().equal
+
+
+def test_rule_17_a_record_that_people_made_is_not_the_hubs_to_leave(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=GRANTED, leaving=Leaving.UNLINK))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", consent="no")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    assert hub.shop["s1"]["name"] == "Ada L"

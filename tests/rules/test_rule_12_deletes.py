@@ -1,0 +1,216 @@
+"""RULES 12: what a deletion says, of whom, and what policy makes of it elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.contract import Guard
+from crm_master.domain.lifecycle import DeletePolicy, RecordStatus, TaskKind
+from crm_master.engine.fuses import FuseBlown
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import Setting, World
+
+CAN = {"delete": True, "guard": Guard.ETAG}
+
+
+def _hub(world: MakeWorld, policy: DeletePolicy, **shop: object) -> World:
+    """Ada is in the ERP, and was created in the shop, which can delete."""
+    hub = world("erp", "shop", shop=Setting(creates=(), can=CAN | shop))
+    hub.set_deletes(policy)
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
+    hub.settle()
+    assert hub.shop.only()["name"] == "Ada"
+    return hub
+
+
+def _outcome(hub: World) -> str:
+    return str(hub.task(TaskKind.GONE).payload["outcome"])
+
+
+def test_rule_12_by_default_a_deletion_deletes_nothing_elsewhere(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.IGNORE)
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.shop.only()["name"] == "Ada"
+    assert "policy ignores" in _outcome(hub)
+    hub.shop.edit("shop-1", name="Ada L")
+    hub.round()
+    assert hub.golden["name"] == "Ada L", "the customer lives on"
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_propagate_deletes_where_the_manifest_says_how(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    held = dict(hub.shop.only())
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.shop.kept == {}
+    assert hub.record("shop", "shop-1").status is RecordStatus.DELETED
+    assert hub.customer().archived
+    with hub.store() as uow:
+        steps = [
+            entry
+            for commit in uow.journal.commits()
+            for entry in uow.journal.deliveries(commit.pos)
+        ]
+    intent = next(e for e in steps if e.operation == "delete" and e.outcome == "intent")
+    assert intent.held["name"] == held["name"], "what it took away is on record"
+    hub.round()
+    assert hub.round() == 0, "and is not made again"
+    assert len(hub.tasks(TaskKind.GONE)) == 1, "of what the hub deleted nobody is told"
+    assert hub.rebuilt().equal
+    assert hub.verify().converged
+
+
+def test_rule_12_a_system_that_cannot_delete_keeps_its_record(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE, delete=False)
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.shop.only()["name"] == "Ada"
+    assert hub.customer().archived
+    assert hub.verify().converged
+
+
+def test_rule_12_an_edit_that_the_deleted_record_did_not_show_keeps_the_customer(
+    world: MakeWorld,
+) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.shop.edit("shop-1", phone="2")
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.shop.only()["phone"] == "2"
+    assert "shop has said something since" in _outcome(hub)
+    hub.round()
+    assert set(hub.erp.kept) == set(), "and it is not created again where it was deleted"
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_another_live_record_in_the_same_system_keeps_the_customer(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop", within_system="link", shop=Setting(creates=(), can=CAN))
+    hub.set_deletes(DeletePolicy.PROPAGATE)
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.erp.add("e2", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.remove("e2")
+    hub.round()
+    assert hub.shop.only()["name"] == "Ada"
+    assert "another live record" in _outcome(hub)
+
+
+def test_rule_12_somebody_who_is_faster_than_the_delete_saves_the_record(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.reconcile()
+    assert hub.queued() == {"pending": 1}
+    hub.shop.edit("shop-1", phone="2")
+    hub.deliver("shop")
+    assert hub.shop.only()["phone"] == "2"
+    hub.reconcile()
+    hub.clock.sleep(60)
+    hub.round()
+    assert hub.shop.only()["phone"] == "2"
+    assert not hub.customer().archived, "the customer lives"
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_between_the_look_and_the_delete_the_guard_stands(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.shop.meanwhile = lambda: hub.shop.edit("shop-1", phone="2")
+    hub.deliver("shop")
+    assert hub.shop.only()["phone"] == "2"
+
+
+def test_rule_12_a_lost_answer_to_a_delete_is_looked_up(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.erp.remove("e1")
+    hub.shop.losses = ["undone"]
+    hub.round()
+    assert len(hub.shop.kept) == 1
+    hub.clock.sleep(60)
+    hub.round()
+    assert hub.shop.kept == {}
+
+
+def test_rule_12_archive_keeps_the_customer_and_tells_nobody(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.ARCHIVE)
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.customer().archived
+    assert hub.shop.only()["name"] == "Ada"
+    hub.shop.edit("shop-1", phone="2")
+    hub.round()
+    assert not hub.customer().archived, "who is spoken of again lives"
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_unlink_takes_back_what_the_record_said(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    hub.set_deletes(DeletePolicy.UNLINK)
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada Lovelace", mail="ada@example.org")
+    hub.settle()
+    assert hub.golden["name"] == "Ada"
+    # the deletion speaks only if nobody has said anything since: the shop's claims are as old
+    hub.erp.remove("e1")
+    hub.round()
+    assert hub.golden["name"] == "Ada Lovelace"
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_many_deletes_at_once_blow_the_fuse_before_the_first(world: MakeWorld) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=(), can=CAN))
+    hub.set_deletes(DeletePolicy.PROPAGATE)
+    for number in range(4):
+        hub.erp.add(f"e{number}", name=f"P{number}", mail=f"p{number}@example.org")
+    hub.settle()
+    hub.set_fuses(deletes=0.25)
+    for number in range(3):
+        hub.erp.remove(f"e{number}")
+    hub.ingest("erp")
+    hub.reconcile()
+    with pytest.raises(FuseBlown, match="3 deletes of 4 in shop/people; allowed: 1"):
+        hub.deliver("shop")
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 4
+    assert hub.approve_run() == ["deletes shop/people"]
+    hub.deliver("shop")
+    assert len(hub.shop.kept) == 1
+
+
+def test_rule_12_a_key_that_reappears_is_matched_anew(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s2", name="Bea", mail="bea@example.org")
+    hub.settle()
+    ada, bea = hub.record("shop", "s1").entity_id, hub.record("shop", "s2").entity_id
+    hub.erp.remove("e1")
+    hub.round()
+    hub.erp.add("e1", name="Beatrix", mail="bea@example.org")
+    hub.round()
+    assert hub.record("erp", "e1").entity_id == bea
+    assert hub.shop["s1"]["name"] == "Ada"
+    assert {customer.id for customer in hub.customers()} == {ada, bea}
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_who_comes_back_as_who_they_were_is_the_same_customer(world: MakeWorld) -> None:
+    hub = world("erp")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    before = hub.customer().id
+    hub.erp.remove("e1")
+    hub.round()
+    hub.erp.gone.clear()
+    hub.erp.add("e1", name="Ada L", mail="ada@example.org")
+    hub.round()
+    assert hub.customer().id == before
+    assert hub.golden["name"] == "Ada L"
+    assert hub.tasks(TaskKind.GONE) == []
+    assert hub.rebuilt().equal
