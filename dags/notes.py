@@ -13,6 +13,8 @@ RED = """
 - `BadAnswer`: the system does not answer as its manifest says. Was it updated? Adapt the manifest, then clear the task.
 - `RunFailed` (task `verdict`): some records could not be used, **all others are done**. `concord dlq list` and
   `concord conflicts` say which and why; mend them, then `concord dlq replay`.
+- `FuseBlown`: the run was about to do much more than usual, and has stopped. `concord conflicts` says how much of what;
+  `concord approve` with the run's id lets it pass once.
 - `DatabaseUnavailable`: the master was away, for all attempts, or does not let Concord in; the text says which. Nothing
   is lost. `BadDatabaseUrl`: `CONCORD_DATABASE_URL` is wrong. Mend it, then clear the task.
 - `SchemaOutdated`: another release made the master. `concord init`, then clear the task.
@@ -53,8 +55,8 @@ Deliveries that the system refused do not come back by themselves: `concord conf
 SWEEP = """
 ### Reads every stream whole, once a night
 
-Finds what a delta read cannot see: changes without a time stamp. What did not change costs no write. A record that is
-gone is not found here; `maintain__verify` reports it. **Skipping it** is harmless for days; such changes are then seen
+Finds what a delta read cannot see: changes without a time stamp, and records that are gone. What did not change costs no
+write. **Skipping it** is harmless for days; such changes are then seen
 later. To spread the load, give a system's pool fewer slots.
 """
 

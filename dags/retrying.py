@@ -21,6 +21,7 @@ from crm_master.entrypoints import (
     BadDatabaseUrl,
     ConfigurationMistakes,
     DatabaseUnavailable,
+    FuseBlown,
     RunFailed,
     SchemaOutdated,
 )
@@ -44,6 +45,7 @@ _HOPELESS = {
     "somebody has to mend the manifest or hub.yaml": (BadConfiguration, ConfigurationMistakes),
     "the system answers otherwise than its manifest says": (BadAnswer,),
     "the good records are done, the bad ones need a person": (RunFailed,),
+    "a fuse has stopped it; somebody has to approve the run, or to mend the cause": (FuseBlown,),
     "somebody has to mend CONCORD_DATABASE_URL": (BadDatabaseUrl,),
     "the master needs `concord init`": (SchemaOutdated,),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.bootstrap import HOME_VARIABLE, App, open_app, opened
 from crm_master.deployment import Deployment, write_example
+from crm_master.engine.fuses import FuseBlown
 from crm_master.entrypoints.applying import apply, approve_run, as_proposed, changed, is_run, plan
 from crm_master.entrypoints.erasing import erase, erase_preview, lift, receipts
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
@@ -47,6 +48,7 @@ __all__ = [
     "ConfigurationMistakes",
     "DatabaseUnavailable",
     "Deployment",
+    "FuseBlown",
     "Ran",
     "RunFailed",
     "SchemaOutdated",
