@@ -17,18 +17,15 @@ from connectors.contract import (
     Gone,
     Guard,
     Outcome,
-    RawRecord,
     Retry,
     Sink,
     Stale,
     Unknown,
-    WriteCommand,
     Written,
 )
 from connectors.errors import BadAnswer, ConnectorError, RetryLater
-from crm_master.domain.changes import intend, on_its_way
+from crm_master.domain.changes import intend
 from crm_master.domain.claims import Instant
-from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import (
     DeliveryState,
     DeliveryVerb,
@@ -38,10 +35,11 @@ from crm_master.domain.lifecycle import (
 )
 from crm_master.engine import fuses
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected
-from crm_master.engine.delivery import Confirmed, Delivery, correlation, draft
+from crm_master.engine.delivery import Confirmed, Delivery, draft
 from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
+from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.remap import outdated, overruled
 from crm_master.engine.render import Checked, Renderer
@@ -49,7 +47,6 @@ from crm_master.engine.settle import Settler
 from crm_master.ports import (
     Clock,
     OutboxMessage,
-    SourceRecord,
     Task,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -201,13 +198,12 @@ class Deliverer:
         started = self.clock()
         found, garbled = read_each(self.sink, plan.stream, [record.ref.key for record in live])
         now = Checked(found, started, self.clock())
-        lost = [
-            record
-            for record in live
-            if found.get(record.ref.key, record) is None and on_its_way(record.shadow)
-        ]
-        if lost and self.sink.capabilities(plan.stream).find:
-            messages = self._look_elsewhere(plan, messages, lost)
+        if self.sink.capabilities(plan.stream).find:
+            missing = [record for record in live if found.get(record.ref.key, record) is None]
+            for message, key in moved_unheard(plan, self.sink, messages, missing, self.store):
+                with self._transaction() as uow:
+                    found_elsewhere(self.hub, message, key, self.clock(), self.run.id, uow)
+                messages = [other for other in messages if other is not message]
 
         def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
             records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
@@ -233,28 +229,6 @@ class Deliverer:
         self._write(plan, self._prepared(messages, rendered))
         if garbled and not found:
             raise next(iter(garbled.values()))  # not one record: the system as a whole
-
-    def _look_elsewhere(
-        self, plan: StreamPlan, messages: Sequence[OutboxMessage], lost: Sequence[SourceRecord]
-    ) -> list[OutboxMessage]:
-        """A record that is gone after a write whose answer was lost may have got another key by it. Gives what is left."""
-        by_id = {message.rec_id: message for message in messages}
-        with self.store() as uow:
-            customers = uow.customers.get({message.entity_id for message in messages})
-        for record in lost:
-            message = by_id[record.rec_id]
-            natives = on_its_way(record.shadow)
-            after = plan.mapping.put({}, natives)
-            key = correlation(message.entity_id)
-            command = WriteCommand(message.id, plan.stream, None, {}, after, key)
-            free = self._free(plan, self.sink.find(plan.stream, command))
-            if len(free) == 1:
-                customer = customers[message.entity_id]
-                delivery = Delivery(message, customer, command, plan, record, natives)
-                message.version = 0  # what it shows is what was sent then, not what is golden now
-                self._settle(plan, [delivery], [Written(free[0].key, free[0])])
-                del by_id[record.rec_id]
-        return list(by_id.values())
 
     def _prepared(self, messages: Sequence[OutboxMessage], rendered: Render) -> list[Delivery]:
         """Render messages and commit the intents, in one transaction. One that cannot be rendered stops no other."""
@@ -339,7 +313,7 @@ class Deliverer:
                 reason = f"{type(error).__name__} while it was looked for"
                 self._defective(delivery.message, reason, uow)
             return False
-        free = self._free(plan, found)
+        free = unclaimed(plan, found, self.store)
         if len(found) > 1 and len(free) != 1:
             self._ask(delivery, f"{len(found)} records there fit a create whose answer was lost")
         elif free:
@@ -349,20 +323,6 @@ class Deliverer:
             reason = "a record that fits a create whose answer was lost is another's"
             self._ask(delivery, reason)
         return not found
-
-    def _free(self, plan: StreamPlan, found: Sequence[RawRecord]) -> list[RawRecord]:
-        """The records that belong to no customer: only such a one can be what a create has made."""
-        ids = {
-            shown.key: record_id(ExternalRef(plan.system, plan.stream, shown.key))
-            for shown in found
-        }
-        with self.store() as uow:
-            known = uow.records.get(ids.values())
-        return [
-            shown
-            for shown in found
-            if (record := known.get(ids[shown.key])) is None or record.entity_id is None
-        ]
 
     def _ask(self, delivery: Delivery, reason: str) -> None:
         with self._transaction() as uow:

@@ -21,9 +21,9 @@ from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, System
 from crm_master.engine.delivery import unshown
 from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
+from crm_master.engine.moving import move
 from crm_master.engine.plan import Hub
 from crm_master.engine.reconcile import Work
-from crm_master.engine.settle import move
 from crm_master.engine.stewardship import carry_out
 from crm_master.engine.undo import compensate
 from crm_master.ports import (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -35,8 +34,8 @@ from crm_master.domain.lifecycle import (
 from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
 from crm_master.engine.erasure import not_erased
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
-from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.merging import vanished
+from crm_master.engine.moving import book_move, update_entry
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
     Clock,
@@ -51,18 +50,6 @@ from crm_master.ports import (
 FIRST_WAIT = 1_000_000  # microseconds
 LONGEST_WAIT = 3_600_000_000
 LONGEST_ASKED = 86_400_000_000  # a system that asks for more has a wrong clock
-
-
-def move(record: SourceRecord, ref: ExternalRef, at: Instant) -> SourceRecord:
-    """A record under another key, with all that it says and shows; under the old key an empty alias is left.
-
-    The alias keeps the time of the move: what was read of it before says nothing any more.
-    """
-    moved = replace(record, rec_id=record_id(ref), ref=ref)
-    record.status, record.claims, record.raw_hash = RecordStatus.ALIAS, {}, b""
-    record.alias_of, record.placed, record.pinned = moved.rec_id, None, False
-    record.shadow, record.reread = Shadow(confirmed_at=at), False
-    return moved
 
 
 class Settler:
@@ -219,7 +206,7 @@ class Settler:
         else:
             held = self._ours(delivery, record, held)
             if ref != record.ref:
-                record = self._moved(delivery, record, ref, item.at, pos, uow)
+                record = book_move(self.hub, delivery.message, record, ref, item.at, pos, uow)
         complete = item.shown is not None and len(held) == len(shown)
         if complete and item.shown is not None:
             record.raw_hash = fingerprint(canonical(item.shown.document))
@@ -239,30 +226,6 @@ class Settler:
         solved.append((TaskKind.MATCH, str(ref)))
         uow.tasks.close(solved, item.at)
         return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
-
-    def _moved(
-        self,
-        delivery: Delivery,
-        record: SourceRecord,
-        ref: ExternalRef,
-        at: Instant,
-        pos: int,
-        uow: UnitOfWork,
-    ) -> SourceRecord:
-        """The record under the key that the write has given it, where a field is the key; the old key becomes an alias."""
-        entry = delivery.entry("moved", at, sent={"key": ref.key})
-        moved = move(record, ref, at)
-        BatchMatcher(self.hub.entities[record.entity], uow, [moved], {})  # indexes it
-        uow.records.save([record])
-        uow.records.save_blocks([record, moved])
-        link = LinkEntry(
-            moved.rec_id, delivery.customer.id, "bind", "hub", {"moved": record.rec_id}
-        )
-        uow.customers.add_links([link], at, pos)
-        uow.journal.add_deliveries([entry], pos)
-        # it is found by other keys now, and what waits for it waits under its new name
-        uow.customers.mark_dirty(ids=[delivery.customer.id])
-        return moved
 
     def _claim(self, record: SourceRecord, settled: Settled, uow: UnitOfWork) -> None:
         """Give a record its shadow, and the claims of people whose edits were in doubt."""
@@ -384,17 +347,7 @@ class Settler:
             uow.tasks.open(list(vanished(self.hub, plan, [record], uow)), at, self.run_id)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
-        return DeliveryEntry(
-            rec_id=record.rec_id,
-            ref=record.ref,
-            entity_id=message.entity_id,
-            system=record.ref.system,
-            stream=record.ref.stream,
-            version=message.version,
-            operation="update",
-            outcome="gone",
-            at=at,
-        )
+        return update_entry(message, record, "gone", at)
 
     def _deleted(self, delivery: Delivery, uow: UnitOfWork) -> DeliveryEntry:
         """The record was deleted by the hub: a tombstone of which nobody has to be told."""

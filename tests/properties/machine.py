@@ -157,8 +157,8 @@ class Histories(RuleBasedStateMachine):
     @rule(which=numbers, seed=numbers, worst=st.booleans())
     def storm(self, which: int, seed: int, worst: bool) -> None:
         """From now on a share of a system's answers is spoilt."""
-        rates = {"reads": 0.4, "writes": 0.7} if worst else {"reads": 0.1, "writes": 0.3}
-        self._world().systems[self._system(which)].storm(seed, **rates)
+        reads, writes = (0.4, 0.7) if worst else (0.1, 0.3)
+        self._world().systems[self._system(which)].storm(seed, reads=reads, writes=writes)
         figures["storms"] += 1
 
     @rule(which=numbers)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 _NEVER = 1 << 62
@@ -42,7 +42,7 @@ class Look(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A value that a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest ``lo`` can be."""
+    """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be."""
 
     value: str
     lo: int
@@ -176,7 +176,8 @@ class Model:
             states.add(
                 State(None, None)
             )  # it may be taken for somebody else's, if a person says so
-        for event in sorted([*looks, *written], key=lambda event: event.at):
+        events: list[Look | Turn] = [*looks, *written]
+        for event in sorted(events, key=lambda event: event.at):
             if isinstance(event, Turn):
                 after = {State(plain(name, event.value), state.claim) for state in states}
             else:
@@ -260,7 +261,7 @@ class Model:
         """Whether a field may be in quarantine: the hub wrote over one value of others that often, and it came back."""
         came: dict[str, int] = {}
         turns = record.turns.get(name, [])
-        for before, turn in zip(turns, turns[1:], strict=False):
+        for before, turn in pairwise(turns):
             if turn.sent is None and before.sent is not None:
                 came[turn.value] = came.get(turn.value, 0) + 1
         return any(times >= UNDONE_LIMIT for times in came.values())

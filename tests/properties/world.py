@@ -245,7 +245,7 @@ class World:
             lambda: entity_id(0, next(self._ids).to_bytes(10, "big")),
         )
         for name in self.systems:
-            app._open[name] = MortalSink(app.connect(name), self.fate, self._interrupted)  # type: ignore[assignment]
+            app._open[name] = MortalSink(app.connect(name), self.fate, self._interrupted)
         return app
 
     def close(self) -> None:

@@ -140,7 +140,8 @@ class FakeSystem:
     ``makes`` is what the system makes of a document that it is sent (truncates, ignores, computes). ``losses`` names what
     becomes of the next writes: ``done`` (done, but the answer is lost), ``undone`` (lost on the way there), ``killed``
     (done, and the hub dies before it hears of it), ``defect`` (the connector fails), ``refused``, ``retry``, ``stale``,
-    ``half refused`` and ``half later`` (the first change is made, then the rest is refused or put off). ``meanwhile`` is
+    ``half refused``, ``half later`` and ``half lost`` (the first change is made, then the rest is refused or put off, or
+    nobody knows). ``meanwhile`` is
     called between the hub's read and its write, as a person who is faster would be. A create is found again by its
     correlation key, by all that was sent (``find_by_content``), or by one field (``find_by``). ``keyed_by`` names the field
     that is the key, where a written value moves the record.
@@ -342,7 +343,7 @@ class FakeSystem:
         if fate in ("half refused", "half later"):
             how = Refused("not allowed") if fate == "half refused" else Retry("try again later")
             return replace(how, partial=True)
-        if fate == "done":
+        if fate in ("done", "half lost"):
             return Unknown("the answer was lost")
         if fate == "killed":
             raise Killed

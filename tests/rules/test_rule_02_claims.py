@@ -189,3 +189,17 @@ def test_rule_24_a_record_that_a_write_without_an_answer_has_moved_is_found_agai
     hub.round()
     _has_moved(hub)
     assert len(hub.list.writes) == 1
+
+
+def test_rule_24_of_a_write_that_moved_the_record_and_stopped_halfway_the_rest_is_written(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.erp.edit("e1", note="new as well")
+    hub.list.losses = ["half lost"]
+    hub.round()
+    assert hub.list["lovelace@example.org"].get("note") is None
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.list["lovelace@example.org"]["note"] == "new as well"
+    _has_moved(hub)

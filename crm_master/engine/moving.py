@@ -1,0 +1,129 @@
+"""Where a field is the key: a write may move a record to another key, and it stays the same record (RULES 2, 24)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from connectors.contract import RawRecord, Sink, WriteCommand
+from crm_master.domain.changes import on_its_way
+from crm_master.domain.claims import Instant, Shadow
+from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.lifecycle import RecordStatus, TaskKind
+from crm_master.engine.delivery import correlation
+from crm_master.engine.matching import BatchMatcher
+from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.ports import (
+    DeliveryEntry,
+    LinkEntry,
+    OutboxMessage,
+    SourceRecord,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
+
+
+def move(record: SourceRecord, ref: ExternalRef, at: Instant) -> SourceRecord:
+    """A record under another key, with all that it says and shows; under the old key an empty alias is left.
+
+    The alias keeps the time of the move: what was read of it before says nothing any more.
+    """
+    moved = replace(record, rec_id=record_id(ref), ref=ref)
+    record.status, record.claims, record.raw_hash = RecordStatus.ALIAS, {}, b""
+    record.alias_of, record.placed, record.pinned = moved.rec_id, None, False
+    record.shadow, record.reread = Shadow(confirmed_at=at), False
+    return moved
+
+
+def book_move(
+    hub: Hub,
+    message: OutboxMessage,
+    record: SourceRecord,
+    ref: ExternalRef,
+    at: Instant,
+    pos: int,
+    uow: UnitOfWork,
+) -> SourceRecord:
+    """Put a move on record, in the journal too. Gives the record under its new key, which is the caller's to save."""
+    entry = update_entry(message, record, "moved", at, ref.key)
+    uow.journal.add_deliveries([entry], pos)
+    moved = move(record, ref, at)
+    BatchMatcher(hub.entities[record.entity], uow, [moved], {})  # gives it its block keys
+    uow.records.save([record])
+    uow.records.save_blocks([record, moved])
+    link = LinkEntry(moved.rec_id, message.entity_id, "bind", "hub", {"moved": record.rec_id})
+    uow.customers.add_links([link], at, pos)
+    # what waits for it waits under its new name from now on
+    uow.customers.mark_dirty(ids=[message.entity_id])
+    uow.tasks.close([(TaskKind.MATCH, str(ref))], at)
+    return moved
+
+
+def moved_unheard(
+    plan: StreamPlan,
+    sink: Sink,
+    messages: Sequence[OutboxMessage],
+    missing: Sequence[SourceRecord],
+    store: UnitOfWorkFactory,
+) -> Iterator[tuple[OutboxMessage, str]]:
+    """Which records that are gone after a write whose answer was lost have got another key by it, and which.
+
+    They are looked for by what was sent. Raises ``ConnectorError``.
+    """
+    waiting = {message.rec_id: message for message in messages}
+    for record in missing:
+        sent = on_its_way(record.shadow)
+        if not sent:
+            continue
+        message = waiting[record.rec_id]
+        after, key = plan.mapping.put({}, sent), correlation(message.entity_id)
+        command = WriteCommand(message.id, plan.stream, None, {}, after, key)
+        found = unclaimed(plan, sink.find(plan.stream, command), store)
+        if len(found) == 1:
+            yield message, found[0].key
+
+
+def unclaimed(
+    plan: StreamPlan, found: Sequence[RawRecord], store: UnitOfWorkFactory
+) -> list[RawRecord]:
+    """The records that belong to no customer: only such a one can be what a lost write has made."""
+    ids = {
+        shown.key: record_id(ExternalRef(plan.system, plan.stream, shown.key)) for shown in found
+    }
+    with store() as uow:
+        known = uow.records.get(ids.values())
+    return [
+        shown
+        for shown in found
+        if (record := known.get(ids[shown.key])) is None or record.entity_id is None
+    ]
+
+
+def found_elsewhere(
+    hub: Hub, message: OutboxMessage, key: str, at: Instant, run_id: str, uow: UnitOfWork
+) -> None:
+    """Book such a move. What else came of the write, the next delivery sees."""
+    pos = uow.journal.commit("settle", at, run_id)
+    rec_id = message.rec_id or ""
+    record = uow.records.get([rec_id], lock=True)[rec_id]
+    moved = book_move(hub, message, record, replace(record.ref, key=key), at, pos, uow)
+    uow.records.save([moved])
+    uow.outbox.done([message])
+
+
+def update_entry(
+    message: OutboxMessage, record: SourceRecord, outcome: str, at: Instant, key: str | None = None
+) -> DeliveryEntry:
+    """A step of the delivery to a record for which nothing was rendered; ``key`` is the one that it has got by it."""
+    return DeliveryEntry(
+        rec_id=record.rec_id,
+        ref=record.ref,
+        entity_id=message.entity_id,
+        system=record.ref.system,
+        stream=record.ref.stream,
+        version=message.version,
+        operation="update",
+        outcome=outcome,
+        at=at,
+        sent={} if key is None else {"key": key},
+    )
