@@ -98,13 +98,18 @@ class Histories(RuleBasedStateMachine):
         """A system's validations put back what they do not like."""
         self._world().tick(self._system(which))
 
-    @rule(which=numbers, name=st.sampled_from(EDITED), form=st.sampled_from("sluz"))
-    def meanwhile(self, which: int, name: str, form: str) -> None:
-        """A person is faster than the hub's next write, and slower than its reading."""
-        world, text = self._world(), self._text(name, form)
-        record = world.model.records[which % len(world.model.records)]
-        world.meanwhile.append(lambda: bool(world.edit(record, name, text)))
-        figures["edits under the hub's hands"] += 1
+    @rule(which=numbers, form=st.sampled_from("sluz"))
+    def meanwhile(self, which: int, form: str) -> None:
+        """A person is faster than the hub's next write, and slower than its reading: and edits what it is about to write."""
+        world = self._world()
+
+        def edit(shown: Sequence[Record]) -> None:
+            record = shown[which % len(shown)]
+            name = world.model.disputed(record.customer)
+            if name is not None and world.edit(record, name, self._text(name, form)):
+                figures["edits under the hub's hands"] += 1
+
+        world.meanwhile.append(edit)
 
     @rule(which=numbers, name=st.sampled_from(EDITED))
     def clear(self, which: int, name: str) -> None:

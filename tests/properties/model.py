@@ -152,6 +152,17 @@ class Model:
 
     # --- what follows ------------------------------------------------------------------------
 
+    def disputed(self, customer: str) -> str | None:
+        """The field of a customer that a person has changed last."""
+        last = [
+            (turns[-1].at, name)
+            for record in self.records
+            if record.customer == customer
+            for name, turns in record.turns.items()
+            if turns[-1].sent is None and name != "email"
+        ]
+        return max(last)[1] if last else None
+
     def known(self, customer: str) -> bool:
         """Whether the hub has seen for sure, and worked through, every record of a customer, under its address."""
         last = max(self.reconciled, default=0)

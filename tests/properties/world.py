@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class MortalUnitOfWork(SqlUnitOfWork):
 class MortalSink:
     """The connector of a process that may die, and between whose reads and writes people go on working."""
 
-    def __init__(self, sink: Sink, fate: Fate, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, sink: Sink, fate: Fate, meanwhile: Callable[[Sequence[str]], None]) -> None:
         self._sink, self._fate, self._meanwhile = sink, fate, meanwhile
 
     def __getattr__(self, name: str) -> Any:
@@ -136,7 +136,7 @@ class MortalSink:
 
     def fetch(self, stream: str, keys: Sequence[str]) -> Mapping[str, RawRecord | None]:
         found = self._sink.fetch(stream, keys)
-        self._meanwhile()
+        self._meanwhile(keys)
         return found
 
     def write(self, commands: Sequence[WriteCommand]) -> Sequence[Outcome]:
@@ -217,7 +217,7 @@ class World:
             (_system(profile) for profile in setting.profiles), setting.policies, FIELDS
         )
         self.keys: dict[tuple[str, str], Record] = {}
-        self.meanwhile: list[Callable[[], object]] = []
+        self.meanwhile: list[Callable[[Sequence[Record]], object]] = []
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
         self._ids = count(1)
@@ -245,7 +245,9 @@ class World:
             lambda: entity_id(0, next(self._ids).to_bytes(10, "big")),
         )
         for name in self.systems:
-            app._open[name] = MortalSink(app.connect(name), self.fate, self._interrupted)
+            app._open[name] = MortalSink(
+                app.connect(name), self.fate, partial(self._interrupted, name)
+            )
         return app
 
     def close(self) -> None:
@@ -367,13 +369,18 @@ class World:
         """How many faults requests have met."""
         return sum(sum(system.met.values()) for system in self.systems.values())
 
-    def _interrupted(self) -> None:
-        """People go on while the hub works. What it has done up to then comes on record first, as far as it is known."""
-        if self.meanwhile and not self.fate.dead:
-            for system in self.systems:
-                self._digest(system, False, False, False)
+    def _interrupted(self, system: str, keys: Sequence[str]) -> None:
+        """People go on while the hub works: they edit what it has just read.
+
+        What it has done up to then comes on record first, as far as it is known. Between a write and its confirmation they
+        do nothing: of a field that was sent, nobody can then tell an edit from what the system has made of it.
+        """
+        written = len(self.systems[system].writes)
+        shown = [self.keys[system, key] for key in keys if (system, key) in self.keys]
+        if self.meanwhile and shown and written == self._writes[system]:
+            self._digest(system, False, False, False)
             while self.meanwhile:
-                self.meanwhile.pop()()
+                self.meanwhile.pop()(shown)
 
     def _digest(self, system: str, reading: bool, well: bool, untroubled: bool) -> None:
         """Tell the model what a system has answered since the last time."""
