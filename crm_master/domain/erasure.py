@@ -86,10 +86,7 @@ class Traces:
         return any(_names(text, self.ids | self.records) for text in theirs)
 
     def pruned(self, document: Any) -> Any:
-        """A JSON document without what is the person's: parts of lists that are about them, texts that name their records.
-
-        The customer's ids stay where they stand alone.
-        """
+        """A JSON document without what is the person's: parts of lists that are or name them, and names of their records."""
         if isinstance(document, Mapping):
             return {
                 part: self.pruned(value)
@@ -101,10 +98,10 @@ class Traces:
         return document
 
     def _theirs(self, part: Any) -> bool:
+        names = self.ids | self.records
         if isinstance(part, Mapping):
-            names = self.ids | self.records
             return any(_names(part.get(of), names) for of in ("customer", "entity", "record"))
-        return _names(part, self.records)
+        return _names(part, names)
 
     def quoted(self, text: str) -> bool:
         """Whether a text holds a value of the person."""

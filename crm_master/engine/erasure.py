@@ -102,16 +102,16 @@ def erase(
         plan = hub.entities[person.entity]
         at = clock()
         receipt = Receipt(new_id(), person.entity, person.ids, at, author, reason)
-        pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         receipt.shared = _shared(person, uow)
-        _disown(receipt.shared, {record.rec_id for record in person.records}, uow)
-        uow.erasures.begin_anew(receipt.shared, pos)
+        pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
         uow.erasures.forget(
             person.ids,
             [record.rec_id for record in person.records],
             [(of.ref.system, of.ref.stream, of.ref.key) for of in person.records],
         )
+        _disown(receipt.shared, {record.rec_id for record in person.records}, uow)
+        uow.erasures.begin_anew(receipt.shared, pos)
         refs = [record.ref for record in person.records]
         uow.erasures.scrub(traces(person.ids, refs, person.profiles, plan.match), receipt.id)
         receipt.systems = _systems(hub, person)
@@ -275,20 +275,27 @@ def _strays(
     near = {
         rec_id for found in uow.records.by_blocks(hashes, BLOCK_CAP).values() for rec_id in found
     }
+    near |= uow.records.merged_into([record.rec_id for record in records])
     strays = [of for of in uow.records.get(near, lock=lock).values() if of.entity_id is None]
-    asked = {
-        task.subject: task.id
-        for task in uow.tasks.list([TaskKind.MATCH], limit=LETTERS)
-        if set(ids) & set(task.payload.get("entities", ()))
-        or task.subject in {str(of.ref) for of in strays}
-    }
+    names = {str(of.ref) for of in strays}
+    asked = [
+        task.id
+        for task in uow.tasks.list([TaskKind.MATCH, TaskKind.MERGE], limit=LETTERS)
+        if task.subject in names or _may_be(task, set(ids))
+    ]
     if asked:
-        numbers = ", ".join(str(number) for number in sorted(asked.values()))
+        numbers = ", ".join(str(number) for number in sorted(asked))
         raise NotErasable(
-            f"records that may be this customer's wait for a decision: tasks {numbers} of "
-            "`concord conflicts`. Answer them first: with the customer's id, and the record is erased too, or with `new`"
+            f"records that may be this customer's wait for a decision: tasks {numbers} of `concord conflicts`. "
+            "Answer them first; what is found to be this customer's is erased too"
         )
     return strays
+
+
+def _may_be(task: Task, ids: set[EntityId]) -> bool:
+    """Whether a question is if somebody else's, or nobody's, record is this customer's."""
+    about = {*task.payload.get("entities", ()), task.payload.get("entity")}
+    return bool(about & ids) and bool(about - ids)
 
 
 def _profiles(

@@ -110,6 +110,9 @@ class Records(Protocol):
 
     def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]: ...
 
+    def merged_into(self, ids: Collection[RecordId]) -> set[RecordId]:
+        """The records that their system has merged into one of these, over others if need be."""
+
     def linked(self, ids: Collection[RecordId]) -> set[RecordId]:
         """Those of the records that belong to a customer."""
 

@@ -64,6 +64,9 @@ class ErasureRepository:
             for column in columns:
                 for part in chunks(ids):
                     self._connection.execute(sa.delete(column.table).where(column.in_(part)))
+        for part in chunks(set(records)):
+            merged = source_record.c.alias_of.in_(part)
+            self._connection.execute(sa.update(source_record).where(merged).values(alias_of=None))
         for system, stream, key in sorted(set(letters)):
             self._connection.execute(
                 sa.delete(observation).where(

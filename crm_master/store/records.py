@@ -116,6 +116,17 @@ class RecordRepository:
             )
         return found
 
+    def merged_into(self, ids: Collection[RecordId]) -> set[RecordId]:
+        found, newest = set[RecordId](), set(ids)
+        while newest:
+            into = newest - found
+            found, newest = found | newest, set()
+            for part in chunks(into):
+                query = sa.select(source_record.c.rec_id).where(source_record.c.alias_of.in_(part))
+                newest.update(self._connection.execute(query).scalars())
+            newest -= found
+        return found - set(ids)
+
     def linked(self, ids: Collection[RecordId]) -> set[RecordId]:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):

@@ -37,6 +37,8 @@ IMPERSONAL = {  # short texts, names of systems and the like, are left out by th
 _SUBJECT = f"{REF}:email"
 _PLANTED: dict[str, Any] = {
     "rec_id": record_id(REF),
+    "other": record_id(REF),
+    "alias_of": record_id(REF),
     "entity_id": "E1",
     "entity.id": "E1",
     "entity_history.id": "E1",
@@ -148,7 +150,7 @@ def test_rows_of_others_stay_and_lose_only_what_names_the_person(store: Database
         uow.erasures.scrub(TRACES, "R1")
         uow.commit()
     with store() as uow:
-        kept = {"record": str(OTHER), "with": ["E1"], "reason": "alike"}
+        kept = {"record": str(OTHER), "with": [], "reason": "alike"}
         assert [task.payload for task in uow.tasks.list()] == [kept]
         commits = list(uow.journal.commits())
     assert [commit.kind for commit in commits] == ["decide", "sweep", "undo"]
