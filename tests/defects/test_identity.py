@@ -26,6 +26,10 @@ def test_defect_14_a_changed_address_makes_no_second_contact(hub: MakeHub, keys:
 
     assert [record["email"] for record in made.crm.records.values()] == ["ada@new.example.org"]
     assert (made.crm.creates, len(made.shop.records), made.customers()) == (1, 1, 1)
+    made.crm.edit(made.key_of("crm", name="Ada"), city="Bruges")
+    made.sync()
+    assert made.shop.field(key, "city") == "Bruges", "and it is the same contact still"
+    assert made.tasks() == []
 
 
 def test_defect_14_an_address_that_a_person_changed_in_the_target_makes_none_either(
