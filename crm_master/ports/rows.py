@@ -148,7 +148,6 @@ class OutboxMessage:
     stream: str
     rec_id: RecordId | None
     version: int
-    verb: DeliveryVerb = DeliveryVerb.WRITE
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
     fence: int = 0
@@ -156,6 +155,7 @@ class OutboxMessage:
     reason: str = ""
     sent: dict[str, Native] = field(default_factory=dict)
     deaths: int = 0  # how many workers in a row took it, and were not heard of again
+    verb: DeliveryVerb = DeliveryVerb.WRITE
 
     @property
     def id(self) -> str:

@@ -28,6 +28,7 @@ from crm_master.store.schema import (
     outbox,
     run,
     shadow,
+    sighting,
     source_record,
     stream_state,
     task,
@@ -42,9 +43,12 @@ _OF_CUSTOMERS = (
 _OF_RECORDS = (
     *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
     *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
-    *(apart.c.rec_id, apart.c.other),
+    *(apart.c.rec_id, apart.c.other, sighting.c.rec_id),
 )
-_IDS_ONLY = ("reconcile", "sweep", "intent", "settle", "activate", "erase", "erased")
+_IDS_ONLY = (
+    *("reconcile", "remap", "sweep", "intent", "settle", "activate", "configure"),
+    *("erase", "erased"),
+)
 """Kinds of commits whose detail holds ids and names of systems, and nothing else."""
 
 

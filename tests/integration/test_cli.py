@@ -141,7 +141,11 @@ def test_schemas_are_written_for_editors(desk: Desk, tmp_path: Path) -> None:
 
 def test_check_asks_every_system(desk: Desk) -> None:
     desk.concord("check", said="ok shop/customers")
-    assert desk.json("check", "--offline") == {"configuration": "ok", "systems": []}
+    assert desk.json("check", "--offline") == {
+        "configuration": "ok",
+        "note": "",
+        "systems": [],
+    }
     desk.crm.fail_next(401, times=9)
     found = desk.json("check", status=1)["systems"]
     assert {line["stream"]: line["ok"] for line in found} == {
