@@ -122,11 +122,15 @@ def erase(
 
 
 def _disown(shared: Sequence[EntityId], gone: set[RecordId], uow: UnitOfWork) -> None:
-    """Records that were once the same customer's forget whom they were with, and what was spread from there is withdrawn."""
+    """Records that were once the same customer's forget whom they were with, and what was spread from there is withdrawn.
+
+    They are read again: the rows that were landed of them go with their past, and a new mapping will need one.
+    """
     records = uow.records.of_entities(shared, lock=True)
     for record in records:
         record.claims = without(record.claims, gone)
         record.shadow = disowned(record.shadow, gone)
+        record.reread = record.reread or record.status is RecordStatus.LIVE
     uow.records.save(records)
     uow.customers.mark_dirty(ids=shared)
 

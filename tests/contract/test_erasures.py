@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from crm_master.domain.erasure import traces
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
-from crm_master.ports import DeliveryEntry, OutboxMessage, Receipt, Suppression
+from crm_master.ports import DeliveryEntry, OutboxMessage, Receipt, SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import Json, metadata
 from tests.rules.fakes import Setting, World
@@ -138,6 +138,7 @@ def test_rows_of_others_stay_and_lose_only_what_names_the_person(store: Database
             {"customer": "E2", "record": record_id(OTHER), "field": "email", "value": "ada@"},
         ]
         details = {"decide": planted, "sweep": {"ids": ["E1", "E2"]}, "undo": {"steps": steps}}
+        details["remap"] = {"ids": [record_id(REF), record_id(OTHER)]}
         for kind, detail in details.items():
             row = {"at": 1, "run_id": "r", "kind": kind, "detail": detail}
             connection.execute(sa.insert(tables["commit_log"]).values(row))
@@ -154,10 +155,32 @@ def test_rows_of_others_stay_and_lose_only_what_names_the_person(store: Database
         kept = {"record": str(OTHER), "with": [], "reason": "alike"}
         assert [task.payload for task in uow.tasks.list()] == [kept]
         commits = list(uow.journal.commits())
-    assert [commit.kind for commit in commits] == ["decide", "sweep", "undo"]
+    assert [commit.kind for commit in commits] == ["decide", "sweep", "undo", "remap"]
     assert commits[0].detail["payload"] == kept
     assert commits[1].detail == {"ids": ["E1", "E2"]}
     assert commits[2].detail == {"steps": steps[1:]}
+    assert commits[3].detail == {"ids": [record_id(OTHER)]}
+
+
+def test_records_that_were_merged_into_one_are_found_and_lose_it(store: Database) -> None:
+    near, far = (ExternalRef("erp", "people", key) for key in ("near", "far"))
+    records = [
+        SourceRecord(record_id(REF), REF, "customer"),
+        SourceRecord(record_id(near), near, "customer", alias_of=record_id(REF)),
+        SourceRecord(record_id(far), far, "customer", alias_of=record_id(near)),
+    ]
+    with store() as uow:
+        uow.records.save(records)
+        uow.commit()
+    with store() as uow:
+        found = uow.records.merged_into([record_id(REF)])
+        assert found == {record_id(near), record_id(far)}
+        uow.erasures.forget([], [record_id(REF)])
+        uow.commit()
+    with store() as uow:
+        left = uow.records.get([record_id(near), record_id(far)])
+        assert left[record_id(near)].alias_of is None
+        assert left[record_id(far)].alias_of == record_id(near)
 
 
 def test_receipts_are_kept_and_found_by_any_id_of_the_customer(store: Database) -> None:

@@ -48,7 +48,7 @@ def _delivery(entity: str, outcome: str, system: str = "shop", **more: Any) -> D
 
 
 def _message(entity: str, rec_id: str | None, state: DeliveryState) -> OutboxMessage:
-    return OutboxMessage(entity, "customer", "shop", "people", rec_id, 2, state)
+    return OutboxMessage(entity, "customer", "shop", "people", rec_id, 2, state=state)
 
 
 @pytest.fixture

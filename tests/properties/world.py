@@ -116,7 +116,7 @@ class MortalStore(Database):
 
 class MortalUnitOfWork(SqlUnitOfWork):
     def __init__(self, engine: Any, fate: Fate) -> None:
-        super().__init__(engine)
+        super().__init__(engine, no_key)
         self._fate = fate
 
     def commit(self) -> None:

@@ -570,6 +570,8 @@ def test_rule_25_who_was_once_one_with_the_person_begins_anew(world: MakeWorld) 
 def test_rule_25_who_began_anew_goes_on_and_can_be_erased_too(world: MakeWorld) -> None:
     hub = _parted(world)
     hub.erase(_grace(hub))
+    # what was read of him went with his past
+    assert hub.ingest("shop")["reread"] == 1
     hub.shop.edit("s3", name="Vincent de T.")
     hub.round()
     rebuilt = hub.rebuilt()

@@ -55,7 +55,7 @@ def start(clock):
 @pytest.fixture
 def closing():
     """What is to be called when the test ends."""
-    calls = []
+    calls: list[Any] = []
     yield calls
     for end in calls:
         end()
