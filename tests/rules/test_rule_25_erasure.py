@@ -545,7 +545,7 @@ def _parted(world: MakeWorld) -> World:
     hub.shop.edit("s3", name="Vincent T.")
     hub.round()
     hub.split("erp/erp-key-of-grace", "shop/s3")
-    hub.shop.edit("s3", name="Vincent", mail="vincent@example.org")
+    hub.shop.edit("s3", mail="vincent@example.org")
     hub.round()
     hub.round()
     return hub
