@@ -61,6 +61,13 @@ test: $(STAMP) peers ## All tests that need no root
 	@echo "== tests"
 	@$(BIN)/python -m pytest -m "not debian" $(ARGS)
 
+HISTORIES = 2000
+SEED = 1
+
+.PHONY: soak
+soak: $(STAMP) ## Thousands of random histories: make soak HISTORIES=10000 SEED=7
+	@$(BIN)/python -m tests.properties.soak --histories $(HISTORIES) --seed $(SEED)
+
 .PHONY: test-debian
 test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	@test "$$(id -u)" = 0 || { echo "make test-debian installs packages: run it as root."; exit 1; }

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sqlalchemy.engine import Engine
+
 from connectors.contract import Outcome, RawRecord, Sink, WriteCommand
 from connectors.errors import ConnectorError
 from connectors.testing import Profile, Simulator, drawn
@@ -35,6 +37,7 @@ from crm_master.engine.rebuild import Rebuilder
 from crm_master.ports import Customer, RunEntry
 from crm_master.store import Database
 from crm_master.store.database import SqlUnitOfWork
+from crm_master.store.suppressions import Key
 from tests.hubs import compiled, files_for
 from tests.properties.model import Model, Record, System, Trouble, plain
 
@@ -111,12 +114,12 @@ class MortalStore(Database):
 
     def __call__(self) -> SqlUnitOfWork:
         self._fate.reach("")
-        return MortalUnitOfWork(self.engine, self._fate)
+        return MortalUnitOfWork(self.engine, self._key, self._fate)
 
 
 class MortalUnitOfWork(SqlUnitOfWork):
-    def __init__(self, engine: Any, fate: Fate) -> None:
-        super().__init__(engine, no_key)
+    def __init__(self, engine: Engine, key: Key, fate: Fate) -> None:
+        super().__init__(engine, key)
         self._fate = fate
 
     def commit(self) -> None:
