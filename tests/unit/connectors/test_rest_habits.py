@@ -1,6 +1,7 @@
 """What awkward systems do, and what the connector makes of it: no row is missed that could be had."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import yaml
