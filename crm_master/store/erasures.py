@@ -45,11 +45,11 @@ _OF_RECORDS = (
     *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
     *(apart.c.rec_id, apart.c.other, sighting.c.rec_id),
 )
-_IDS_ONLY = (
-    *("reconcile", "remap", "sweep", "intent", "settle", "activate", "configure"),
+_NO_RECORDS = (
+    *("reconcile", "sweep", "intent", "settle", "activate", "configure"),
     *("erase", "erased"),
 )
-"""Kinds of commits whose detail holds ids and names of systems, and nothing else."""
+"""Kinds of commits whose detail holds customers' ids and names of systems, and no ids of records: those are plain hashes."""
 
 
 class ErasureRepository:
@@ -189,7 +189,7 @@ class ErasureRepository:
     def _decisions(self, traces: Traces) -> None:
         """The position stays, so that those of others keep their order; what was decided there goes."""
         for row in self._naming(commit_log.c.pos, [commit_log.c.detail], traces):
-            if row.kind not in _IDS_ONLY:
+            if row.kind not in _NO_RECORDS:
                 kept = {"detail": traces.pruned(_without_steps(row.detail, traces))}
                 gone = {"kind": "erased", "detail": {}}
                 self._connection.execute(
