@@ -35,7 +35,63 @@ def test_every_command_is_tried_here() -> None:
     switches = {"stop", "start", "plan", "apply"}
     parts = {"map preview", "conflicts decide", "dlq list", "dlq show", "dlq replay"}
     runs = {"runs list", "runs show", "runs replay", "runs undo"}
-    assert found == {*tried.split(), *switches, *parts, *runs}
+    links = {"link merge", "link split", "link move", "link pin", "link log"}
+    assert found == {*tried.split(), *switches, *parts, *runs, *links}
+
+
+ONE, TWO = "shop/customers/1", "shop/customers/2"
+
+
+def test_two_customers_are_made_one_and_two_again(running: Desk) -> None:
+    kept, gone = (running.json("show", name)["customer"] for name in (ONE, TWO))
+    running.concord(
+        "link", "merge", ONE, TWO, answer="n\n", status=1, said=f"{gone} stands for {kept}"
+    )
+    assert running.json("show", TWO)["customer"] == gone, "nothing is done unless it is asked for"
+    running.concord(
+        "link", "merge", ONE, TWO, answer="y\n", said="Done. `concord sync` carries it out."
+    )
+    running.concord("sync")
+    assert running.json("show", gone)["customer"] == kept
+    running.concord(
+        "show",
+        gone,
+        said="shop/customers/2 live, secondary: not written, linked by steward (merge)",
+    )
+    running.concord("link", "pin", TWO, "--yes", said="Done.")
+    running.concord("sync")
+    primary = {of["record"]: of["primary"] for of in running.json("show", ONE)["records"]}
+    assert (primary[ONE], primary[TWO]) == (False, True)
+    done = running.json("link", "split", ONE, TWO, "--yes", "--reason", "a mistake")
+    assert (done["verb"], done["records"], done["author"]) == ("split", [TWO], "steward")
+    running.concord("sync")
+    assert running.json("show", TWO)["fields"]["name"]["value"] == "Person 2"
+    assert running.json("verify")["converged"] is True
+    assert running.json("rebuild")["different"] == []
+
+
+def test_who_linked_what_and_why_can_be_read(running: Desk) -> None:
+    running.json("link", "merge", ONE, TWO, "--yes", "--reason", "the same")
+    log = running.json("link", "log", TWO)
+    assert [(of["verb"], of["by"]) for of in log["links"] if of["by"] == "steward"] == [
+        ("unlink", "steward"),
+        ("merge", "steward"),
+    ] * 2, "the record of the shop, and the one that was made of it"
+    running.concord("link", "log", ONE, said=f"merge {TWO} {log['customer']} by steward")
+    running.concord("link", "move", TWO, "new", "--yes")
+    running.concord("show", ONE, said='"reason": "the same"')
+
+
+def test_what_cannot_be_linked_says_why(running: Desk) -> None:
+    running.concord("link", "merge", ONE, ONE, status=1, said="are the same customer already")
+    running.concord(
+        "link", "split", TWO, TWO, "--yes", status=1, said="nothing that anybody said would remain"
+    )
+    running.concord(
+        "link", "split", ONE, TWO, "--yes", status=1, said=f"{TWO} is no record of {ONE}"
+    )
+    running.concord("link", "move", "shop/customers/99", ONE, status=1, said="has not been read")
+    running.concord("link", "log", "nobody", status=1, said="no customer 'nobody'")
 
 
 def test_every_command_speaks_json() -> None:

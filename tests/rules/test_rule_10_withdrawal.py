@@ -303,3 +303,61 @@ def test_rule_10_a_claim_that_stays_silent_withdraws_nothing(world: MakeWorld) -
     hub.round()
     assert hub.erp["e1"]["phone"] == "1906"
     assert hub.round() == 0
+
+
+def test_rule_10_of_the_first_value_that_was_ever_under_way(world: MakeWorld) -> None:
+    """The ERP shows nothing of hers yet, so that nothing seems to be missing there: but something is coming."""
+    hub = world("erp", "shop")
+    for name in ("erp", "shop"):
+        hub.systems[name].add("k", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("k", phone="1992")
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    hub.reconcile()
+    worker = hub.slow_deliverer("erp")
+    [message] = worker._claim()
+    write = hub.erp.write
+
+    def meanwhile(commands: Any) -> Any:
+        hub.split("erp/k", "shop/k")
+        hub.reconcile()
+        return write(commands)
+
+    hub.erp.write = meanwhile  # type: ignore[method-assign]
+    worker._deliver([message])
+    hub.erp.write = write  # type: ignore[method-assign]
+    assert hub.erp["k"]["phone"] == "1992"
+    hub.round()
+    assert not hub.erp["k"].get("phone")
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_10_a_value_that_returns_while_another_is_under_way(world: MakeWorld) -> None:
+    """The same without anybody leaving: what the record holds equals the golden record again, for a moment."""
+    hub = world("erp", "shop")
+    for name in ("erp", "shop"):
+        hub.systems[name].add("k", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("k", name="Countess")
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    hub.reconcile()
+    worker = hub.slow_deliverer("erp")
+    [message] = worker._claim()
+    write = hub.erp.write
+
+    def meanwhile(commands: Any) -> Any:
+        hub.shop.edit("k", name="Ada")
+        hub.ingest("shop")
+        hub.reconcile()
+        return write(commands)
+
+    hub.erp.write = meanwhile  # type: ignore[method-assign]
+    worker._deliver([message])
+    hub.erp.write = write  # type: ignore[method-assign]
+    hub.round()
+    assert (hub.erp["k"]["name"], hub.shop["k"]["name"]) == ("Ada", "Ada")
+    assert hub.verify().converged
+    assert hub.rebuilt().equal

@@ -105,6 +105,19 @@ def test_rule_13_what_was_spread_from_an_alias_leaves_with_its_customer(world: M
     assert not hub.shop["s1"].get("note")
 
 
+def test_rule_13_an_alias_goes_where_its_survivor_goes(world: MakeWorld) -> None:
+    """What it said was spread to others: that is withdrawn from them, as what the survivor said is."""
+    hub = _unwritten(world)
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    assert hub.shop["s1"]["note"] == "VIP"
+    hub.split("shop/s1", "erp/e1")
+    hub.round()
+    assert hub.owner("erp/e2").id == hub.owner("erp/e1").id
+    assert not hub.shop["s1"].get("note")
+    assert hub.rebuilt().equal
+
+
 def test_rule_13_the_survivor_is_written_from_then_on(world: MakeWorld) -> None:
     hub = duplicates(world)
     hub.erp.merge("e1", "e2")
