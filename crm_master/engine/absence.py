@@ -82,7 +82,12 @@ class _Search:
         keys = {record.ref.key: record.rec_id for record in unseen}
         started = self.clock()
         found, _garbled = read_each(self.source, self.plan.stream, list(keys))
-        there = [shown for shown in found.values() if shown is not None and not shown.deleted]
+        # one that was merged into another is no deletion, and no fuse waits for it
+        there = [
+            shown
+            for shown in found.values()
+            if shown is not None and (not shown.deleted or shown.merged_into is not None)
+        ]
         present = {shown.key for shown in there}
         gone = [keys[key] for key in found if key not in present]
         with self.store() as uow:

@@ -278,7 +278,7 @@ class FakeSystem:
             raise BadAnswer(f"{self.name} answered with a page that is no JSON")
 
     def _shown(self, key: str) -> RawRecord:
-        if key in self.gone and key not in self.kept:
+        if key not in self.kept:
             return RawRecord(key, {}, deleted=True, merged_into=self.merged.get(key))
         kept = self.kept[key]
         stamp = moment(kept.changed) if self.stamps else None

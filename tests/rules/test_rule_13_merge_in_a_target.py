@@ -230,6 +230,20 @@ def test_rule_13_a_merge_that_a_delivery_finds(world: MakeWorld) -> None:
     assert hub.rebuilt().equal
 
 
+def test_rule_13_a_merge_that_only_the_old_address_tells(world: MakeWorld) -> None:
+    """No listing names it: a full read finds the record absent, asks for it, and is answered with the survivor."""
+    hub = duplicates(world)
+    hub.erp.merge("e2", "e1")
+    hub.erp.gone.clear()
+    hub.ingest("erp", full=True)
+    hub.reconcile()
+    assert hub.record("erp", "e2").status is RecordStatus.ALIAS
+    assert hub.tasks(TaskKind.GONE, TaskKind.MERGE, TaskKind.FUSE) == []
+    hub.round()
+    assert hub.verify().converged
+    assert hub.rebuilt().equal
+
+
 def test_rule_13_who_is_taken_out_of_a_merge_speaks_again(world: MakeWorld) -> None:
     hub = duplicates(world)
     hub.erp.merge("e2", "e1")
