@@ -272,7 +272,7 @@ def test_defect_23_what_vanishes_in_one_system_takes_nothing_of_others_along(hub
     own.add(made.crm.add(name="Nameless"))
     made.sync()
     made.sync()
-    for key in shared:
+    for key in shared[:3]:  # all of them at once is what a fuse stops
         made.shop.remove(key)
     for _ in range(3):
         made.sync(full=True)
