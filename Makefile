@@ -7,7 +7,8 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 CODE = crm_master connectors mappings dags examples tests
-LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock
+LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock \
+	examples/peers/node.lock examples/peers/npm/*/package-lock.json
 PEERS = tryton mailman postgres
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --no-emit-index-url --no-emit-find-links
@@ -33,6 +34,8 @@ lock: $(STAMP) ## Resolve all dependencies anew into the lock files
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) examples/peers/tryton.in -o examples/peers/tryton.lock
 	$(COMPILE) --override examples/peers/mailman.overrides examples/peers/mailman.in -o examples/peers/mailman.lock
+	$(COMPILE) examples/peers/node.in -o examples/peers/node.lock
+	$(BIN)/python -m examples.peers.node
 	@$(MAKE) check-locks
 
 .PHONY: check
