@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import requests
 
+from connectors.rest.calls import RestWire
+from connectors.rest.dialect import DIALECTS
 from connectors.rest.manifest import RestManifest
-from connectors.rest.system import RestSystem
 from connectors.runtime.budget import Budget
 from connectors.runtime.connection import Connection
 from connectors.runtime.http import Clock
+from connectors.runtime.streams.system import StreamSystem
 
 
 def open(
@@ -18,9 +23,13 @@ def open(
     clock: Clock,
     budget: Budget | None = None,
     session: requests.Session | None = None,
-) -> RestSystem:
+    sleep: Callable[[float], None] = time.sleep,
+) -> StreamSystem:
     """The system that the manifest describes, at the place that the connection names."""
-    return RestSystem(manifest, connection, clock=clock, budget=budget, session=session)
+    wire = RestWire(DIALECTS[manifest.dialect](), manifest.http.headers)
+    return StreamSystem(
+        manifest, connection, wire, clock=clock, budget=budget, session=session, sleep=sleep
+    )
 
 
-__all__ = ["RestManifest", "RestSystem", "open"]
+__all__ = ["RestManifest", "open"]

@@ -33,8 +33,7 @@ def verdict(status: int, text: str, body: Any, tables: Iterable[Iterable[Fault]]
     """
     for table in tables:
         for fault in table:
-            statuses = fault.status if isinstance(fault.status, tuple) else (fault.status,)
-            if status in statuses and _fits(fault, text, body):
+            if fault.covers(status) and _fits(fault, text, body):
                 return fault.then
     if 200 <= status < 300:
         return Verdict.OK

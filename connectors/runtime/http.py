@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -60,6 +59,10 @@ class Request:
     body: bytes | None = None
     faults: tuple[Fault, ...] = ()
     priority: Priority = Priority.NORMAL
+    parse: Callable[[bytes, str], jsonbody.Parsed] = jsonbody.parse
+    """How its answer is read. Raises ``BadAnswer``."""
+    strict: bool = False
+    """An answer of success that cannot be read is none: for kinds whose errors may come with status 200."""
 
     @property
     def name(self) -> str:
@@ -78,10 +81,12 @@ class Answer:
     retry_after: float | None = None
     message: str = field(default="", repr=False)
     """The system's own words about an error, not yet redacted."""
+    parsed: jsonbody.Parsed | None = field(default=None, repr=False)
+    """The body as it was read for the fault table, if it was."""
 
     @property
     def json(self) -> Any:
-        """The body as plain values; ``None`` for an empty one. Raises ``BadAnswer``."""
+        """The body as plain JSON values; ``None`` for an empty one. Raises ``BadAnswer``."""
         return self._parsed.value
 
     @property
@@ -91,9 +96,13 @@ class Answer:
 
     @cached_property
     def _parsed(self) -> jsonbody.Parsed:
-        if not self.body:
-            return jsonbody.Parsed(None, True)
-        return jsonbody.parse(self.body, self.request.name)
+        if self.parsed is not None:
+            return self.parsed
+        return (
+            jsonbody.Parsed(None, True)
+            if not self.body
+            else self.request.parse(self.body, self.request.name)
+        )
 
     @property
     def date(self) -> datetime | None:
@@ -227,15 +236,18 @@ class Transport:
     ) -> Answer:
         tables = (request.faults, self._faults)
         text, parsed = "", None
-        if status >= 400 or any(status in _statuses(fault) for table in tables for fault in table):
+        if status >= 400 or any(fault.covers(status) for table in tables for fault in table):
             text = body[:4000].decode("utf-8", errors="replace")
-            if body[:1] in (b"{", b"["):
-                with suppress(BadAnswer):
-                    parsed = jsonbody.parse(body, request.name).value
-        meaning = verdict(status, text, parsed, tables)
+            try:
+                parsed = request.parse(body, request.name) if body else None
+            except BadAnswer:
+                if request.strict and status < 400:
+                    raise
+        value = parsed.value if parsed else None
+        meaning = verdict(status, text, value, tables)
         pause = retry_after(headers, self._clock())
-        message = get(parsed, self._http.message, text) if self._http.message else text
-        return Answer(request, status, headers, body, meaning, pause, str(message))
+        message = get(value, self._http.message, text) if self._http.message else text
+        return Answer(request, status, headers, body, meaning, pause, str(message), parsed)
 
     def _follow(self, request: Request, status: int, url: str, headers: Mapping[str, str]) -> str:
         target = urljoin(url, headers.get("Location", ""))
@@ -343,10 +355,6 @@ def _origin(url: str) -> tuple[str, str, int]:
         return "", "", 0
     scheme = parts.scheme or ""
     return scheme, parts.host or "", parts.port or (443 if scheme == "https" else 80)
-
-
-def _statuses(fault: Fault) -> tuple[int, ...]:
-    return fault.status if isinstance(fault.status, tuple) else (fault.status,)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

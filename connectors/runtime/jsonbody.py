@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from connectors.errors import BadAnswer
@@ -38,14 +39,29 @@ def parse(body: bytes, what: str) -> Parsed:
         raise BadAnswer(f"{what} gave something that is not JSON ({len(body)} bytes).") from None
 
 
+class Unreadable(str):
+    """A value that is not what the system's own schema says, as it came; ``kind`` is what it should be."""
+
+    kind: str
+
+    def __new__(cls, text: str, kind: str) -> Unreadable:
+        found = super().__new__(cls, text)
+        found.kind = kind
+        return found
+
+
 def fault(value: Any) -> str | None:
     """Why a parsed value cannot be a document, or ``None``."""
     try:
+        if (broken := next(_unreadable(value), None)) is not None:
+            return f"holds a value that is no {broken.kind}"
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
         return "holds bytes that are not UTF-8"
     except ValueError:
         return "holds a number that is not finite"
+    except RecursionError:
+        return "is nested too deeply"
     return None
 
 
@@ -61,6 +77,14 @@ def raw(value: Any) -> bytes:
 def dump(value: Any) -> bytes:
     """A request's body. Raises ``ValueError`` for what no JSON can hold."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _unreadable(value: Any) -> Iterator[Unreadable]:
+    if isinstance(value, Unreadable):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _unreadable(item)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -129,11 +129,18 @@ class Verdict(StrEnum):
 class Fault(Configured):
     """One line of the fault table: this status, and this text in the answer, mean that."""
 
-    status: int | tuple[int, ...]
+    status: int | tuple[int, ...] | None = None
+    """Without it, any status."""
     at: str | None = None
-    """Dotted path into a JSON answer; without it ``matches`` looks at the whole answer."""
+    """Dotted path into the parsed answer; without it ``matches`` looks at the whole answer."""
     matches: str | None = None
     then: Verdict
+
+    def covers(self, status: int) -> bool:
+        """Whether the line is about answers of this status."""
+        if isinstance(self.status, tuple):
+            return status in self.status
+        return self.status in (None, status)
 
     @field_validator("matches")
     @classmethod

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 import responses
 
+from connectors import rest
 from connectors.contract import Refused, Scan, WriteCommand, Written
 from connectors.errors import BadAnswer, BadConfiguration, BadCredentials, RetryLater, Unreachable
 from connectors.registry import load_manifest
-from connectors.rest import RestManifest, RestSystem
 from connectors.runtime.connection import Connection
 from connectors.testing import Profile, Simulator
 
@@ -21,7 +21,7 @@ COMMAND = WriteCommand("1", "customers", None, {}, {"name": "Ada"}, "CRM-1")
 
 def _manifest(text=None):
     manifest = load_manifest(text or Profile().manifest(), {})
-    assert isinstance(manifest, RestManifest)
+    assert isinstance(manifest, rest.RestManifest)
     return manifest
 
 
@@ -30,7 +30,7 @@ def _system(text=None, **http):
     manifest = manifest.model_copy(update={"http": manifest.http.model_copy(update=http)})
     slept: list[float] = []
     connection = Connection(URL, "u", "secret-key")
-    system = RestSystem(manifest, connection, clock=lambda: datetime.now(UTC), sleep=slept.append)
+    system = rest.open(manifest, connection, clock=lambda: datetime.now(UTC), sleep=slept.append)
     return system, slept
 
 
@@ -108,7 +108,7 @@ def test_a_connection_that_breaks_before_the_answer_is_unreachable():
         thread.start()
         base = f"http://127.0.0.1:{server.getsockname()[1]}"
         manifest = _manifest()
-        system = RestSystem(manifest, Connection(base, None, "k"), clock=lambda: datetime.now(UTC))
+        system = rest.open(manifest, Connection(base, None, "k"), clock=lambda: datetime.now(UTC))
         (outcome,) = system.write([COMMAND])
         thread.join()
         system.close()
@@ -149,7 +149,7 @@ def test_a_name_that_does_not_exist_is_said_plainly():
         update={"http": manifest.http.model_copy(update={"attempts": 1})}
     )
     nowhere = Connection("http://nobody.invalid", None, "k")
-    system = RestSystem(manifest, nowhere, clock=lambda: datetime.now(UTC))
+    system = rest.open(manifest, nowhere, clock=lambda: datetime.now(UTC))
     with pytest.raises(Unreachable, match="nothing answers at this address"):
         system.fetch("customers", ["1"])
     health = system.check("customers")

@@ -114,7 +114,7 @@ def test_a_param_within_a_text_is_written_as_a_request_has_it():
     ("old", "new", "line", "says"),
     [
         ("{key}", "{kay}", 15, "the slot {kay}; allowed: key, keys"),
-        ("call: GET /customers\n", "call: FETCH /customers\n", 12, "should match pattern"),
+        ("call: GET /customers\n", "call: FETCH /customers\n", 12, "allowed: a method and a path"),
         ("kind: rest", "kind: carrier-pigeon", 2, "kind: 'carrier-pigeon'; allowed: rest"),
         ("kind: rest\n", "", 1, "the required key 'kind'"),
         ("title: Shop", "title: Shop\ntitle: Again", 4, "'title' again (first in line 3)"),

@@ -10,17 +10,26 @@ from hypothesis import strategies as st
 
 from connectors.contract import BadRow, Scan
 from connectors.errors import BadAnswer, BadConfiguration
-from connectors.rest.calls import rows
 from connectors.rest.dialect import Tryton
-from connectors.rest.diff import compare
-from connectors.rest.manifest import Children, Fetch, Key, Lookup, Paging, Read, Stamp, Stream
-from connectors.rest.paging import Turn, pager
-from connectors.rest.position import Position
-from connectors.rest.records import Clockwork, Composer, key_of, ordered
-from connectors.rest.staging import Staging
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.http import Answer, Request
 from connectors.runtime.manifest import Verdict
+from connectors.runtime.streams.diff import compare
+from connectors.runtime.streams.models import (
+    Children,
+    Fetch,
+    Key,
+    Lookup,
+    Paging,
+    Read,
+    Stamp,
+    Stream,
+)
+from connectors.runtime.streams.paging import Turn, pager
+from connectors.runtime.streams.position import Position
+from connectors.runtime.streams.records import Clockwork, Composer, key_of, ordered
+from connectors.runtime.streams.staging import Staging
+from connectors.runtime.streams.wire import rows
 from connectors.runtime.templates import Absent, render, render_path
 
 T0 = datetime(2026, 5, 1, tzinfo=UTC)
@@ -290,7 +299,7 @@ def test_a_change_time_that_is_none_is_absent(format, value):
 def test_a_row_nested_too_deeply_is_kept_for_repair():
     row = json.loads('{"id": 1, "x": ' + "[" * 700 + "]" * 700 + "}")
     stream = Stream(key=Key(at="id"), read=Read(call="GET /x"), fetch=Fetch(call="GET /x/{key}"))
-    assert isinstance(Composer(stream, Tryton()).decode(row, True), BadRow)
+    assert isinstance(Composer(stream, Tryton().decode).decode(row, True), BadRow)
 
 
 def test_a_scan_behind_the_first_of_all_times_can_be_asked_for():

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.contract import BadRow, Document, RawRecord
 from connectors.errors import BadConfiguration
-from connectors.rest.dialect import Dialect
-from connectors.rest.manifest import Include, Key, Stamp, Stream
 from connectors.runtime import jsonbody
 from connectors.runtime.paths import MISSING, convert, drop, get, walk
+from connectors.runtime.streams.models import Include, Key, Stamp, Stream
 
 _LONGEST_KEY = 500
 _GREATEST = 10**30
@@ -80,8 +79,8 @@ class Clockwork:
 class Composer:
     """Makes records of one stream's rows."""
 
-    def __init__(self, stream: Stream, dialect: Dialect) -> None:
-        self._stream, self._dialect = stream, dialect
+    def __init__(self, stream: Stream, decode: Callable[[Any], Any]) -> None:
+        self._stream, self._decode = stream, decode
         self.clockwork = Clockwork(stream.stamp) if stream.stamp else None
 
     def decode(self, row: Any, clean: bool) -> Document | BadRow:
@@ -94,7 +93,7 @@ class Composer:
             named = str(key) if isinstance(key, int) else None
             return BadRow(jsonbody.raw(row), f"The row {reason}.", named)
         try:
-            document = self._dialect.decode(row)
+            document = self._decode(row)
         except (KeyError, TypeError, ValueError, RecursionError):
             return BadRow(jsonbody.raw(row), "The row holds a value that the dialect cannot read.")
         assert isinstance(document, dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -29,22 +29,19 @@ from connectors.errors import (
     RetryLater,
     Unreachable,
 )
-from connectors.rest.calls import build
-from connectors.rest.dialect import Dialect
-from connectors.rest.diff import Child, Diff, compare
-from connectors.rest.manifest import Lookup, Nested, Step, Stream
-from connectors.rest.reader import Reader
-from connectors.rest.records import for_request, key_of
-from connectors.rest.references import NoReference, References
 from connectors.runtime import redact
 from connectors.runtime.http import Answer, NotSent, Transport
 from connectors.runtime.manifest import Verdict
 from connectors.runtime.paths import get, scalars
-from connectors.runtime.templates import Absent, render
+from connectors.runtime.streams.diff import Child, Diff, compare
+from connectors.runtime.streams.models import Lookup, Nested, Step, Stream
+from connectors.runtime.streams.reader import Reader
+from connectors.runtime.streams.records import for_request, key_of
+from connectors.runtime.streams.references import NoReference, References
+from connectors.runtime.streams.wire import Wire
+from connectors.runtime.templates import Absent, render, slots
 
 _CREDENTIALS_PAUSE = timedelta(minutes=15)
-_ANSWER = Lookup(call="GET /")
-"""An answer to a write holds its record at the top."""
 
 
 class _Stop(Exception):
@@ -78,11 +75,10 @@ class Writer:
         stream: Stream,
         reader: Reader,
         transport: Transport,
-        dialect: Dialect,
-        headers: Mapping[str, Any],
+        wire: Wire,
     ) -> None:
-        self._stream, self._reader, self._transport = stream, reader, transport
-        self._dialect, self._headers = dialect, headers
+        self._stream, self._reader = stream, reader
+        self._transport, self._wire = transport, wire
         self._references = References(stream.references, reader)
 
     def write(self, command: WriteCommand) -> Outcome:
@@ -146,6 +142,7 @@ class Writer:
         scope: dict[str, Any] = {
             "correlation": run.command.correlation,
             "before": run.command.before,
+            **({} if run.etag is None else {"etag": run.etag}),
             "after": run.command.after,
         }
         if run.key is not None:
@@ -160,7 +157,7 @@ class Writer:
             for slot in step.needs:
                 render("{" + slot + "}", scope, strict=True)
             body = self._body(step, scope, run)
-            request = build(step, scope, self._dialect, shared_headers=self._headers, body=body)
+            request = self._wire.request(step, scope, body=body)
         except NoReference as missing:
             self._stop(run, Refused(str(missing), missing.path))
         except Absent as absent:
@@ -169,7 +166,8 @@ class Writer:
             self._stop(run, Refused("A value does not fit its declared type."))
         except Unreachable as error:  # of a lookup: this request was not sent
             self._stop(run, Retry(str(error), error.retry_after))
-        if self._stream.guard is Guard.ETAG and run.etag is not None:
+        written = any(slot == "etag" for part in step.templates() for slot in slots(part))
+        if self._stream.guard is Guard.ETAG and run.etag is not None and not written:
             request = replace(request, headers={**request.headers, "If-Match": run.etag})
         answer = self._transport.send(request)
         run.sent += 1
@@ -207,12 +205,14 @@ class Writer:
         """Take key and record out of an answer."""
         run.record = None
         if step.returns == "record" and answer.body:
-            row = self._dialect.decode(answer.json)
+            row = self._wire.decode(get(answer.json, step.record_at))
             key = key_of(row, self._stream.key)
             run.key = run.key or (str(key) if key is not None else None)
-            run.record = self._reader.whole(answer, _ANSWER)
+            run.record = self._reader.whole(answer, Lookup(call=step.call, records=step.record_at))
+            if run.record is not None and run.record.etag is not None:
+                run.etag = run.record.etag
         if run.key is None and step.key_at is not None:
-            key = get(self._dialect.decode(answer.json), step.key_at)
+            key = get(self._wire.decode(answer.json), step.key_at)
             run.key = str(key) if isinstance(key, str | int) else None
         if run.key is None and step.key_in_location is not None:
             found = re.search(step.key_in_location, answer.headers.get("Location", ""))
@@ -317,7 +317,7 @@ class Writer:
         if path in self._stream.references:
             return self._references.resolve(path, value)
         kind = self._stream.types.get(path)
-        return self._dialect.encode(value, kind) if kind and value is not None else value
+        return self._wire.encode(value, kind) if kind and value is not None else value
 
 
 def _covered(name: str, diff: Diff, steps: tuple[Step, ...]) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from connectors.errors import BadAnswer
-from connectors.rest.manifest import Paging
 from connectors.runtime.paths import get
+from connectors.runtime.streams.models import Paging
 
 State: TypeAlias = dict[str, Any]
 _LINK = re.compile(r"<([^>]*)>[^,]*?;\s*rel=\"?next\"?")

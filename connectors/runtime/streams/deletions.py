@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.contract import BadRow
-from connectors.rest.manifest import Deletions
-from connectors.rest.paging import State, Turn, pager
-from connectors.rest.position import Position
-from connectors.rest.records import Clockwork, key_of
 from connectors.runtime import jsonbody
 from connectors.runtime.http import Answer
 from connectors.runtime.paths import get
+from connectors.runtime.streams.models import Deletions
+from connectors.runtime.streams.paging import State, Turn, pager
+from connectors.runtime.streams.position import Position
+from connectors.runtime.streams.records import Clockwork, key_of
 
 _STATE = "deletions"
 

@@ -1,10 +1,9 @@
-"""One REST system behind the contract."""
+"""One system that answers requests, behind the contract."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import requests
 
@@ -26,24 +25,25 @@ from connectors.errors import (
     RateLimited,
     Unreachable,
 )
-from connectors.rest.dialect import DIALECTS
-from connectors.rest.manifest import RestManifest, Stream
-from connectors.rest.reader import Reader
-from connectors.rest.writer import Writer
 from connectors.runtime import redact
 from connectors.runtime.budget import Budget
 from connectors.runtime.connection import Connection
 from connectors.runtime.http import Clock, Transport
 from connectors.runtime.manifest import Verdict
+from connectors.runtime.streams.models import Stream, StreamManifest
+from connectors.runtime.streams.reader import Reader
+from connectors.runtime.streams.wire import Wire
+from connectors.runtime.streams.writer import Writer
 
 
-class RestSystem:
-    """Source and Sink of all streams of one system. Safe to share between threads."""
+class StreamSystem:
+    """Source and Sink of all streams of one system, which speaks as ``wire`` does. Safe to share between threads."""
 
     def __init__(
         self,
-        manifest: RestManifest,
+        manifest: StreamManifest,
         connection: Connection,
+        wire: Wire,
         *,
         clock: Clock,
         budget: Budget | None = None,
@@ -54,14 +54,12 @@ class RestSystem:
         self._transport = Transport(
             manifest, connection, clock=clock, budget=budget, session=session, sleep=sleep
         )
-        dialect = DIALECTS[manifest.dialect]()
-        headers: Mapping[str, Any] = manifest.http.headers
         self._readers = {
-            name: Reader(name, stream, self._transport, dialect, headers, clock)
+            name: Reader(name, stream, self._transport, wire, clock)
             for name, stream in manifest.streams.items()
         }
         self._writers = {
-            name: Writer(stream, self._readers[name], self._transport, dialect, headers)
+            name: Writer(stream, self._readers[name], self._transport, wire)
             for name, stream in manifest.streams.items()
         }
 

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.rest.manifest import Reference
-from connectors.rest.reader import Reader
 from connectors.runtime.paths import get
+from connectors.runtime.streams.models import Reference
+from connectors.runtime.streams.reader import Reader
 
 _MOST = 1000
 

@@ -10,19 +10,18 @@ from typing import Any
 
 from connectors.contract import BadRow, Document, Page, RawRecord, Scan, WriteCommand
 from connectors.errors import BadAnswer, BadConfiguration
-from connectors.rest.calls import build, rows
-from connectors.rest.deletions import DeletionLog
-from connectors.rest.dialect import Dialect
-from connectors.rest.manifest import Include, Lookup, Stream
-from connectors.rest.paging import Turn, pager
-from connectors.rest.position import Position
-from connectors.rest.records import Composer, attach, for_request, key_of
-from connectors.rest.staging import Staging
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.budget import Priority
 from connectors.runtime.http import Answer, Clock, Transport
 from connectors.runtime.manifest import Verdict
 from connectors.runtime.paths import get
+from connectors.runtime.streams.deletions import DeletionLog
+from connectors.runtime.streams.models import Include, Lookup, Stream
+from connectors.runtime.streams.paging import Turn, pager
+from connectors.runtime.streams.position import Position
+from connectors.runtime.streams.records import Composer, attach, for_request, key_of
+from connectors.runtime.streams.staging import Staging
+from connectors.runtime.streams.wire import Wire, rows
 from connectors.runtime.templates import Absent
 
 _BAD_PART = {"": "unreadable"}
@@ -45,14 +44,13 @@ class Reader:
         name: str,
         stream: Stream,
         transport: Transport,
-        dialect: Dialect,
-        headers: Mapping[str, Any],
+        wire: Wire,
         clock: Clock,
     ) -> None:
         self._name, self._stream = name, stream
-        self._transport, self._dialect, self._headers = transport, dialect, headers
+        self._transport, self._wire = transport, wire
         self._clock = clock
-        self._composer = Composer(stream, dialect)
+        self._composer = Composer(stream, wire.decode)
         self._pager = pager(stream.read.paging)
         self._log: DeletionLog | None = None
         if stream.deletions and stream.read.delta and self._composer.clockwork:
@@ -224,7 +222,7 @@ class Reader:
         if answer.verdict is Verdict.GONE:
             return []
         self._accept(answer)
-        return [self._dialect.decode(row) for row in rows(answer, lookup)]
+        return [self._wire.decode(row) for row in rows(answer, lookup)]
 
     def _by_keys(self, find: Lookup, scope: Mapping[str, Any]) -> Sequence[RawRecord]:
         keys = [key_of(row, self._stream.key) for row in self.rows_of(find, scope)]
@@ -298,7 +296,7 @@ class Reader:
             self._accept(answer)
             for row in rows(answer, fetch):
                 good = answer.clean or jsonbody.fault(row) is None
-                found.append(self._dialect.decode(row) if good else _BAD_PART)
+                found.append(self._wire.decode(row) if good else _BAD_PART)
         return found
 
     def _stage(self, stack: ExitStack) -> _Side | None:
@@ -331,7 +329,7 @@ class Reader:
                 key = get(row, theirs) if isinstance(row, dict) else None
                 if isinstance(key, str | int):
                     good = answer.clean or jsonbody.fault(row) is None
-                    staged.append((str(key), self._dialect.decode(row) if good else _BAD_PART))
+                    staged.append((str(key), self._wire.decode(row) if good else _BAD_PART))
             staging.add(name, staged)
             if following is not None and following.get("restarts") != state.get("restarts"):
                 staging.clear(name)
@@ -340,14 +338,7 @@ class Reader:
     def _request(
         self, call: Lookup, scope: Mapping[str, Any], priority: Priority, *, strict: bool = False
     ) -> Any:
-        return build(
-            call,
-            scope,
-            self._dialect,
-            shared_headers=self._headers,
-            strict=strict,
-            priority=priority,
-        )
+        return self._wire.request(call, scope, strict=strict, priority=priority)
 
     def _ask(self, call: Lookup, scope: Mapping[str, Any], priority: Priority) -> Answer:
         """The answer to a listing."""

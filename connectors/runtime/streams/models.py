@@ -1,0 +1,398 @@
+"""The shape of streams in a manifest: requests as templates, and where answers hold what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from connectors.contract import Guard
+from connectors.runtime.manifest import Count, Fault, Manifest, Seconds
+from connectors.runtime.templates import slots
+from connectors.yamlfile import Configured, Location, did_you_mean, mistake, together
+
+ValueType = Literal["boolean", "date", "datetime", "decimal"]
+
+
+class Call(Configured):
+    """One request: what is called (its form is the kind's affair), and templates for what goes with it."""
+
+    call: str
+    query: Mapping[str, Any] = {}
+    headers: Mapping[str, Any] = {}
+    body: Any = None
+    format: Literal["json", "form"] = "json"
+    faults: tuple[Fault, ...] = ()
+
+    def templates(self) -> Iterator[Any]:
+        """Everything of this request that holds slots."""
+        yield from (self.call, self.query, self.headers, self.body)
+
+
+class Lookup(Call):
+    """A request that answers with records."""
+
+    records: str = ""
+    """Where they are: a list, or a single record; the empty path is the whole answer."""
+    empty: str | None = None
+    """What an answer that leaves out an empty list still has; without it such an answer is refused."""
+
+
+class Paging(Configured):
+    """How a listing goes on, and the slots that it fills.
+
+    none: one answer. page: ``{page}`` and ``{size}``. offset: ``{offset}`` and ``{size}``.
+    keyset: ``{last}``, the greatest key so far, and ``{size}``; rows may come and go meanwhile.
+    next: ``{next}``, a token, or a whole address, from the answer (``next``) or its Link header.
+    """
+
+    by: Literal["none", "page", "offset", "keyset", "next"] = "none"
+    size: Count = 100
+    first: int = 1
+    start: int | str = 0
+    """Keyset: a key before all keys."""
+    total: str | None = None
+    """Where the answer says how many records there are."""
+    next: str | None = None
+    """Where the answer has the next token or address; without it the Link header is read."""
+    more: str | None = None
+    """Where the answer says whether there is more."""
+    short_page_ends: bool = False
+    """A page with fewer rows than asked for is the last; else an empty one is."""
+
+
+class Delta(Configured):
+    """How to ask for what changed; slot ``{since}``. Its entries replace those of the full read."""
+
+    query: Mapping[str, Any] = {}
+    headers: Mapping[str, Any] = {}
+    body: Any = None
+    overlap: Seconds = 60
+    """Seconds read again: transactions commit later than their time stamps say.
+
+    Of a system that leaves out the time it is asked for, at least the step in which it compares: 1 for whole seconds.
+    """
+    ordered: bool = False
+    """Answers come sorted by stamp, so that a change made during the scan comes at its end."""
+
+
+class Read(Lookup):
+    """The listing of a stream; slots of its paging, and ``{since}``."""
+
+    paging: Paging = Paging()
+    delta: Delta | None = None
+
+
+class Key(Configured):
+    """Where a record's key is. An integer key is an integer in requests, a text in the hub."""
+
+    at: str
+    type: Literal["text", "integer"] = "text"
+
+
+class Stamp(Configured):
+    """Where a record's change time is: the latest of these paths counts."""
+
+    at: tuple[str, ...]
+    format: str = "iso"
+    """iso, epoch, epoch_ms, a strptime pattern, or native (the dialect's own); also of ``{since}``."""
+    zone: str = "UTC"
+    """For times without an offset of their own."""
+    skew: Seconds = 0
+    """How far a time may be off the hub's clock and the one in the answers' Date.
+
+    What is cut off counts: whole minutes are off by up to 60.
+    """
+    keep: bool = False
+    """Leave the times in the document. Else a document changes only when a field does."""
+
+
+class Marker(Configured):
+    """A value that marks a record, such as a tombstone."""
+
+    at: str
+    equals: str | int | bool
+
+
+class Deletions(Lookup):
+    """The log of deletions: read behind every scan that knows from when; slots ``{since}`` and of its paging.
+
+    A record that is named there and still answers (it was taken back) is no tombstone.
+    """
+
+    key: Key
+    """Where a row names the deleted record."""
+    at: str
+    """Where a row has the time of the deletion, written as the stream's ``stamp``."""
+    paging: Paging = Paging()
+
+
+class Join(Configured):
+    """Whose key matches whose: a path in the record, a path in the listed row."""
+
+    ours: str
+    theirs: str
+
+
+class SideListing(Lookup):
+    """A listing that is read whole once per full scan."""
+
+    paging: Paging = Paging()
+
+
+class SingleLookup(Lookup):
+    """The request that completes one record; slots ``{record.…}``, ``{key}``, and ``{item.…}``."""
+
+    over: str | None = None
+    """A list in the record: one request for each of its items, the answers put together."""
+
+
+class Include(Configured):
+    """A part of the record that the system lists elsewhere.
+
+    With ``listing`` a full scan reads that listing once and joins it; without it, every record
+    costs a request of its own. Single records always use ``fetch``.
+    """
+
+    fetch: SingleLookup
+    listing: SideListing | None = None
+    match: Join | None = None
+    keep: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    single: bool = False
+
+    @model_validator(mode="after")
+    def _a_listing_is_joined(self) -> Include:
+        if (self.listing is None) != (self.match is None):
+            raise mistake("one of `listing` and `match`", "both, or none of them")
+        return self
+
+
+class Fetch(Lookup):
+    """Single records: slot ``{key}``, or ``{keys}`` for up to ``batch`` at once."""
+
+    batch: Count = 1
+    aliases: bool = False
+    """The address of a record that was merged into another answers with that one."""
+
+
+class Find(Lookup):
+    """How to see whether a create took effect; slots ``{correlation}`` and ``{after.…}``.
+
+    A lookup whose slots have no value is passed over; the first that finds something counts.
+    """
+
+    whole: bool = True
+    """The answer holds records like those of the listing; else only their keys are used."""
+
+
+class Children(Configured):
+    """A part of the document that is written child by child."""
+
+    key: str
+    single: bool = False
+    """One object or null, instead of a list."""
+
+
+class Reference(Lookup):
+    """Turns a code in the document into the system's own key for it; slot ``{value}``."""
+
+    code: str
+    """The path of the code inside the document's value."""
+    take: str = "id"
+    """The path of the key in the first record of the answer."""
+
+
+class Nested(Configured):
+    """How changes to children are written in the parent's body: one command for each child.
+
+    Slots: ``{child.…}`` the whole child, ``{change}`` its attributes to write, ``{id}`` its key.
+    """
+
+    created: Any = None
+    updated: Any = None
+    removed: Any = None
+
+
+class When(Configured):
+    """Conditions of a step; all must hold."""
+
+    changed: tuple[str, ...] = ()
+    """One of these keys changed."""
+    without: tuple[str, ...] = ()
+    """None of these keys has a value afterwards."""
+    equal: tuple[str, str] | None = None
+    """Two templates that give the same value."""
+
+
+class Step(Call):
+    """One request of a write; sent when its condition holds, once per child with ``each``.
+
+    Slots: ``{key}``, ``{etag}``, ``{correlation}``, ``{before.…}``, ``{after.…}``, and with ``each`` also
+    ``{child.…}``, ``{change.…}`` and ``{id}``.
+    """
+
+    each: str | None = Field(default=None, pattern=r"^(created|updated|removed) \w+$")
+    when: When = When()
+    send: tuple[str, ...] = ()
+    """Document keys that go into the body if they changed."""
+    nested: Mapping[str, Nested] = {}
+    covers: tuple[str, ...] = ()
+    """Document keys that the body's template writes."""
+    needs: tuple[str, ...] = ()
+    """Slots without a value of which nothing is sent: the write is refused."""
+    returns: Literal["record", "nothing"] = "nothing"
+    record_at: str = ""
+    """Where the answer has the record that it returns; the empty path is the whole answer."""
+    key_at: str | None = None
+    """Where the answer has the new record's key."""
+    key_in_location: str | None = None
+    """A regular expression with one group, for the answer's Location header."""
+
+
+class Writes(Configured):
+    """The steps of each kind of write, in order."""
+
+    create: tuple[Step, ...] = ()
+    update: tuple[Step, ...] = ()
+    delete: tuple[Step, ...] = ()
+
+
+class Stream(Configured):
+    """One collection of records."""
+
+    about: str = ""
+    key: Key
+    stamp: Stamp | None = None
+    etag: str | None = None
+    """A path in the record, or ``header`` for the answer's ETag header."""
+    deleted: Marker | None = None
+    deletions: Deletions | None = None
+    merged: str | None = None
+    """Where a record that was merged into another names that one's key; empty in all others."""
+    keep: tuple[str, ...] = ()
+    omit: tuple[str, ...] = ()
+    sort: Mapping[str, tuple[str, ...]] = {}
+    """Lists in the document and the paths that order them."""
+    types: Mapping[str, ValueType] = {}
+    read: Read
+    include: Mapping[str, Include] = {}
+    fetch: Fetch
+    find: tuple[Find, ...] = ()
+    children: Mapping[str, Children] = {}
+    references: Mapping[str, Reference] = {}
+    writes: Writes = Writes()
+    guard: Guard = Guard.REREAD
+    partial: bool = False
+    """A path that is absent from a record is unknown, not empty."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Stream:
+        if wrong := [*self._lacking(), *self._unknown_children(), *self._unknown_slots()]:
+            raise together(wrong)
+        return self
+
+    def _lacking(self) -> Iterator[PydanticCustomError]:
+        if self.guard is Guard.ETAG and self.etag is None:
+            allowed = "with `etag`: where a record's version is"
+            yield mistake("guard etag without `etag`", allowed, at=("guard",))
+        if self.read.delta is not None and self.stamp is None:
+            allowed = "with `stamp`: where a record's change time is"
+            yield mistake("`delta` without `stamp`", allowed, at=("read", "delta"))
+        if self.fetch.aliases and self.fetch.batch != 1:
+            allowed = "with `batch: 1`: who was asked for must be known"
+            yield mistake("`aliases` with a batch", allowed, at=("fetch", "aliases"))
+        if self.deletions is not None and self.read.delta is None:
+            allowed = "with `read.delta`: both are asked for from the same time on"
+            yield mistake("`deletions` without `read.delta`", allowed, at=("deletions",))
+
+    def _unknown_children(self) -> Iterator[PydanticCustomError]:
+        for at, step in self._steps():
+            for child in [*step.nested, *(step.each or "").split(" ")[1:]]:
+                if child not in self.children:
+                    allowed = ", ".join(self.children) or "none: `children` declares none"
+                    do = did_you_mean(child, self.children)
+                    yield mistake(f"the children {child!r}", allowed, do, at)
+
+    def _unknown_slots(self) -> Iterator[PydanticCustomError]:
+        for at, allowed, call in self.calls():
+            for slot in (slot for part in call.templates() for slot in slots(part)):
+                if slot.split(".")[0] not in allowed:
+                    do = did_you_mean(slot, allowed)
+                    yield mistake(f"the slot {{{slot}}}", ", ".join(sorted(allowed)), do, at)
+
+    def _steps(self) -> Iterator[tuple[Location, Step]]:
+        for kind in ("create", "update", "delete"):
+            for place, step in enumerate(getattr(self.writes, kind)):
+                yield ("writes", kind, place), step
+
+    def calls(self) -> Iterator[tuple[Location, set[str], Call]]:
+        """Every request, where it stands, and the slots that it may have."""
+        paging = {"page", "offset", "size", "last", "next"}
+        yield ("read",), paging, self.read
+        if self.read.delta is not None:
+            delta = self.read.delta
+            merged = {"query": delta.query, "headers": delta.headers, "body": delta.body}
+            yield ("read", "delta"), paging | {"since"}, self.read.model_copy(update=merged)
+        if self.deletions is not None:
+            yield ("deletions",), paging | {"since"}, self.deletions
+        yield ("fetch",), {"key", "keys"}, self.fetch
+        for name, include in self.include.items():
+            yield ("include", name, "fetch"), {"record", "key", "item"}, include.fetch
+            if include.listing is not None:
+                yield ("include", name, "listing"), paging, include.listing
+        for place, find in enumerate(self.find):
+            yield ("find", place), {"correlation", "after"}, find
+        for name, reference in self.references.items():
+            yield ("references", name), {"value"}, reference
+        scope = {"key", "etag", "correlation", "before", "after"}
+        for at, step in self._steps():
+            child = {"child", "change", "id"} if step.each else set()
+            yield at, scope | child, step
+
+
+class StreamManifest(Manifest):
+    """A system that answers requests, stream by stream. A kind says how its calls look."""
+
+    form: ClassVar[str]
+    """What ``call`` has to match, as a regular expression."""
+    form_is: ClassVar[str]
+    """The same in words."""
+    foreign: ClassVar[frozenset[str]] = frozenset()
+    """Parts of a request that this kind does not have."""
+
+    check: Lookup | None = None
+    """A cheap request; without it the first record of the stream is asked for."""
+    streams: Mapping[str, Stream] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _calls_fit_the_kind(self) -> Self:
+        calls = [((), self.check)] if self.check is not None else []
+        found: list[tuple[Location, Call]] = [(("check", *at), call) for at, call in calls]
+        for name, stream in self.streams.items():
+            found += [(("streams", name, *at), call) for at, _, call in stream.calls()]
+        if wrong := [one for at, call in found for one in self._misfits(at, call)]:
+            raise together(wrong)
+        return self
+
+    @classmethod
+    def _misfits(cls, at: Location, call: Call) -> Iterator[PydanticCustomError]:
+        if not re.search(cls.form, call.call):
+            yield mistake(repr(call.call), cls.form_is, at=(*at, "call"))
+        for part in sorted(cls.foreign & call.model_fields_set):
+            allowed = f"no such key in a system of kind {cls.model_fields['kind'].annotation}"
+            yield mistake(f"`{part}`", allowed, at=(*at, part))
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema, which tells editors how this kind's calls look."""
+        schema = super().model_json_schema(*args, **kwargs)
+        for shape in schema["$defs"].values():
+            if shape.get("properties", {}).keys() >= Call.model_fields.keys():
+                shape["properties"]["call"]["pattern"] = cls.form
+                for part in cls.foreign:
+                    del shape["properties"][part]
+        return schema
