@@ -1,64 +1,25 @@
-"""Steps 9 and 10: bring each target to the golden record as it now is, once, and learn what became of it.
-
-A delivery goes through intent (committed), write, settlement (committed). Whoever dies in between leaves a trace that tells
-the next worker what to look at before it does anything (RULES 6, 24).
-"""
+"""Which deliveries of a system are done by this worker, and when: claims, leases, fuses. How: ``engine.attempt``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
 
-from connectors.contract import (
-    Capabilities,
-    Gone,
-    Guard,
-    Outcome,
-    Retry,
-    Sink,
-    Stale,
-    Unknown,
-    Written,
-)
-from connectors.errors import BadAnswer, ConnectorError, RetryLater
-from crm_master.domain.changes import intend
+from connectors.contract import Sink
+from connectors.errors import RetryLater
 from crm_master.domain.claims import Instant
-from crm_master.domain.lifecycle import (
-    DeliveryState,
-    DeliveryVerb,
-    RecordStatus,
-    SystemState,
-    TaskKind,
-)
+from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, SystemState
 from crm_master.engine import fuses
-from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected
-from crm_master.engine.delivery import Confirmed, Delivery, draft
+from crm_master.engine.attempt import LEASE, Attempt
+from crm_master.engine.batches import ALONE_FROM, DEAD_FROM
 from crm_master.engine.fuses import Fuse, FuseBlown
-from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
-from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
 from crm_master.engine.plan import Hub, StreamPlan
-from crm_master.engine.remap import outdated, overruled
-from crm_master.engine.render import Checked, Renderer
-from crm_master.engine.settle import Settler
-from crm_master.ports import (
-    Clock,
-    OutboxMessage,
-    Task,
-    UnitOfWork,
-    UnitOfWorkFactory,
-)
+from crm_master.engine.remap import overruled
+from crm_master.engine.settle import wait
+from crm_master.ports import Clock, OutboxMessage, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 20
-LEASE = 600_000_000  # microseconds
 MARGIN = 300_000_000  # what one write with its reads may take at worst: none begins later in the lease than that
-
-
-Render = Callable[[Sequence[OutboxMessage], UnitOfWork], Iterable[Delivery]]
-
 
 FUSES = {DeliveryVerb.WRITE: Fuse.WRITES, DeliveryVerb.DELETE: Fuse.DELETES}
 
@@ -96,10 +57,7 @@ class Deliverer:
         self.clock = clock
         self.run = run
         self.batch = batch
-        self.settler = Settler(hub, sink, clock, run.id)
-        self.render = Renderer(hub, self.settler, clock, run.id)
         self._begin_by: Instant = 0
-        self._counts: Counter[str] = Counter()  # of the transaction under way
 
     def __call__(self) -> None:
         """Deliver until nothing that is due is left. What must wait keeps its place for a later run.
@@ -154,285 +112,28 @@ class Deliverer:
         with self.store() as uow:
             if not self._may_write(uow):
                 return []
-            self._begin_by = self.clock() + LEASE - MARGIN
-            messages = uow.outbox.claim(self.system, self.batch, self.clock(), LEASE, ALONE_FROM)
+            now = self.clock()
+            self._begin_by = now + LEASE - MARGIN
+            messages = uow.outbox.claim(self.system, self.batch, now, LEASE, ALONE_FROM)
             uow.commit()
         return messages
 
     def _deliver(self, messages: Sequence[OutboxMessage]) -> None:
+        attempt = Attempt(self.hub, self.sink, self.store, self.clock, self.run, self._begin_by)
         by_stream: dict[str, list[OutboxMessage]] = {}
         for message in messages:
             if message.deaths >= DEAD_FROM:
-                with self._transaction() as uow:
-                    reason = "nobody who tried to deliver it lived to tell"
-                    self._to_a_person(message, reason, uow)
+                attempt.give_up(message, "nobody who tried to deliver it lived to tell")
             else:
                 by_stream.setdefault(message.stream, []).append(message)
         for stream, waiting in by_stream.items():
-            plan = self.hub.stream(self.system, stream)
-            can = self.sink.capabilities(stream)
-            updates = [message for message in waiting if message.rec_id is not None]
-            creates = [message for message in waiting if message.rec_id is None]
             try:
-                if updates:
-                    self._update(plan, updates)
-                # where a create cannot be looked up, only one may be in doubt at a time
-                for part in [creates] if can.find else [[message] for message in creates]:
-                    if part:
-                        self._create(plan, part, can)
+                attempt(self.hub.stream(self.system, stream), waiting)
             except RetryLater as error:
                 self._postpone(waiting, error)
             except (Exception, KeyboardInterrupt, SystemExit):
                 self._release(messages)
                 raise
-
-    def _update(self, plan: StreamPlan, messages: Sequence[OutboxMessage]) -> None:
-        """Read again, compare, write what is missing."""
-        with self.store() as uow:
-            records = uow.records.get({message.rec_id or "" for message in messages})
-        live = [
-            record
-            for record in records.values()
-            if record.status is RecordStatus.LIVE and record.entity_id is not None
-        ]
-        started = self.clock()
-        found, garbled = read_each(self.sink, plan.stream, [record.ref.key for record in live])
-        now = Checked(found, started, self.clock())
-        if self.sink.capabilities(plan.stream).find:
-            missing = [record for record in live if found.get(record.ref.key, record) is None]
-            for message, key in moved_unheard(plan, self.sink, messages, missing, self.store):
-                with self._transaction() as uow:
-                    found_elsewhere(self.hub, message, key, self.clock(), self.run.id, uow)
-                messages = [other for other in messages if other is not message]
-
-        def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
-            records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
-            customers = uow.customers.get({message.entity_id for message in some})
-            for message in some:
-                record = records.get(message.rec_id or "")
-                customer = customers.get(message.entity_id)
-                if record is None or customer is None or record.entity_id != customer.id:
-                    uow.outbox.done([message])
-                elif record.status is RecordStatus.ALIAS:
-                    uow.outbox.done([message])  # it waits for the record under its new key, too
-                elif outdated(self.hub, record):
-                    self._set_aside(message, "a change of configuration is being applied", uow)
-                elif record.ref.key in garbled:
-                    self._set_aside(message, str(garbled[record.ref.key]), uow)
-                else:
-                    made = self.render(plan, message, record, customer, now, uow)
-                    if isinstance(made, Delivery):
-                        yield made
-                    else:
-                        self._counts[made] += 1
-
-        self._write(plan, self._prepared(messages, rendered))
-        if garbled and not found:
-            raise next(iter(garbled.values()))  # not one record: the system as a whole
-
-    def _prepared(self, messages: Sequence[OutboxMessage], rendered: Render) -> list[Delivery]:
-        """Render messages and commit the intents, in one transaction. One that cannot be rendered stops no other."""
-        ready: list[Delivery] = []
-
-        def attempt(some: Sequence[OutboxMessage]) -> None:
-            ready.extend(self._intend(list(rendered(some, uow)), at, uow))
-
-        def give_up(message: OutboxMessage, error: Exception) -> None:
-            self._defective(message, f"{type(error).__name__} while it was rendered", uow)
-
-        with self._transaction() as uow:
-            at = self.clock()
-            bisected(messages, uow, self._counts, attempt, give_up)
-        return ready
-
-    @contextmanager
-    def _transaction(self) -> Iterator[UnitOfWork]:
-        """A transaction whose counts are booked when it is committed."""
-        self._counts.clear()
-        with self.store() as uow:
-            yield uow
-            uow.commit()
-        self.run.add(self._counts)
-
-    def _create(
-        self, plan: StreamPlan, messages: Sequence[OutboxMessage], can: Capabilities
-    ) -> None:
-        doubtful: dict[str, Delivery] = {}
-
-        def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
-            customers = uow.customers.get({message.entity_id for message in some})
-            members = uow.records.of_entities(customers.keys())
-            there = {
-                record.entity_id
-                for record in members
-                if (record.ref.system, record.ref.stream) == (plan.system, plan.stream)
-            }
-            for message in some:
-                customer = customers.get(message.entity_id)
-                if customer is None or customer.id in there:
-                    uow.outbox.done([message])
-                    uow.inbox.unpark(plan.system, plan.stream)
-                    continue
-                delivery = draft(plan, message, customer)
-                # what a person had sent again is sent with their leave, and after a look where that is possible
-                if _in_doubt(message) or (message.sent and can.find):
-                    doubtful[message.id] = delivery
-                else:
-                    yield delivery
-
-        self._write(plan, self._prepared(messages, rendered))
-        again = [made for made in doubtful.values() if self._is_missing(plan, made, can)]
-        if again:
-            with self.store() as uow:
-                again = self._intend(again, self.clock(), uow)
-                uow.commit()
-            self._write(plan, again)
-
-    def _is_missing(self, plan: StreamPlan, delivery: Delivery, can: Capabilities) -> bool:
-        """Look for what a create may have made whose answer was lost, and bind it; what cannot be told goes to a person.
-
-        True if there is no such record: then it is to be made.
-        """
-        if not can.find:
-            reason = "the answer to a create was lost, and the system cannot be searched for it"
-            self._ask(delivery, reason)
-            return False
-        # what was sent is looked for, not what would be sent now
-        sent = dict(delivery.message.sent) or delivery.natives
-        try:
-            command = replace(delivery.command, after=plan.mapping.put({}, sent))
-            found = self.sink.find(plan.stream, command)
-        except BadAnswer as error:
-            with self._transaction() as uow:
-                self._set_aside(delivery.message, str(error), uow)
-            return False
-        except ConnectorError:
-            raise
-        except Exception as error:  # of the mapping or of the connector
-            with self._transaction() as uow:
-                reason = f"{type(error).__name__} while it was looked for"
-                self._defective(delivery.message, reason, uow)
-            return False
-        free = unclaimed(plan, found, self.store)
-        if len(found) > 1 and len(free) != 1:
-            self._ask(delivery, f"{len(found)} records there fit a create whose answer was lost")
-        elif free:
-            delivery.natives, delivery.found = sent, True
-            self._settle(plan, [delivery], [Written(free[0].key, free[0])])
-        elif found:
-            reason = "a record that fits a create whose answer was lost is another's"
-            self._ask(delivery, reason)
-        return not found
-
-    def _ask(self, delivery: Delivery, reason: str) -> None:
-        with self._transaction() as uow:
-            self._to_a_person(delivery.message, reason, uow)
-
-    def _intend(
-        self, deliveries: Sequence[Delivery], at: Instant, uow: UnitOfWork
-    ) -> list[Delivery]:
-        """Commit what is about to be done, before it is done. Gives what is still ours to do.
-
-        A worker that was slow may find that its lease has run out, and that another has taken over.
-        """
-        for delivery in deliveries:
-            if delivery.record is None:
-                delivery.message.sent = delivery.natives
-        messages = [delivery.message for delivery in deliveries]
-        mine = uow.outbox.begin(messages, self.clock() + LEASE) if messages else frozenset()
-        deliveries = [delivery for delivery in deliveries if delivery.message.id in mine]
-        if not deliveries:
-            return []
-        pos = uow.journal.commit("intent", at, self.run.id)
-        records = []
-        for delivery in deliveries:
-            if delivery.record is not None:
-                delivery.record.shadow = intend(
-                    delivery.record.shadow, delivery.natives, delivery.sources
-                )
-                records.append(delivery.record)
-        uow.records.save(records)
-        entries = [
-            delivery.entry("intent", at, sent=delivery.natives, held=delivery.held)
-            for delivery in deliveries
-        ]
-        uow.journal.add_deliveries(entries, pos)
-        return deliveries
-
-    def _write(self, plan: StreamPlan, deliveries: Sequence[Delivery]) -> None:
-        if not deliveries:
-            return
-        guard = self.sink.capabilities(plan.stream).guard
-        outcomes = [self._write_one(delivery, guard) for delivery in deliveries]
-        self._settle(plan, deliveries, outcomes)
-
-    def _write_one(self, delivery: Delivery, guard: Guard) -> Outcome:
-        """One write, guarded as the stream's manifest says (RULES 6)."""
-        if self.clock() >= self._begin_by:
-            return Retry("not begun: the lease was nearly over", timedelta(0))
-        command = delivery.command
-        if guard is Guard.REREAD and command.key is not None:
-            # the batch was read some writes ago: only what is still so may be overwritten
-            try:
-                shown = self.sink.fetch(command.stream, [command.key])[command.key]
-            except ConnectorError as error:
-                return Retry(str(error))
-            if shown is None:
-                return Gone()
-            if shown.document != command.before:
-                return Stale()
-        try:
-            return self.sink.write([command])[0]
-        except Exception as error:
-            # a defect of the connector: whether anything was sent cannot be known
-            return Unknown(f"{type(error).__name__} in the connector")
-
-    def _settle(
-        self, plan: StreamPlan, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome]
-    ) -> None:
-        settled = self.settler.confirm(plan, deliveries, outcomes)
-
-        def attempt(some: Sequence[Confirmed]) -> None:
-            self._counts.update(self.settler.settle(plan, some, uow))
-
-        def give_up(item: Confirmed, error: Exception) -> None:
-            message = item.delivery.message
-            # whatever the answer was, it is not on record: as if it had been lost
-            message.state = DeliveryState.SENT
-            self._defective(message, f"{type(error).__name__} while it was settled", uow)
-
-        with self._transaction() as uow:
-            bisected(settled, uow, self._counts, attempt, give_up)
-
-    def _set_aside(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
-        """This delivery waits, and holds up no other (promise 8)."""
-        message.state = DeliveryState.UNKNOWN if _in_doubt(message) else DeliveryState.PENDING
-        message.not_before = self.clock() + self.settler.wait(message, None)
-        message.reason = reason
-        uow.outbox.save([message])
-        self._counts["failed"] += 1
-
-    def _defective(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
-        """A record that the code cannot cope with: tried again, then given to a person (RULES 22)."""
-        if message.attempts < DEAD_FROM:
-            self._set_aside(message, reason, uow)
-        else:
-            self._to_a_person(message, reason, uow)
-
-    def _to_a_person(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
-        """Held until somebody decides: whether it was made, where that is the question, else when to try again."""
-        kind = TaskKind.UNKNOWN if _in_doubt(message) else TaskKind.REFUSED
-        message.state = DeliveryState.HELD if _in_doubt(message) else DeliveryState.REFUSED
-        message.reason = reason
-        payload = {
-            "entity": message.entity_id,
-            "target": f"{message.system}/{message.stream}",
-            "reason": reason,
-            "outbox": message.id,
-        }
-        uow.outbox.save([message])
-        uow.tasks.open([Task(kind, message.id, payload)], self.clock(), self.run.id)
-        self._counts["held" if kind is TaskKind.UNKNOWN else "refused"] += 1
 
     def _postpone(self, messages: Sequence[OutboxMessage], error: RetryLater) -> None:
         """The system cannot be asked now: nothing was sent, everything keeps its place."""
@@ -440,7 +141,7 @@ class Deliverer:
         for message in messages:
             if message.state is DeliveryState.LEASED:
                 message.state = DeliveryState.PENDING
-            message.not_before = now + self.settler.wait(message, error.retry_after)
+            message.not_before = now + wait(message, error.retry_after)
             message.reason = str(error)
         with self.store() as uow:
             uow.outbox.save(messages)
@@ -453,9 +154,3 @@ class Deliverer:
         with self.store() as uow:
             uow.outbox.save(waiting)
             uow.commit()
-
-
-def _in_doubt(message: OutboxMessage) -> bool:
-    """Whether a create may have been made already."""
-    sent = message.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
-    return sent and message.rec_id is None

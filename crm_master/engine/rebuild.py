@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from crm_master.domain.changes import (
     Settled,
@@ -16,20 +17,21 @@ from crm_master.domain.changes import (
     withhold,
 )
 from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
-from crm_master.domain.ids import EntityId, record_id
+from crm_master.domain.ids import EntityId, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
 from crm_master.engine.delivery import unshown
 from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
 from crm_master.engine.moving import move
 from crm_master.engine.plan import Hub
-from crm_master.engine.reconcile import Work
 from crm_master.engine.stewardship import carry_out
 from crm_master.engine.undo import compensate
+from crm_master.engine.work import Work
 from crm_master.ports import (
     Commit,
     Customer,
     DeliveryEntry,
+    LinkEntry,
     SourceRecord,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -141,8 +143,15 @@ class Rebuilder:
         self._hub = self._hubs[hash_]
         return self._hub
 
-    def _work(self, hub: Hub, entity: str, uow: UnitOfWork, at: Instant) -> Work:
-        return Work(hub, hub.entities[entity], uow, at, lambda: "", "rebuild", recorded={})
+    def _work(
+        self,
+        hub: Hub,
+        entity: str,
+        uow: UnitOfWork,
+        at: Instant,
+        recorded: Mapping[RecordId, LinkEntry] = MappingProxyType({}),
+    ) -> Work:
+        return Work(hub, hub.entities[entity], uow, at, lambda: "", "rebuild", recorded)
 
     def _reconcile(self, commit: Commit, journal: UnitOfWork, uow: UnitOfWork) -> None:
         hub = self._configured(commit, journal)
@@ -158,13 +167,12 @@ class Rebuilder:
             if item.rec_id not in known
         }
         uow.records.save(list(blank.values()))
-        work = self._work(hub, items[0].entity, uow, commit.at)
-        work.recorded = {
+        recorded = {
             entry.rec_id: entry
             for entry in journal.customers.links(pos=commit.pos)
             if entry.verb != "alias"
         }
-        work.reconcile(items)
+        self._work(hub, items[0].entity, uow, commit.at, recorded).reconcile(items)
 
     def _intend(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
         if entry.rec_id is None:

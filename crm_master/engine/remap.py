@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from connectors.contract import Document
-from crm_master.domain.claims import UNSET, Attributed, FieldShadow, Observed, attribute
+from crm_master.domain.attribution import Attributed, Observed, attribute
+from crm_master.domain.claims import UNSET, FieldShadow
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Mapped, Presence
 from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow

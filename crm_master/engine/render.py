@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connectors.contract import RawRecord, WriteCommand
+from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import abandoned, arrived, patch, withhold
-from crm_master.domain.claims import UNSET, Instant, Observed, attribute
+from crm_master.domain.claims import UNSET, Instant
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
 from crm_master.engine.ingest import land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
-from crm_master.engine.settle import Settler
+from crm_master.engine.settle import Settler, wait
 from crm_master.ports import Clock, Customer, DeliveryEntry, OutboxMessage, SourceRecord, UnitOfWork
 
 
@@ -120,7 +121,7 @@ class Renderer:
         page = spot_page([shown], now.started, now.ended)
         landed, _ = land(plan, [shown], page, watermark, uow, self.run_id)
         message.state = DeliveryState.OVERTAKEN if landed else DeliveryState.PENDING
-        message.not_before = now.ended + self.settler.wait(message, None)
+        message.not_before = now.ended + wait(message, None)
         message.reason = "the record was changed in the system; its new state is in the inbox"
         uow.outbox.save([message])
         return "overtaken"

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from crm_master.domain.ids import EntityId
+from crm_master.engine.findings import Lacking
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import EntityPlan, Hub
-from crm_master.engine.reconcile import BATCH, Work
+from crm_master.engine.reconcile import BATCH
 from crm_master.engine.remap import overruled
+from crm_master.engine.work import Work
 from crm_master.ports import Applied, Clock, UnitOfWork, UnitOfWorkFactory
 
 
@@ -78,14 +80,13 @@ class Sweeper:
                     return not ids
                 after = ids[-1]
                 work = self._work(uow)
-                work.remap(ids)
-                self._read_anew(work, uow)
+                self._read_anew(work.remap(ids), work, uow)
                 uow.commit()
             self.run.add(work.counts)
 
-    def _read_anew(self, work: Work, uow: UnitOfWork) -> None:
+    def _read_anew(self, lacking: Lacking, work: Work, uow: UnitOfWork) -> None:
         """Have a stream read whole, of which records lack what is mapped now."""
-        for system, stream in {(system, stream) for system, stream, _ in work.lacking}:
+        for system, stream in {(system, stream) for system, stream, _ in lacking}:
             state = uow.states.stream(system, stream)
             if state.cursor is not None or state.scan_started:
                 state.cursor, state.scan_started = None, 0

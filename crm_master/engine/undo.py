@@ -17,9 +17,9 @@ from crm_master.engine.golden import counts_for, taking_part
 from crm_master.engine.ledger import Run
 from crm_master.engine.past import changed_fields
 from crm_master.engine.plan import Hub
-from crm_master.engine.reconcile import Work
 from crm_master.engine.restoring import Kept, OneField, Restored, Step, blank, elements_of, taken
 from crm_master.engine.runs import LISTED, by_customer, find_run, said
+from crm_master.engine.work import Work
 from crm_master.ports import (
     Clock,
     HistoryEntry,

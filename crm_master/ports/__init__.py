@@ -6,21 +6,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from crm_master.domain.claims import Instant
-from crm_master.ports.repositories import (
-    Customers,
-    Erasures,
-    Inbox,
-    Journal,
-    Outbox,
-    Records,
-    Runs,
-    Sightings,
-    States,
-    Suppressions,
-    Tasks,
-    UnitOfWork,
-    UnitOfWorkFactory,
-)
+from crm_master.ports.journal import Journal, Runs, States
+from crm_master.ports.privacy import Erasures, Suppressions
+from crm_master.ports.repositories import Customers, Inbox, Outbox, Records, Sightings, Tasks
 from crm_master.ports.rows import (
     Applied,
     Commit,
@@ -39,6 +27,7 @@ from crm_master.ports.rows import (
     Suppression,
     Task,
 )
+from crm_master.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 Clock: TypeAlias = Callable[[], Instant]
 

@@ -1,35 +1,22 @@
-"""What the engine asks of a store. Every method takes and gives batches; none is called per record.
-
-A ``UnitOfWork`` is one transaction: leaving its block without ``commit`` keeps nothing.
-"""
+"""What records and customers pass through. Every method takes and gives batches; none is called per record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from crm_master.domain.claims import Instant
-from crm_master.domain.erasure import Traces
-from crm_master.domain.ids import EntityId, ExternalRef, RecordId
-from crm_master.domain.lifecycle import DeliveryVerb, SystemState, TaskKind
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.lifecycle import DeliveryVerb, TaskKind
 from crm_master.ports.rows import (
-    Applied,
-    Commit,
     Customer,
-    DeliveryEntry,
     HistoryEntry,
     InboxItem,
     Landing,
     LinkEntry,
     OutboxMessage,
     Read,
-    Receipt,
-    RunEntry,
     SourceRecord,
-    StreamState,
-    Suppression,
     Task,
 )
 
@@ -277,224 +264,3 @@ class Tasks(Protocol):
     def decide(self, task_id: int, decision: Mapping[str, Any], at: Instant) -> None: ...
 
     def count(self) -> dict[str, int]: ...
-
-
-class Journal(Protocol):
-    """The order in which everything was committed, and with what outcome."""
-
-    def commit(self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] = ...) -> int:
-        """The next position, part of this transaction."""
-
-    def commits(self) -> Iterator[Commit]: ...
-
-    def deliveries(self, pos: int) -> list[DeliveryEntry]: ...
-
-    def add_deliveries(self, entries: Sequence[DeliveryEntry], pos: int) -> None: ...
-
-    def save_config(self, hash_: str, content: str, at: Instant) -> bool: ...
-
-    def config(self, hash_: str) -> str | None: ...
-
-    def applied(self) -> Applied | None:
-        """The configuration that is in force; ``None`` before the first."""
-
-    def apply(self, hash_: str, at: Instant, swept: Mapping[str, Mapping[str, str]]) -> None:
-        """Put a recorded configuration in force, or note what was swept under it."""
-
-    def configs(self) -> list[str]:
-        """The hashes of all recorded configurations, the one in force first."""
-
-
-class States(Protocol):
-    """Where streams, systems and runs stand."""
-
-    def stream(self, system: str, stream: str) -> StreamState: ...
-
-    def save_stream(self, state: StreamState) -> None: ...
-
-    def systems(self) -> dict[str, SystemState]: ...
-
-    def save_system(self, system: str, state: SystemState, at: Instant) -> None: ...
-
-    def stopped(self) -> frozenset[str]:
-        """The systems whose kill switch for writes is on."""
-
-    def stop(self, system: str, on: bool) -> None: ...
-
-    def allowance(self, subject: str) -> int:
-        """How much a person has allowed of what a fuse stopped."""
-
-    def allow(self, subject: str, number: int) -> None:
-        """Set that number; 0 ends it."""
-
-    def save_run(self, run: RunEntry) -> None: ...
-
-    def runs(self, limit: int) -> list[RunEntry]: ...
-
-
-class Erasures(Protocol):
-    """Receipts of erasures, and the one way in which rows of the journal are ever deleted (RULES 25)."""
-
-    def forget(
-        self,
-        customers: Collection[EntityId],
-        records: Collection[RecordId],
-        letters: Collection[tuple[str, str, str]] = (),
-    ) -> None:
-        """Delete all rows of these customers and source records, and the dead rows of that system, stream and key.
-
-        Waits for deliveries that are just being intended or settled. Lock customers and records before.
-        """
-
-    def ever_linked(self, customers: Collection[EntityId]) -> list[EntityId]:
-        """The customers, and all others that records of theirs have ever belonged to, however many steps away."""
-
-    def begin_anew(self, customers: Collection[EntityId], pos: int) -> None:
-        """Have the journal of these customers begin at ``pos`` with what they are now: all that was before goes.
-
-        Observations that wait stay. Lock customers and records before.
-        """
-
-    def baseline(self, pos: int) -> list[dict[str, Any]]:
-        """What customers began anew with at this position, for ``restore``."""
-
-    def restore(self, baseline: Sequence[Mapping[str, Any]]) -> None: ...
-
-    def scrub(self, traces: Traces, receipt: str) -> None:
-        """Take out of all other rows what names or shows the person: tasks, decisions, evidence, dead rows, errors."""
-
-    def save(self, receipt: Receipt) -> None: ...
-
-    def get(self, receipt: str, *, lock: bool = False) -> Receipt | None: ...
-
-    def of_customer(self, id_: EntityId) -> Receipt | None:
-        """The receipt of an erased customer, by any of the ids that it had."""
-
-    def list(self) -> list[Receipt]: ...
-
-
-class Suppressions(Protocol):
-    """What must not come back, as keyed hashes. Raises ``store.SuppressionKeyWrong`` where the key is not at hand."""
-
-    def watched(self, entity: str) -> frozenset[tuple[str, ...]]:
-        """The combinations of identity keys that somebody is kept out by; the empty one: external ids. None: nobody is."""
-
-    def digest(self, texts: Collection[str]) -> dict[str, str]:
-        """The keyed hash of each text."""
-
-    def add(self, entries: Sequence[Suppression], receipt: str) -> None:
-        """Keep these out. The first one makes the key, where the environment gives none."""
-
-    def standing(self, hashes: Collection[str]) -> dict[str, list[Mapping[str, list[str]]]]:
-        """Of some hashes, those that are kept out, with the hashes of what would show that it is another person."""
-
-    def receipts(self, hashes: Collection[str]) -> dict[str, str]:
-        """The receipt behind each of these hashes."""
-
-    def lift(self, receipt: str, *, records: bool) -> int:
-        """Let identities in again, with ``records`` external ids too. Gives how many."""
-
-
-class Runs(Protocol):
-    """What runs did, read back from the journal."""
-
-    def get(self, run_id: str) -> RunEntry | None: ...
-
-    def find(
-        self, limit: int, *, system: str = "", verb: str = "", status: str = ""
-    ) -> list[RunEntry]:
-        """The newest first. A run is about a system if that, or a stream of it, is its target."""
-
-    def positions(self, run_id: str, kind: str) -> list[int]:
-        """Where the run's commits of one kind are in the journal: one for each batch."""
-
-    def observations(self, run_id: str) -> dict[str, int]:
-        """What the run read or reconciled, by its state now."""
-
-    def reconciled_in(self, run_id: str) -> list[str]:
-        """The runs that reconciled what this one read."""
-
-    def gone(self, run_id: str, limit: int) -> list[ExternalRef]:
-        """The records whose tombstones the run reconciled."""
-
-    def changed(self, run_id: str) -> int:
-        """How many customers have a golden record that the run changed."""
-
-    def changes(self, run_id: str, after: EntityId, limit: int) -> list[HistoryEntry]:
-        """What the run changed in ``limit`` customers behind ``after``."""
-
-    def made(self, run_id: str, ids: Collection[EntityId]) -> set[EntityId]:
-        """Those of the customers that the run made."""
-
-    def link_counts(self, run_id: str) -> dict[str, int]: ...
-
-    def links(self, run_id: str, limit: int) -> list[LinkEntry]: ...
-
-    def bound_since(self, run_id: str, ids: Collection[EntityId]) -> list[LinkEntry]:
-        """The records that deliveries made, or met, for these customers after the run's first commit."""
-
-    def outcomes(self, run_id: str) -> dict[tuple[str, str], int]:
-        """How many of the run's deliveries ended how: by system and outcome."""
-
-    def deliveries(self, run_id: str, limit: int) -> list[DeliveryEntry]:
-        """How the run's deliveries ended."""
-
-    def undelivered(self, run_id: str) -> dict[tuple[str, str], int]:
-        """The deliveries that wait of customers that the run changed: by system and state."""
-
-    def set_aside(self, run_id: str, after: str, limit: int) -> list[OutboxMessage]:
-        """The deliveries, behind the id ``after``, that wait for a person and that the run tried or caused."""
-
-
-class UnitOfWork(Protocol):
-    """One transaction over all repositories."""
-
-    @property
-    def inbox(self) -> Inbox: ...
-
-    @property
-    def records(self) -> Records: ...
-
-    @property
-    def sightings(self) -> Sightings: ...
-
-    @property
-    def customers(self) -> Customers: ...
-
-    @property
-    def outbox(self) -> Outbox: ...
-
-    @property
-    def tasks(self) -> Tasks: ...
-
-    @property
-    def journal(self) -> Journal: ...
-
-    @property
-    def states(self) -> States: ...
-
-    @property
-    def erasures(self) -> Erasures: ...
-
-    @property
-    def suppressions(self) -> Suppressions: ...
-
-    @property
-    def runs(self) -> Runs: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def commit(self) -> None: ...
-
-    def savepoint(self) -> AbstractContextManager[Any]:
-        """A part of the transaction that can fail alone."""
-
-
-UnitOfWorkFactory: TypeAlias = Callable[[], UnitOfWork]

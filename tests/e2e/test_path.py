@@ -15,7 +15,7 @@ import pytest
 
 from crm_master import entrypoints
 from crm_master.domain.lifecycle import TaskKind
-from crm_master.engine.deliver import LEASE
+from crm_master.engine.attempt import LEASE
 from examples import peers
 from examples.demo.seed import Seeded, seed
 from tests.e2e.stage import ERP, LIST, PARTIES, SUBSCRIBERS, Customer, Hub, Stage, deployed

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from connectors.contract import Guard, Page, Scan
+from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import intend, settle
-from crm_master.domain.claims import FieldShadow, Observed, Shadow, attribute
+from crm_master.domain.claims import FieldShadow, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.ingest import land

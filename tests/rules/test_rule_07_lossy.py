@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from connectors.contract import Document
+from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import intend, patch
-from crm_master.domain.claims import UNSET, ClaimKey, FieldShadow, Observed, Shadow, attribute
+from crm_master.domain.claims import UNSET, ClaimKey, FieldShadow, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule

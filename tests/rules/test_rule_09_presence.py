@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from connectors.contract import Document
+from crm_master.domain.attribution import Attributed, Observed, Why, attribute
 from crm_master.domain.changes import intend
-from crm_master.domain.claims import (
-    Attributed,
-    ClaimKey,
-    FieldShadow,
-    Observed,
-    Shadow,
-    Why,
-    attribute,
-)
+from crm_master.domain.claims import ClaimKey, FieldShadow, Shadow
 from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
 from mappings import entity_spec

@@ -7,18 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import intend, patch, settle
-from crm_master.domain.claims import (
-    UNBORN,
-    UNSET,
-    Claim,
-    ClaimKey,
-    FieldShadow,
-    Observed,
-    Seen,
-    Shadow,
-    attribute,
-)
+from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, FieldShadow, Seen, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.survivorship import (
     FieldPolicy,

@@ -1,19 +1,16 @@
-"""A deployment: from the files of a folder to a compiled hub, or to every mistake in them."""
+"""From the files of a deployment to a compiled hub, or to every mistake in them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-import connectors
-import mappings
 from connectors.registry import check_manifest
 from connectors.runtime.manifest import Manifest
 from connectors.yamlfile import (
@@ -24,6 +21,7 @@ from connectors.yamlfile import (
     load_model,
     read_tree,
 )
+from crm_master.deployment.files import FileReader, recorded_files
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import Leaving
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
@@ -40,9 +38,6 @@ from mappings.compiler import CompiledMapping, compile_file
 from mappings.spec import EntityFile, load_entity
 from mappings.values import entity_spec
 
-FileReader = Callable[[str], str | None]
-"""Gives the text of a deployment's file by its name (``policies/customer.yaml``), ``None`` if there is none."""
-
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -54,94 +49,6 @@ class Deployment:
     mappings: Mapping[tuple[str, str], CompiledMapping]
     entities: Mapping[str, EntityFile]
     files: Mapping[str, str]
-
-
-EXAMPLE = """\
-# A hub: which systems there are, where they are, and which way their records flow.
-# Addresses and credentials come from Airflow connections, or from AIRFLOW_CONN_<ID> in the environment.
-name: my_hub
-rank: [erp]                      # every system, the one that wins a tie first
-systems:
-  erp:
-    system: tryton               # systems/tryton.yaml: yours if there is one, else the one that ships
-    connection: erp              # AIRFLOW_CONN_ERP
-    params: {database: tryton, newsletter: 1}
-    join: ask                    # an operator approves what would be written; auto lets policy do it
-    streams:
-      parties: {direction: both}
-"""
-
-
-def write_example(home: Path) -> bool:
-    """Write an example ``hub.yaml`` where there is none. Gives whether it did."""
-    path = home / "hub.yaml"
-    if path.exists():
-        return False
-    home.mkdir(parents=True, exist_ok=True)
-    path.write_text(EXAMPLE, encoding="utf-8")
-    return True
-
-
-def home_files(home: Path) -> FileReader:
-    """The files of a deployment: its own, and where it has none, those that ship with Concord."""
-    shipped = {
-        "systems": Path(connectors.__file__).parent / "systems",
-        "mappings": Path(mappings.__file__).parent,
-        "entities": Path(mappings.__file__).parent / "entities",
-        "policies": Path(mappings.__file__).parent / "policies",
-    }
-
-    def read(name: str) -> str | None:
-        folder, _, rest = name.partition("/")
-        places = [home / name]
-        if rest and folder in shipped:
-            places.append(shipped[folder] / rest)
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            return None
-        content = found.read_bytes()
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            mistake = Mistake(name, line, "", "bytes that are no UTF-8", "a YAML file in UTF-8")
-            raise ConfigurationMistakes([mistake]) from None
-
-    return read
-
-
-def recorded_files(content: str) -> FileReader:
-    """The files of a deployment as the journal recorded them."""
-    files: dict[str, str] = orjson.loads(content)
-    return files.get
-
-
-_WITHOUT_EFFECT = {"connection", "schedule", "join"}
-"""Settings of a system that touch nothing that was read or decided."""
-
-
-def same_effect(former: Deployment, now: Deployment) -> bool:
-    """Whether everything that the systems of ``former`` showed means the same ``now``, and goes the same ways.
-
-    Systems may have come; a new one changes nothing before it has joined. Files are compared as text.
-    """
-    known = former.settings.systems
-    if not known.keys() <= now.settings.systems.keys():
-        return False
-    if [name for name in now.settings.rank if name in known] != former.settings.rank:
-        return False
-    if any(_effective(of) != _effective(now.settings.systems[name]) for name, of in known.items()):
-        return False
-    return all(
-        now.files.get(name) == text for name, text in former.files.items() if name != "hub.yaml"
-    )
-
-
-def _effective(system: SystemSettings) -> dict[str, Any]:
-    content = system.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
-    for stream in content["streams"].values():
-        del stream["schedule"]
-    return content
 
 
 def recompiled(content: str) -> Hub | None:

@@ -1,0 +1,388 @@
+"""The rule that tells an edit from an echo: what of a reading is a claim (RULES 2, 3, 6, 7, 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final
+
+from crm_master.domain.claims import (
+    UNSET,
+    Claim,
+    ClaimKey,
+    Claims,
+    FieldShadow,
+    Instant,
+    Interval,
+    Shadow,
+    Sources,
+    Unset,
+    iso,
+    own,
+)
+from crm_master.domain.entities import EntitySpec, FieldSpec
+from crm_master.domain.fields import (
+    Canonical,
+    Cardinality,
+    Clear,
+    Lenses,
+    Mapped,
+    Native,
+    Presence,
+    Reading,
+)
+
+UNDONE_LIMIT: Final = 3
+"""How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The circumstances of a read. ``stamp`` and ``skew`` are the record's change time and how far it may be off."""
+
+    seq: int
+    watermark: Instant  # the start of the previous complete read of the stream
+    started: Instant
+    ended: Instant
+    stamp: Instant | None = None
+    skew: Instant = 0
+
+
+class Why(Enum):
+    """Why a reading did not simply become a claim or an echo."""
+
+    UNREADABLE = "unreadable"
+    QUARANTINED = "quarantined"
+    CLEAR_REVIEW = "clear_review"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know of one field of one record, or of some elements of it."""
+
+    field: str
+    why: Why
+    detail: str = ""
+    elements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """The outcome of ``attribute``: the record's claims and shadow from now on, and which claims are new.
+
+    ``due``: although nobody asserted anything, the record may have to be written: a field can be read again, or was emptied
+    where that counts for nothing. ``doubts``: of a field it cannot be told yet who has put there what it shows.
+    """
+
+    claims: Claims
+    shadow: Shadow
+    edits: frozenset[ClaimKey]
+    notices: tuple[Notice, ...] = ()
+    stale: bool = False
+    due: bool = False
+    doubts: bool = False
+
+
+def interval(observed: Observed, shadow: Shadow) -> Interval:
+    """When an edit seen by this read was made (RULES 3): after the previous read and our last write, before this one's end.
+
+    A record-level stamp narrows ``hi`` only, and only where it fits: a stamp before ``lo`` shows a wrong clock.
+    """
+    lo = max(observed.watermark, shadow.confirmed_at)
+    hi = max(observed.ended, lo)
+    if observed.stamp is not None and lo <= observed.stamp + observed.skew < hi:
+        hi = observed.stamp + observed.skew
+    return Interval(lo, hi)
+
+
+def attribute(
+    mapped: Mapped,
+    claims: Claims,
+    shadow: Shadow,
+    lenses: Lenses,
+    spec: EntitySpec,
+    observed: Observed,
+) -> Attributed:
+    """Tell what a person asserted in a record from what it merely shows (RULES 2, 3, 6, 7, 9).
+
+    A field equal to its shadow asserts nothing and keeps its claim's time. At first sight every value is a claim, as old
+    as the record's stamp says. A read that began before our last write was confirmed asserts nothing: ``stale``.
+    """
+    if observed.started < shadow.confirmed_at:
+        return Attributed(claims, shadow, frozenset(), stale=True)
+    sheet = _Sheet(dict(claims), dict(shadow.fields), shadow, lenses, observed)
+    for name, reading in mapped.readings.items():
+        sheet.read(spec.fields[name], reading)
+    after = replace(shadow, fields=sheet.fields)
+    notices = tuple(sheet.notices)
+    edits = frozenset(sheet.edits)
+    return Attributed(
+        sheet.claims, after, edits, notices, due=sheet.due or sheet.doubts, doubts=sheet.doubts
+    )
+
+
+class _Sheet:
+    """The working copy of one record's claims and shadow while its fields are read."""
+
+    def __init__(
+        self,
+        claims: dict[ClaimKey, Claim],
+        fields: dict[str, FieldShadow],
+        shadow: Shadow,
+        lenses: Lenses,
+        observed: Observed,
+    ) -> None:
+        self.claims = claims
+        self.fields = fields
+        self.shadow = shadow
+        self.lenses = lenses
+        self.observed = observed
+        self.when = interval(observed, shadow)
+        self.edits: list[ClaimKey] = []
+        self.notices: list[Notice] = []
+        self.due = self.doubts = False
+
+    def read(self, spec: FieldSpec, reading: Reading) -> None:
+        name, shadow = spec.name, self.fields.get(spec.name)
+        if reading.presence is Presence.MISSING:
+            return
+        if reading.presence is Presence.UNREADABLE:
+            if shadow is None or not shadow.unreadable:
+                self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
+                self.notices.append(Notice(name, Why.UNREADABLE, reading.reason or ""))
+            return
+        self.due = self.due or (shadow is not None and shadow.unreadable)
+        if shadow is None or shadow.held is UNSET:
+            self._first_sight(spec, reading)
+        elif spec.cardinality is Cardinality.MANY:
+            self._elements(spec, reading, replace(shadow, unreadable=False))
+        else:
+            self._value(spec, reading, replace(shadow, unreadable=False))
+
+    def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
+        self.fields[spec.name] = FieldShadow(held=reading.native)
+        if reading.silent:
+            return
+        # a stamp from the future shows a wrong clock: it would win until its time has come
+        stamp = min(self.observed.stamp or 0, self.observed.ended)
+        when = Interval(stamp, stamp)
+        if spec.cardinality is Cardinality.MANY:
+            for element, value in (reading.value or {}).items():
+                self._assert(ClaimKey(spec.name, element), value, when)
+        elif reading.presence is Presence.VALUE:
+            value = self._group(spec, reading, None) if spec.members else reading.value
+            self._assert(ClaimKey(spec.name), value, when)
+
+    def _assert(
+        self, key: ClaimKey, value: Canonical, when: Interval, base: Canonical | Unset = UNSET
+    ) -> None:
+        self._claim(key, self._made(key.field, value, when, base))
+
+    def _claim(self, key: ClaimKey, claim: Claim) -> None:
+        self.claims[key] = claim
+        self.edits.append(key)
+
+    def _made(self, name: str, value: Canonical, when: Interval, base: Canonical | Unset) -> Claim:
+        saw = 0 if base is UNSET else self.shadow.saw(name, self.when.lo)
+        return Claim(value, when.lo, when.hi, self.observed.seq, saw=saw, base=base)
+
+    def _value(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        spoken = reading.native
+        if spec.members:
+            reading = self._complete(spec.name, reading, shadow.held)
+        name, native = spec.name, reading.native
+        if native == shadow.held:
+            self.fields[name] = shadow
+            return
+        ours = _echoes(spoken, shadow.pending, shadow.held) or (
+            shadow.pending is not UNSET and self._same(name, native, shadow.pending)
+        )
+        if ours and shadow.doubt is not None:
+            # what we sent does stand there now: so the system had made nothing else of it, and that was an edit
+            self.fields[name] = replace(shadow, held=native, doubt=None, source=shadow.coming)
+            self._claim(ClaimKey(name), shadow.doubt)
+            return
+        if (
+            ours
+            or _echoes(spoken, shadow.sent, shadow.held)
+            or self._same(name, native, shadow.held)
+            or (reading.silent and shadow.held is None)
+        ):
+            source = shadow.coming if ours else shadow.source
+            self.fields[name] = replace(shadow, held=native, source=source)
+            return
+        cleared = reading.presence is Presence.EMPTY
+        if shadow.doubt is None and not shadow.quarantined and _reduced(spoken, shadow):
+            # an edit, or what the system made of the value on its way: the next write shows which
+            doubt = self._edit(spec, reading, shadow)
+            self.fields[name] = replace(
+                shadow, held=native, sent=UNSET, doubt=doubt, source=shadow.coming
+            )
+            self.doubts = True
+            return
+        after = replace(_count_undone(shadow, native), doubt=None, source=None)
+        if after.quarantined:
+            self.fields[name] = after
+            if not shadow.quarantined:
+                self.claims.pop(ClaimKey(name), None)
+                self.notices.append(Notice(name, Why.QUARANTINED))
+            return
+        clear = self.lenses.clear(name) if cleared else Clear.ALLOWED
+        if clear is Clear.IGNORE:
+            self.fields[name] = after
+            self.due = True
+            return
+        if clear is Clear.REVIEW:
+            self.fields[name] = replace(after, review=True)
+            self.notices.append(Notice(name, Why.CLEAR_REVIEW))
+            return
+        self.fields[name] = replace(after, review=False)
+        self._claim(ClaimKey(name), self._edit(spec, reading, shadow))
+
+    def _edit(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> Claim:
+        """The claim of a person who has changed a value to what is read."""
+        value = reading.value if reading.presence is Presence.VALUE else None
+        if spec.members and value is not None:
+            value = self._group(spec, reading, shadow)
+        base = self._decoded(spec.name, shadow.held if shadow.sent is UNSET else shadow.sent)
+        return self._made(spec.name, value, self.when, None if base is _UNKNOWN else base)
+
+    def _complete(self, name: str, reading: Reading, held: Native | Unset) -> Reading:
+        """A group with the members that the payload did not speak of: those assert nothing, and stay (RULES 9).
+
+        To clear some members is to edit the group; it is cleared when nothing remains in it.
+        """
+        if not isinstance(reading.native, dict) or not isinstance(held, dict):
+            return reading
+        kept = {member: held[member] for member in held if member not in reading.native}
+        if not kept:
+            return reading
+        stood = self._decoded(name, held)
+        values = stood if isinstance(stood, dict) else {}
+        known = {member: values[member] for member in kept if member in values}
+        native, value = {**kept, **reading.native}, {**known, **(reading.value or {})}
+        if self._decoded(name, native) is None:
+            return Reading(Presence.EMPTY, dict.fromkeys(native))
+        return Reading(Presence.VALUE, native, value)
+
+    def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
+        """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""
+        native, value = reading.native, reading.value or {}
+        claimed: dict[str, Canonical] = {}
+        for member in native:
+            claimed[member] = value.get(member)
+            if shadow is None or shadow.sent is UNSET or not isinstance(shadow.sent, dict):
+                continue
+            held = shadow.held if isinstance(shadow.held, dict) else {}
+            if member in shadow.sent and native[member] == held.get(member):
+                sent = self._decoded(spec.name, {**native, **shadow.sent}) or {}
+                claimed[member] = sent.get(member)
+        if shadow is not None:
+            for member in spec.observed:
+                if claimed.get(member) is None:
+                    claimed[member] = iso(self.when.hi)
+        return claimed
+
+    def _elements(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        name = spec.name
+        now: dict[str, Any] = reading.native or {}
+        held: dict[str, Any] = shadow.held or {}  # type: ignore[assignment]
+        ours = [value for value in (shadow.sent, shadow.pending) if isinstance(value, dict)]
+        shadow = replace(shadow, source=_still(shadow, now))
+        added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
+        gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
+        if not added and not gone:
+            self.fields[name] = replace(shadow, held=now)
+            return
+        self.fields[name] = replace(shadow, held=now, sent=UNSET)
+        if shadow.quarantined:
+            return
+        for key in added:
+            self._assert(ClaimKey(name, key), (reading.value or {})[key], self.when, None)
+        clear = self.lenses.clear(name)
+        if clear is Clear.ALLOWED:
+            for key in gone:
+                self._assert(ClaimKey(name, key), None, self.when, key)
+        elif gone:
+            self.fields[name] = after = _count_undone(shadow, now)
+            self.due = self.due or clear is Clear.IGNORE
+            if after.quarantined:
+                for asserted, _ in list(own(self.claims, name)):
+                    del self.claims[asserted]
+                self.notices.append(Notice(name, Why.QUARANTINED))
+                return
+        self._ask(name, gone if clear is Clear.REVIEW else [], added)
+
+    def _ask(self, name: str, gone: list[str], added: list[str]) -> None:
+        """Make what vanished one question, with what it was about before; what a person put back is out of it."""
+        shadow = self.fields[name]
+        asked = dict.fromkeys((*shadow.vanished, *gone))
+        vanished = tuple(key for key in asked if key not in added)
+        if vanished != shadow.vanished:
+            self.fields[name] = replace(shadow, vanished=vanished, review=bool(vanished))
+            if vanished:
+                self.notices.append(Notice(name, Why.CLEAR_REVIEW, elements=vanished))
+
+    def _same(self, name: str, left: Native, right: Native) -> bool:
+        """Whether two representations mean the same; a person who only reformats asserts nothing."""
+        value = self._decoded(name, left)
+        return value is not _UNKNOWN and bool(value == self._decoded(name, right))
+
+    def _decoded(self, name: str, native: Native) -> Canonical:
+        try:
+            return self.lenses.decode(name, native)
+        except ValueError:
+            return _UNKNOWN
+
+
+_UNKNOWN: Final = object()
+
+
+def _still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:
+    """Whose claims those elements of a list are that the hub delivered and the record shows, or may show yet."""
+    known = {**(shadow.source or {}), **(shadow.coming or {})}
+    sent = shadow.sent if isinstance(shadow.sent, dict) else {}
+    return {key: of for key, of in known.items() if key in now or key in sent} or None
+
+
+def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:
+    """Whether a read shows a value of the hub's own. Of a group it may show fewer members than were sent, or more."""
+    if ours is UNSET:
+        return False
+    if isinstance(native, dict) and (ours is None or isinstance(ours, dict)):
+        before = held if isinstance(held, dict) and ours is not None else {}
+        shown = {**before, **(ours or {})}
+        return all(value == shown.get(member) for member, value in native.items())
+    return bool(native == ours)
+
+
+def _reduced(native: Native, shadow: FieldShadow) -> bool:
+    """Whether a read shows what a system may have made of the value on its way: cut off, or in other letters and signs."""
+    pending = shadow.pending
+    if isinstance(pending, dict) and isinstance(native, dict):
+        held = shadow.held if isinstance(shadow.held, dict) else {}
+        parts = [(value, pending.get(part, held.get(part))) for part, value in native.items()]
+    else:
+        parts = [(native, pending)]
+    return all(made == of or _is_part(made, of) for made, of in parts)
+
+
+def _is_part(made: Native, of: Native | Unset) -> bool:
+    if not isinstance(made, str) or not isinstance(of, str):
+        return False
+    made, of = (
+        "".join(letter for letter in text.casefold() if letter.isalnum()) for text in (made, of)
+    )
+    return made != "" and of.startswith(made)
+
+
+def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
+    """The shadow after an edit to ``native``: what was sent no longer stands, and coming back is counted."""
+    after = replace(shadow, held=native, sent=UNSET)
+    if shadow.sent is UNSET:
+        return after
+    if shadow.undone_to != native:
+        return replace(after, undone_to=native, undone=1)
+    undone = shadow.undone + 1
+    return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)

@@ -1,0 +1,245 @@
+"""Step 5 for a batch: whose are the records that nobody is linked to yet, and what do systems say of their own?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+from crm_master.domain.claims import UNSET
+from crm_master.domain.identity import Decision, Linked, NeedsReview, New
+from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
+from crm_master.domain.lifecycle import InboxState, RecordStatus, SystemState, TaskKind
+from crm_master.engine.findings import Findings, Scope
+from crm_master.engine.golden import counts_for
+from crm_master.engine.matching import BatchMatcher, same, values_of
+from crm_master.engine.merging import inherited, survivors, taken_over, told, vanished
+from crm_master.engine.plan import StreamPlan
+from crm_master.engine.suppression import Suppression
+from crm_master.ports import Customer, InboxItem, LinkEntry, OutboxMessage, SourceRecord, Task
+
+
+class Linker:
+    """Finds the customers of records, by policy or from the journal. Links by hand: ``engine.linking``."""
+
+    def __init__(self, scope: Scope, found: Findings) -> None:
+        self.scope = scope
+        self.hub = scope.hub
+        self.plan = scope.plan
+        self.uow = scope.uow
+        self.found = found
+
+    def __call__(
+        self, records: dict[RecordId, SourceRecord], items: Sequence[InboxItem]
+    ) -> list[LinkEntry]:
+        """Link all records that can be, and ask about the others. May load more into ``records``, and forget some."""
+        links = self._merges(records)
+        links += self._link(records, items)
+        links += self._merged(records)
+        return links
+
+    def keep_out(
+        self, items: Sequence[InboxItem], records: dict[RecordId, SourceRecord]
+    ) -> Sequence[InboxItem]:
+        """Drop what was landed while its customer was being erased, or waited for a person meanwhile (RULES 25)."""
+        suppression = Suppression(self.plan.spec.name, self.uow)
+        if not suppression:
+            return items
+        unlinked = [record for record in records.values() if record.entity_id is None]
+        out = suppression.records(record.ref for record in unlinked)
+        self._forget([record for record in unlinked if record.ref in out], records)
+        return [item for item in items if item.ref not in out]
+
+    def _merges(self, records: dict[RecordId, SourceRecord]) -> list[LinkEntry]:
+        """Before matching: what systems say of their own records (RULES 13)."""
+        if not self.found.merged:
+            return []
+        self.survivors = survivors(self.found.merged, records, self.uow)
+        found = [inherited(records[of], last) for of, last in self.survivors.items()]
+        links = [link for link in found if link is not None]
+        self.found.touched |= {link.entity_id for link in links}
+        for of, last in self.survivors.items():
+            if records[of].entity_id is not None and records[of].entity_id == last.entity_id:
+                mapping = self.hub.stream(last.ref.system, last.ref.stream).mapping
+                last.claims = {**last.claims, **taken_over(records[of], last, mapping)}
+        return links
+
+    def _link(
+        self, records: dict[RecordId, SourceRecord], items: Sequence[InboxItem]
+    ) -> list[LinkEntry]:
+        """Step 5: find the customer of every record that has none, in the order in which they were seen."""
+        open_records = [
+            records[rec_id]
+            for rec_id in dict.fromkeys(item.rec_id for item in items)
+            if self._is_open(records[rec_id])
+        ]
+        self.found.reindexed |= {
+            rec_id for rec_id in self.found.edited if records[rec_id].entity_id
+        }
+        if self.scope.recorded is not None:
+            return self._replay(open_records, self.scope.recorded)
+        if not open_records and not self.found.reindexed:
+            return []
+        again = [records[rec_id] for rec_id in sorted(self.found.reindexed)]
+        matcher = BatchMatcher(self.plan, self.uow, [*open_records, *again], records)
+        creating = self.uow.outbox.creating(self.plan.spec.name) if open_records else []
+        erased = self._erased(open_records, matcher)
+        links: list[LinkEntry] = []
+        for record in open_records:
+            decision = self._back(record, matcher(record))
+            if record.rec_id in erased and isinstance(decision, New):
+                self._forget([record], records)
+                continue
+            self.found.reindexed.add(record.rec_id)
+            if self._awaited(record, decision, creating):
+                self._park(record, items)
+                continue
+            entry = self._decided(record, decision)
+            if entry is not None:
+                links.append(entry)
+                matcher.linked(record)
+        return links
+
+    def _merged(self, records: Mapping[RecordId, SourceRecord]) -> list[LinkEntry]:
+        """After matching: the questions about who was merged, or may have been."""
+        told_later = {
+            str(of.ref): of for of in self.found.vanished if counts_for(of, self.scope.states)
+        }
+        for task in vanished(self.hub, self.plan, self.found.vanished, self.uow):
+            if task.kind is TaskKind.MERGE:
+                # while it may have been merged, it speaks for nobody's deletion
+                self.found.gone.discard(record_id(ExternalRef(*task.subject.split("/", 2))))
+            if task.kind is TaskKind.MERGE or task.subject not in told_later:
+                self.found.ask(task)
+        links = []
+        for loser in self.found.merged:
+            survivor = self.survivors.get(loser.rec_id)
+            entry = None if survivor is None else told(loser, survivor)
+            if isinstance(entry, LinkEntry):
+                links.append(entry)
+                self.found.settled.add((TaskKind.MERGE, str(loser.ref)))
+            elif entry is not None:
+                self.found.ask(entry)
+        return links
+
+    def _back(self, record: SourceRecord, decision: Decision) -> Decision:
+        """The decision about a record that reappeared: who agrees with nobody else may be who it was."""
+        if not isinstance(decision, New) or record.rec_id not in self.found.returned:
+            return decision
+        former, values = self.found.returned[record.rec_id]
+        because = same(values, values_of(record), self.plan.match)
+        return Linked(former, because, record.rec_id) if because else decision
+
+    def _erased(self, records: Sequence[SourceRecord], matcher: BatchMatcher) -> set[RecordId]:
+        """Those of the records that identity values show to be of a customer who was erased."""
+        suppression = Suppression(self.plan.spec.name, self.uow)
+        if not suppression:
+            return set()
+        profiles = {record.rec_id: matcher.profile(record) for record in records}
+        return suppression.people(profiles, self.plan.match)
+
+    def _forget(self, out: Sequence[SourceRecord], records: dict[RecordId, SourceRecord]) -> None:
+        """Keep nothing of these records."""
+        ids = {record.rec_id for record in out}
+        self.uow.erasures.forget((), ids)
+        names = tuple(f"{record.ref}:" for record in out)
+        self.found.tasks = [
+            task for task in self.found.tasks if not f"{task.subject}:".startswith(names)
+        ]
+        for rec_id in ids:
+            del records[rec_id]
+        self.found.edited -= ids
+        self.found.counts["suppressed"] += len(ids)
+
+    def _replay(
+        self, open_records: Sequence[SourceRecord], recorded: Mapping[RecordId, LinkEntry]
+    ) -> list[LinkEntry]:
+        """The links that the journal has for these records, instead of deciding again."""
+        links = [recorded[record.rec_id] for record in open_records if record.rec_id in recorded]
+        for record in open_records:
+            entry = recorded.get(record.rec_id)
+            if entry is None:
+                continue
+            record.entity_id = entry.entity_id
+            self.found.touched.add(entry.entity_id)
+            if entry.verb == "new":
+                self.found.customers[entry.entity_id] = Customer(
+                    entry.entity_id, self.plan.spec.name
+                )
+        return links
+
+    def _is_open(self, record: SourceRecord) -> bool:
+        if record.entity_id is not None or record.status is not RecordStatus.LIVE:
+            return False
+        return bool(record.shadow.fields) and not record.reread
+
+    def _awaited(
+        self, record: SourceRecord, decision: Decision, creating: Sequence[OutboxMessage]
+    ) -> bool:
+        """Whether this may be the record that a create with an open answer has made (RULES 24)."""
+        for message in creating:
+            if (message.system, message.stream) != (record.ref.system, record.ref.stream):
+                continue
+            if isinstance(decision, Linked) and decision.entity == message.entity_id:
+                return True
+            if _equals(record, message, self.hub.stream(message.system, message.stream)):
+                return True
+        return False
+
+    def _park(self, record: SourceRecord, items: Sequence[InboxItem]) -> None:
+        """Forget what was read of a record until the open create is settled; its observation stays."""
+        record.claims, record.shadow = {}, type(record.shadow)()
+        self.found.edited.discard(record.rec_id)
+        self.found.counts["parked"] += 1
+        for item in items:
+            if item.rec_id == record.rec_id:
+                item.state = InboxState.PARKED
+
+    def _decided(self, record: SourceRecord, decision: Decision) -> LinkEntry | None:
+        match decision:
+            case Linked(entity, because, with_record):
+                self.found.counts["linked"] += 1
+                self.found.links += (
+                    self.scope.states.get(record.ref.system) is not SystemState.JOINING
+                )
+                evidence = {"because": list(because), "with": with_record}
+                return self._join(record, entity, "link", evidence)
+            case New(apart):
+                self.found.counts["new"] += 1
+                entity = self.scope.new_entity_id()
+                self.found.customers[entity] = Customer(entity, self.plan.spec.name)
+                return self._join(record, entity, "new", {"apart": list(apart)} if apart else {})
+            case NeedsReview(entities, reason, because):
+                self.found.counts["review"] += 1
+                payload = {
+                    "record": str(record.ref),
+                    "entities": list(entities),
+                    "reason": reason,
+                    "because": list(because),
+                }
+                self.found.ask(Task(TaskKind.MATCH, str(record.ref), payload))
+                return None
+            case other:
+                assert_never(other)
+
+    def _join(
+        self, record: SourceRecord, entity: EntityId, verb: str, evidence: Mapping[str, object]
+    ) -> LinkEntry:
+        record.entity_id = entity
+        self.found.touched.add(entity)
+        self.found.settled.add((TaskKind.MATCH, str(record.ref)))
+        return LinkEntry(record.rec_id, entity, verb, "policy", evidence)
+
+
+def _equals(record: SourceRecord, message: OutboxMessage, stream: StreamPlan) -> bool:
+    """Whether a record holds everything that a create was sent with, formatting aside."""
+    for name, sent in message.sent.items():
+        now = record.shadow.fields.get(name)
+        if now is None or now.held is UNSET:
+            return False
+        try:
+            same = stream.mapping.decode(name, now.held) == stream.mapping.decode(name, sent)
+        except ValueError:
+            same = now.held == sent
+        if not same:
+            return False
+    return bool(message.sent)

@@ -1,0 +1,116 @@
+"""Steps 3 and 4 for a batch: what each observation asserts, and what becomes of its record by it."""
+
+from __future__ import annotations
+
+import orjson
+
+from crm_master.domain.attribution import Observed, Why, attribute, interval
+from crm_master.domain.claims import Shadow
+from crm_master.domain.fields import Rejected
+from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
+from crm_master.engine.findings import Findings, Scope
+from crm_master.engine.matching import values_of
+from crm_master.engine.merging import alias_of
+from crm_master.ports import InboxItem, SourceRecord
+
+
+class Observer:
+    """Applies observations to their records, one after the other."""
+
+    def __init__(self, scope: Scope, found: Findings) -> None:
+        self.hub = scope.hub
+        self.plan = scope.plan
+        self.found = found
+
+    def __call__(self, item: InboxItem, record: SourceRecord) -> None:
+        """Steps 3 and 4 for one observation."""
+        item.state = InboxState.DONE
+        stream = self.hub.stream(item.ref.system, item.ref.stream)
+        if item.deleted and item.started < record.shadow.confirmed_at:
+            record.reread = True
+            self.found.counts["stale"] += 1
+            return
+        observed = Observed(
+            item.seq, item.watermark, item.started, item.ended, item.stamp, stream.skew
+        )
+        if item.deleted:
+            self._tombstone(record, observed, item.merged_into)
+            return
+        try:
+            document = orjson.loads(item.raw)
+        except orjson.JSONDecodeError as error:
+            self.found.dead(item, f"not JSON at position {error.pos}")
+            return
+        mapped = stream.mapping.apply(document, full_payload=stream.full_payload)
+        if isinstance(mapped, Rejected):
+            self.found.dead(item, f"{mapped.path}: {mapped.reason}")
+            return
+        if record.status is RecordStatus.DELETED and item.started >= record.shadow.confirmed_at:
+            self._reappear(record)
+        before = record.shadow.fields
+        found = attribute(
+            mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
+        )
+        record.reread = found.stale
+        if found.stale:
+            self.found.counts["stale"] += 1
+            return
+        record.claims, record.shadow = dict(found.claims), found.shadow
+        if record.status is RecordStatus.ALIAS:
+            # this key is another record's now, or the system took a merge back
+            record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None
+            record.gone = None
+        record.since = record.since or item.started
+        record.mapping_hash = stream.mapping.hash
+        self.found.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))
+        for name, was in before.items():
+            now = record.shadow.fields[name]
+            if was.unreadable and not now.unreadable:
+                self.found.settled.add((TaskKind.DEAD_LETTER, f"{item.ref}:{name}"))
+            if was.review and not now.review:
+                self.found.settled.add((TaskKind.CLEAR, f"{item.ref}:{name}"))
+        self.found.notice(item, found.notices)
+        if found.edits:
+            self.found.counts["edited"] += 1
+            self.found.edited.add(record.rec_id)
+            if record.entity_id is not None:
+                self.found.touched.add(record.entity_id)
+        else:
+            self.found.counts["echoes"] += 1
+        quarantined = any(notice.why is Why.QUARANTINED for notice in found.notices)
+        if (found.due or quarantined) and record.entity_id is not None:
+            self.found.touched.add(record.entity_id)
+
+    def _tombstone(self, record: SourceRecord, observed: Observed, into: str | None) -> None:
+        """The record is gone. Its claims remain as last words, unless it is a part of another one now (RULES 11, 13).
+
+        Nothing is made anew in its place, and nothing else is deleted.
+        """
+        record.reread = False
+        status = RecordStatus.DELETED if into is None else RecordStatus.ALIAS
+        if record.status in (status, RecordStatus.ALIAS):
+            return
+        record.status, record.gone = status, interval(observed, record.shadow)
+        if into is None:
+            self.found.counts["gone"] += 1
+            self.found.vanished.append(record)
+            self.found.gone.add(record.rec_id)
+        else:
+            self.found.counts["merged"] += 1
+            record.alias_of = alias_of(record.ref, into)
+            self.found.merged.append(record)
+            self.found.settled |= {
+                (kind, str(record.ref)) for kind in (TaskKind.GONE, TaskKind.MATCH)
+            }
+        if record.entity_id is not None:
+            self.found.touched.add(record.entity_id)
+
+    def _reappear(self, record: SourceRecord) -> None:
+        """Its key is in use again, perhaps for somebody else: it is matched anew (RULES 12)."""
+        if record.entity_id is not None:
+            self.found.touched.add(record.entity_id)
+            self.found.returned[record.rec_id] = (record.entity_id, values_of(record))
+        record.status, record.entity_id, record.claims = RecordStatus.LIVE, None, {}
+        record.gone, record.since, record.pinned = None, 0, False
+        record.shadow = Shadow(confirmed_at=record.shadow.confirmed_at)
+        self.found.settled.add((TaskKind.GONE, str(record.ref)))

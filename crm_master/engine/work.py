@@ -1,0 +1,144 @@
+"""Steps 3 to 8 for one batch in one transaction: what is observed, who is whose, what is made anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from crm_master.domain.claims import Instant
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.engine.batches import DEAD_FROM
+from crm_master.engine.findings import Findings, Lacking, Scope
+from crm_master.engine.golden import taking_part
+from crm_master.engine.linker import Linker
+from crm_master.engine.matching import index
+from crm_master.engine.observe import Observer
+from crm_master.engine.plan import EntityPlan, Hub
+from crm_master.engine.remake import Remaker
+from crm_master.engine.remap import Remapped, Remapper, outdated
+from crm_master.ports import InboxItem, LinkEntry, SourceRecord, UnitOfWork
+
+
+class Work:
+    """One transaction's work on an entity; ``counts`` and ``links`` are for its run.
+
+    With ``recorded`` links, identity is taken from them and not decided: so the journal is replayed.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        plan: EntityPlan,
+        uow: UnitOfWork,
+        at: Instant,
+        new_entity_id: Callable[[], EntityId],
+        run_id: str,
+        recorded: Mapping[RecordId, LinkEntry] | None = None,
+    ) -> None:
+        streams = [(stream.system, stream.stream) for stream in hub.streams(plan.spec.name)]
+        states = taking_part(hub, uow.states.systems())
+        watermarks = {name: uow.states.stream(*name).watermark for name in streams}
+        self.scope = Scope(hub, plan, uow, at, run_id, new_entity_id, states, watermarks, recorded)
+        self.hub = hub
+        self.plan = plan
+        self.uow = uow
+        self.counts: Counter[str] = Counter()
+        self.links = 0
+
+    def reconcile(self, items: Sequence[InboxItem]) -> None:
+        """Steps 3 to 8 for some observations. Raises whatever a record makes the code raise."""
+        found = Findings(self.counts)
+        link = Linker(self.scope, found)
+        records = self.uow.records.get({item.rec_id for item in items}, lock=True)
+        if self.scope.recorded is None:
+            # another worker may have been faster: what it applied is not applied again, least of all out of order
+            waiting = self.uow.inbox.waiting([item.seq for item in items])
+            items = [item for item in items if item.seq in waiting]
+            items = link.keep_out(items, records)
+        if not items:
+            return
+        if due := [record.rec_id for record in records.values() if outdated(self.hub, record)]:
+            self.remap(due)
+            records = self.uow.records.get(records.keys())
+        pos = self._commit("reconcile", {"config": self.hub.hash})
+        observe = Observer(self.scope, found)
+        for item in items:
+            observe(item, records[item.rec_id])
+        links = link(records, items)
+        remake = Remaker(self.scope, found)
+        remake(records)
+        self.uow.inbox.finish(items, pos)
+        remake.save(records, links, pos)
+        self.links += found.links
+
+    def remap(
+        self, ids: Sequence[RecordId], journal: UnitOfWork | None = None, at: int = 0
+    ) -> Lacking:
+        """Read records again from their landed rows, and recompute their customers (RULES 21).
+
+        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed. Gives what newly mapped
+        fields landed rows do not speak of.
+        """
+        found = Findings(self.counts)
+        records = self.uow.records.get(ids, lock=True)
+        # a customer is not recomputed from records of which one half is read anew
+        members = {record.entity_id for record in records.values() if record.entity_id}
+        all_of_them = [*records.values(), *self.uow.records.of_entities(members, lock=True)]
+        records = {record.rec_id: record for record in all_of_them if outdated(self.hub, record)}
+        if not records:
+            return frozenset()
+        detail = {"ids": list(records), "config": self.hub.hash}
+        pos = at or self._commit("remap", detail)
+        lacking: set[tuple[str, str, str]] = set()
+        for done in Remapper(self.hub, journal or self.uow, pos)(list(records.values())):
+            self._reread(done, found)
+            ref = done.record.ref
+            lacking |= {(ref.system, ref.stream, name) for name in done.lacking}
+        remake = Remaker(self.scope, found)
+        remake(records)
+        remake.save(records, [], pos)
+        self.counts["remapped"] += len(detail["ids"])
+        return frozenset(lacking)
+
+    def _reread(self, done: Remapped, found: Findings) -> None:
+        record = done.record
+        if record.entity_id is not None:
+            found.touched.add(record.entity_id)
+        self._reindex(record, found)
+        if done.row is not None and done.found is not None:
+            found.notice(done.row, done.found.notices)
+
+    def _reindex(self, record: SourceRecord, found: Findings) -> None:
+        index(record, self.plan.spec.name, self.plan.match)
+        found.reindexed.add(record.rec_id)
+
+    def sweep(self, ids: Sequence[EntityId], *, reindex: bool = False) -> None:
+        """Recompute customers although none of their records was read anew; ``reindex`` if other keys identify them."""
+        pos = self._commit("sweep", {"ids": list(ids), "config": self.hub.hash})
+        found = Findings(self.counts, touched=set(ids))
+        remake = Remaker(self.scope, found)
+        records: dict[RecordId, SourceRecord] = {}
+        remake(records)
+        for record in records.values() if reindex else ():
+            self._reindex(record, found)
+        remake.save(records, [], pos)
+        self.counts["swept"] += len(ids)
+
+    def give_up(self, item: InboxItem, error: Exception) -> None:
+        """An item that cannot be done now: left for a last try alone, or to a person as bytes."""
+        if item.attempts < DEAD_FROM - 1:
+            self.counts["failed"] += 1
+            return
+        self.set_aside(item, f"{type(error).__name__} while it was reconciled")
+
+    def set_aside(self, item: InboxItem, reason: str) -> None:
+        """Give an item to a person, as bytes."""
+        if not self.uow.inbox.waiting([item.seq]):
+            return
+        found = Findings(self.counts)
+        found.dead(item, reason)
+        self.uow.inbox.finish([item], 0)
+        self.uow.tasks.open(found.tasks, self.scope.at, self.scope.run_id)
+
+    def _commit(self, kind: str, detail: Mapping[str, object]) -> int:
+        return self.uow.journal.commit(kind, self.scope.at, self.scope.run_id, detail)
