@@ -53,6 +53,13 @@ def mailman(tmp_path: Path) -> Iterator[peers.Mailman]:
 
 
 @pytest.fixture(scope="module")
+def module_vendure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Vendure]:
+    """A Vendure shared by the tests of one module."""
+    with peers.vendure(tmp_path_factory.mktemp("vendure")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def module_tryton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Tryton]:
     """A Tryton shared by the tests of one module."""
     with peers.tryton(tmp_path_factory.mktemp("tryton")) as server:

@@ -2,29 +2,32 @@
 
     from examples import peers
 
-    with peers.tryton() as erp, peers.mailman() as lists, peers.postgres() as database:
-        print(erp.rest_url, lists.url, database.url)
+    with peers.tryton() as erp, peers.mailman() as lists, peers.vendure() as shop:
+        print(erp.rest_url, lists.url, shop.url)
 
 Standard library only. See README.md beside this file for what these systems do.
 """
 
 from collections.abc import Callable
 
-from examples.peers import database, erp, lists
+from examples.peers import database, erp, lists, shop
 from examples.peers.database import Postgres
 from examples.peers.erp import Tryton, TrytonClient
 from examples.peers.installing import PeerError
 from examples.peers.lists import Mailman, MailmanClient, MailmanRefusal
 from examples.peers.processes import Server, free_port
+from examples.peers.shop import Vendure, VendureClient
 
 tryton = Tryton
 mailman = Mailman
 postgres = Postgres
+vendure = Vendure
 
 INSTALLERS: dict[str, Callable[[], object]] = {
     "tryton": erp.install,
     "mailman": lists.install,
     "postgres": database.install,
+    "vendure": shop.install,
 }
 
 
@@ -46,9 +49,12 @@ __all__ = [
     "Server",
     "Tryton",
     "TrytonClient",
+    "Vendure",
+    "VendureClient",
     "free_port",
     "install",
     "mailman",
     "postgres",
     "tryton",
+    "vendure",
 ]

@@ -1,4 +1,4 @@
-"""`python -m examples.peers install [tryton] [mailman] [postgres]`, or `run` to keep them up."""
+"""`python -m examples.peers install [tryton] [mailman] [postgres] [vendure]`, or `run` to keep them up."""
 
 import signal
 import sys
@@ -30,7 +30,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(systems: list[str]) -> None:
-    kinds = {"tryton": peers.Tryton, "mailman": peers.Mailman, "postgres": peers.Postgres}
+    kinds = {
+        "tryton": peers.Tryton,
+        "mailman": peers.Mailman,
+        "postgres": peers.Postgres,
+        "vendure": peers.Vendure,
+    }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         for system in systems:

@@ -55,6 +55,14 @@ class Postgres(Server):
             f"@{HOST}:{self.port}/{self.database}"
         )
 
+    def restore(self, data: Path, password: str) -> None:
+        """Begin with a copy of the data of another cluster, stopped, whose user has this password."""
+        shutil.copytree(data, self.data)
+        self.password = password
+        for folder, _, files in os.walk(self.data):
+            for path in (Path(folder), *(Path(folder, file) for file in files)):
+                self._give_away(path)
+
     def close(self) -> None:
         super().close()
         for folder in (self.data.parent, self._copied):

@@ -69,7 +69,8 @@ def write_lock(system: str) -> None:
         _npm(node(), draft, "install", "--package-lock-only")
         lock = json.loads((draft / "package-lock.json").read_text())
         for package in lock["packages"].values():
-            package.pop("funding", None)  # addresses as well
+            for address in ("funding", "resolved"):  # npm leaves the option out for some
+                package.pop(address, None)
         (NPM / system / "package-lock.json").write_text(json.dumps(lock, indent=2) + "\n")
         shutil.rmtree(draft)
 

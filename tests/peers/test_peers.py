@@ -26,6 +26,7 @@ KINDS: dict[str, Callable[[Path], Server]] = {
     "tryton": peers.Tryton,
     "mailman": peers.Mailman,
     "postgres": peers.Postgres,
+    "vendure": peers.Vendure,
 }
 each_system = pytest.mark.parametrize("system", KINDS)
 
@@ -236,6 +237,13 @@ def _leave_a_trace(server: Server) -> None:
     elif isinstance(server, peers.Postgres):
         with _connect(server.url) as connection:
             connection.execute("CREATE TABLE trace ()")
+    elif isinstance(server, peers.Vendure):
+        with peers.VendureClient(server) as client:
+            trace = {"firstName": "", "lastName": "Trace", "emailAddress": "trace@example.org"}
+            client(
+                "mutation($input: CreateCustomerInput!) { createCustomer(input: $input) { __typename } }",
+                input=trace,
+            )
 
 
 def _has_the_trace(server: Server) -> bool:
@@ -245,6 +253,9 @@ def _has_the_trace(server: Server) -> bool:
     if isinstance(server, peers.Mailman):
         with MailmanDesk(server) as owner:
             return owner.count() == 1
+    if isinstance(server, peers.Vendure):
+        with peers.VendureClient(server) as client:
+            return bool(client("{ customers { totalItems } }")["customers"]["totalItems"] == 1)
     assert isinstance(server, peers.Postgres)
     with _connect(server.url) as connection:
         return connection.execute("SELECT to_regclass('trace')").fetchone() != (None,)
