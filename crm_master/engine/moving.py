@@ -8,7 +8,7 @@ from dataclasses import replace
 from connectors.contract import RawRecord, Sink, WriteCommand
 from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Instant, Shadow
-from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from crm_master.engine.delivery import correlation
 from crm_master.engine.matching import BatchMatcher
@@ -57,6 +57,12 @@ def book_move(
     uow.customers.mark_dirty(ids=[message.entity_id])
     uow.tasks.close([(TaskKind.MATCH, str(ref))], at)
     return moved
+
+
+def look(record: SourceRecord, entity_id: EntityId) -> OutboxMessage:
+    """The delivery that finds out whether a record that seems gone has got another key by what is on its way to it."""
+    system, stream = record.ref.system, record.ref.stream
+    return OutboxMessage(entity_id, record.entity, system, stream, record.rec_id, 0)
 
 
 def moved_unheard(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import orjson
 
 from crm_master.domain.attribution import Observed, Why, attribute, interval
+from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Shadow
 from crm_master.domain.fields import Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.matching import values_of
 from crm_master.engine.merging import alias_of
+from crm_master.engine.moving import look
 from crm_master.ports import InboxItem, SourceRecord
 
 
@@ -89,6 +91,10 @@ class Observer:
         record.reread = False
         status = RecordStatus.DELETED if into is None else RecordStatus.ALIAS
         if record.status in (status, RecordStatus.ALIAS):
+            return
+        if into is None and record.entity_id is not None and on_its_way(record.shadow):
+            # a write whose answer is open may have given it another key: whoever delivers looks for it first (RULES 24)
+            self.found.messages.append(look(record, record.entity_id))
             return
         record.status, record.gone = status, interval(observed, record.shadow)
         if into is None:

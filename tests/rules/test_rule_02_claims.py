@@ -191,6 +191,39 @@ def test_rule_24_a_record_that_a_write_without_an_answer_has_moved_is_found_agai
     assert len(hub.list.writes) == 1
 
 
+def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_it(
+    world: MakeWorld,
+) -> None:
+    """The scan that comes before the delivery can look shows the record under its new key alone."""
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["done"]
+    hub.round()
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    assert hub.record("list", "ada@example.org").status is RecordStatus.LIVE
+    hub.clock.sleep(1000)
+    hub.round()
+    _has_moved(hub)
+    assert len(hub.list.writes) == 1
+
+
+def test_rule_24_a_record_that_is_gone_while_a_write_is_open_is_gone_once_that_was_looked_for(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["undone"]
+    hub.round()
+    hub.list.remove("ada@example.org")
+    hub.ingest("list")
+    hub.reconcile()
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.record("list", "ada@example.org").status is RecordStatus.DELETED
+    assert [task.kind for task in hub.tasks()] == [TaskKind.GONE]
+    assert hub.queued() == {}
+    assert hub.rebuilt().equal
+
+
 def test_rule_24_of_a_write_that_moved_the_record_and_stopped_halfway_the_rest_is_written(
     world: MakeWorld,
 ) -> None:
