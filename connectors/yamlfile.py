@@ -307,7 +307,7 @@ def _syntax(file: str, fault: yaml.YAMLError) -> Mistake:
     return Mistake(file, line, "", f"no valid YAML ({problem})", "one YAML document")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Scalars as YAML 1.2 reads them."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012

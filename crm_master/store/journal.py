@@ -16,6 +16,15 @@ from crm_master.store.sql import upsert
 
 _PAGE = 1_000
 
+# asked in every transaction: made once
+_CONFIG = sa.select(config_version.c.content).where(config_version.c.hash == sa.bindparam("of"))
+_APPLIED = (
+    sa.select(config_version.c.hash, config_version.c.applied, config_version.c.swept)
+    .where(config_version.c.applied > 0)
+    .order_by(config_version.c.applied.desc(), config_version.c.hash)
+    .limit(1)
+)
+
 
 class JournalRepository:
     """See ``crm_master.ports.Journal``."""
@@ -81,17 +90,10 @@ class JournalRepository:
         return True
 
     def config(self, hash_: str) -> str | None:
-        query = sa.select(config_version.c.content).where(config_version.c.hash == hash_)
-        return self._connection.execute(query).scalar_one_or_none()
+        return self._connection.execute(_CONFIG, {"of": hash_}).scalar_one_or_none()
 
     def applied(self) -> Applied | None:
-        query = (
-            sa.select(config_version)
-            .where(config_version.c.applied > 0)
-            .order_by(config_version.c.applied.desc(), config_version.c.hash)
-            .limit(1)
-        )
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(_APPLIED).one_or_none()
         return None if row is None else Applied(row.hash, row.applied, row.swept)
 
     def apply(self, hash_: str, at: Instant, swept: Mapping[str, Mapping[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -32,15 +33,19 @@ def upsert(
     """Insert rows, or update the named columns of those that are there already: one statement for all."""
     if not rows:
         return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    upserting = _upserting(connection.dialect.name, table, tuple(update))
+    connection.execute(upserting, list(rows))
+
+
+@cache
+def _upserting(dialect: str, table: sa.Table, update: tuple[str, ...]) -> sa.Insert:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = insert(table)
     keys = [column.name for column in table.primary_key]
-    if update:
-        changed = {name: statement.excluded[name] for name in update}
-        upserting = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    else:
-        upserting = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(upserting, list(rows))
+    if not update:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    changed = {name: statement.excluded[name] for name in update}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def locking(connection: Connection, query: sa.Select[Any], *, skip: bool = False) -> sa.Select[Any]:

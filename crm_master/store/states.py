@@ -24,6 +24,14 @@ _STREAM_COLUMNS = (
     "absences",
 )
 
+# asked in every transaction: made once
+_STREAM = sa.select(stream_state).where(
+    stream_state.c.system == sa.bindparam("of"), stream_state.c.stream == sa.bindparam("in")
+)
+_SYSTEMS = sa.select(system_state.c.system, system_state.c.state)
+_STOPPED = sa.select(system_state.c.system).where(system_state.c.stopped)
+_ALLOWANCE = sa.select(allowance.c.number).where(allowance.c.subject == sa.bindparam("of"))
+
 
 class StateRepository:
     """See ``crm_master.ports.States``."""
@@ -32,26 +40,22 @@ class StateRepository:
         self._connection = connection
 
     def stream(self, system: str, stream: str) -> StreamState:
-        query = sa.select(stream_state).where(
-            stream_state.c.system == system, stream_state.c.stream == stream
-        )
-        row = self._connection.execute(query).mappings().one_or_none()
+        place = {"of": system, "in": stream}
+        row = self._connection.execute(_STREAM, place).mappings().one_or_none()
         return StreamState(system, stream) if row is None else StreamState(**row)
 
     def save_stream(self, state: StreamState) -> None:
         upsert(self._connection, stream_state, [asdict(state)], _STREAM_COLUMNS)
 
     def systems(self) -> dict[str, SystemState]:
-        query = sa.select(system_state.c.system, system_state.c.state)
-        return {name: SystemState(state) for name, state in self._connection.execute(query)}
+        return {name: SystemState(state) for name, state in self._connection.execute(_SYSTEMS)}
 
     def save_system(self, system: str, state: SystemState, at: Instant) -> None:
         row = {"system": system, "state": state.value, "stopped": False, "at": at}
         upsert(self._connection, system_state, [row], ("state", "at"))
 
     def stopped(self) -> frozenset[str]:
-        query = sa.select(system_state.c.system).where(system_state.c.stopped)
-        return frozenset(self._connection.execute(query).scalars())
+        return frozenset(self._connection.execute(_STOPPED).scalars())
 
     def stop(self, system: str, on: bool) -> None:
         self._connection.execute(
@@ -59,8 +63,8 @@ class StateRepository:
         )
 
     def allowance(self, subject: str) -> int:
-        query = sa.select(allowance.c.number).where(allowance.c.subject == subject)
-        return int(self._connection.execute(query).scalar_one_or_none() or 0)
+        found = self._connection.execute(_ALLOWANCE, {"of": subject}).scalar_one_or_none()
+        return int(found or 0)
 
     def allow(self, subject: str, number: int) -> None:
         if number > 0:

@@ -14,6 +14,12 @@ from crm_master.ports import Task
 from crm_master.store.schema import task
 from crm_master.store.sql import chunks
 
+_STANDING = sa.select(task.c.id, task.c.subject).where(
+    task.c.kind == sa.bindparam("of"),
+    task.c.subject.in_(sa.bindparam("about", expanding=True)),
+    task.c.open,
+)
+
 
 class TaskRepository:
     """See ``crm_master.ports.Tasks``."""
@@ -58,10 +64,8 @@ class TaskRepository:
         found: dict[tuple[TaskKind, str], int] = {}
         for kind, subjects in by_kind.items():
             for part in chunks(subjects):
-                query = sa.select(task.c.id, task.c.subject).where(
-                    task.c.kind == kind.value, task.c.subject.in_(part), task.c.open
-                )
-                for id_, subject in self._connection.execute(query):
+                which = {"of": kind.value, "about": part}
+                for id_, subject in self._connection.execute(_STANDING, which):
                     found[kind, subject] = id_
         return found
 

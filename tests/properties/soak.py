@@ -23,7 +23,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.properties.machine import Histories, figures
 
 PART = 25
-STEPS = 40
+STEPS = 30
 PARTS_PER_PROCESS = 20
 
 

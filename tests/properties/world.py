@@ -6,6 +6,7 @@ Everything runs on one clock that only moves when it is asked or told to. Whatev
 
 from __future__ import annotations
 
+import atexit
 import random
 import shutil
 import tempfile
@@ -106,10 +107,10 @@ class Fate:
 
 
 class MortalStore(Database):
-    """The master database of a process that may die."""
+    """The master database of a process that may die. ``on`` is what knows its statements already."""
 
-    def __init__(self, url: str, fate: Fate) -> None:
-        super().__init__(url)
+    def __init__(self, on: Database, fate: Fate) -> None:
+        self.engine, self._key = on.engine, on._key
         self._fate = fate
 
     def __call__(self) -> SqlUnitOfWork:
@@ -190,13 +191,37 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
 
 
 @lru_cache(maxsize=1)
+def _shelf() -> Path:
+    """Where the histories of this process keep their databases, one after the other: in memory, if that can be."""
+    memory = Path("/dev/shm")
+    folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
+
+
+@lru_cache(maxsize=1)
 def _template() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "template.db"
-        database = Database(f"sqlite:///{path}")
-        database.migrate()
-        database.close()
-        return path.read_bytes()
+    path = _shelf() / "template.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path.read_bytes()
+
+
+@lru_cache
+def _database(name: str) -> Database:
+    """A database of this process. Its engine stays, with every statement that it has compiled."""
+    return Database(f"sqlite:///{_shelf() / name}")
+
+
+def _empty(name: str) -> Database:
+    """That database as ``concord init`` makes it."""
+    database = _database(name)
+    database.close()
+    for rest in _shelf().glob(f"{name}-*"):
+        rest.unlink()
+    (_shelf() / name).write_bytes(_template())
+    return database
 
 
 @lru_cache(maxsize=8)
@@ -211,8 +236,6 @@ class World:
         """``people``: for each customer who is known at the beginning, the systems that know them."""
         self.setting = setting
         self.clock, self.fate = Clock(), Fate()
-        memory = Path("/dev/shm")
-        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.systems = {
             profile.name: Simulator(profile, self.clock.moment) for profile in setting.profiles
         }
@@ -234,15 +257,12 @@ class World:
         self.round()
 
     def _app(self) -> App:
-        """A new process of the hub, on the same database."""
-        path = self.folder / "hub.db"
-        if not path.exists():
-            path.write_bytes(_template())
+        """The hub, with an empty master database."""
         files = tuple(sorted(self.setting.files(self.systems).items()))
         app = App(
             Path(),
             _compiled(files),
-            MortalStore(f"sqlite:///{path}", self.fate),
+            MortalStore(_empty("hub.db"), self.fate),
             lambda name: self.systems[name].connection,
             self.clock,
             lambda: entity_id(0, next(self._ids).to_bytes(10, "big")),
@@ -258,7 +278,6 @@ class World:
             self.app.connect(name).close()  # type: ignore[attr-defined]
             system.stop()
         self.app.store.close()
-        shutil.rmtree(self.folder)
 
     # --- people ------------------------------------------------------------------------------
 
@@ -335,7 +354,7 @@ class World:
         return self._run(system, lambda: entrypoints.deliver(self.app, system), False)
 
     def round(self, order: Sequence[str] = (), *, full: bool = False) -> bool:
-        """Poll, reconcile and deliver everywhere; whether all went well."""
+        """Poll and reconcile everywhere, and deliver wherever something waits; whether all went well."""
         self.clock.sleep(10)
         names = list(order or self.systems)
         well = [self.ingest(name, full=full) for name in names]
@@ -344,12 +363,17 @@ class World:
             joined = all(state == "active" for state in uow.states.systems().values())
         if not joined and entrypoints.let_in(self.app):
             well.append(self.reconcile())
-        well += [self.deliver(name) for name in names]
+        well += self._deliveries(names)
         if any(entrypoints.waiting(self.app)["inbox"].values()):
             # records that somebody changed while they were about to be written
             well.append(self.reconcile())
-            well += [self.deliver(name) for name in names]
+            well += self._deliveries(names)
         return all(well)
+
+    def _deliveries(self, names: Sequence[str]) -> list[bool]:
+        with self.app.store() as uow:
+            waiting = [name for name in names if uow.outbox.waiting(name)]
+        return [self.deliver(name) for name in waiting]
 
     def _run(self, system: str | None, verb: Callable[[], Any], reading: bool) -> bool:
         """Run a verb as a process of its own. True if it went well. What the systems answered meanwhile goes on record."""
@@ -357,7 +381,7 @@ class World:
         well = True
         try:
             verb()
-        except (ConnectorError, entrypoints.RunFailed):
+        except (ConnectorError, entrypoints.RunFailed, entrypoints.FuseBlown):
             well = False
         except Killed:
             well = False
@@ -445,7 +469,10 @@ class World:
         return any(number for part in waiting.values() for number in part.values())
 
     def _answer(self) -> None:
-        """What a diligent operator does: looks into the system, and says what is there."""
+        """What a diligent operator does: looks into the system, says what is there, lets pass what a fuse stopped."""
+        for task in entrypoints.tasks(self.app):
+            if task["kind"] == "fuse":
+                entrypoints.approve_run(self.app, task["payload"]["run"], "ada")
         for task in self._questions():
             made = task["kind"] == "unknown" and self._made_there(task)
             entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
@@ -490,9 +517,7 @@ class World:
 
     def rebuilt(self) -> bool:
         """Whether the golden records made again from the journal are the same."""
-        path = self.folder / "scratch.db"
-        path.write_bytes(_template())
-        scratch = Database(f"sqlite:///{path}")
+        scratch = _empty("scratch.db")
         run = Run(RunEntry("rebuild", "rebuild", "", self.clock()), silent)
         try:
             return Rebuilder(self.app.store, scratch, self._recorded_hub, run)().equal
