@@ -9,7 +9,7 @@ from connectors.rest.dialect import Dialect
 from connectors.runtime.budget import Priority
 from connectors.runtime.http import Request, encode_body, pairs
 from connectors.runtime.paths import MISSING
-from connectors.runtime.streams.models import Call
+from connectors.runtime.streams.calls import Call
 from connectors.runtime.templates import render, render_path
 
 

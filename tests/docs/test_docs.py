@@ -15,7 +15,7 @@ import typer.main
 from connectors.registry import load_manifest
 from connectors.rest import manifest as rest
 from connectors.runtime import manifest as runtime
-from connectors.runtime.streams import models
+from connectors.runtime.streams import calls, models, writes
 from connectors.yamlfile import load_model
 from crm_master import cli, settings
 from mappings import spec
@@ -128,10 +128,10 @@ def test_a_python_block_is_python(block):
 
 # Reference tables
 
-_INHERITED = {*models.Call.model_fields, *models.Lookup.model_fields}
+_INHERITED = {*calls.Call.model_fields, *calls.Lookup.model_fields}
 MODELS = {
     model.__name__: model
-    for module in (settings, spec, runtime, models, rest)
+    for module in (settings, spec, runtime, calls, models, writes, rest)
     for model in vars(module).values()
     if isinstance(model, type) and hasattr(model, "model_fields")
 }
@@ -150,7 +150,7 @@ def _tables():
 def test_a_reference_table_is_its_model(name, keys):
     fields = {info.alias or key: info for key, info in MODELS[name].model_fields.items()}
     left_out = fields.keys() - keys.keys()
-    if issubclass(MODELS[name], models.Call) and name != "Read":
+    if issubclass(MODELS[name], calls.Call) and name != "Read":
         left_out -= _INHERITED
     assert not left_out, f"docs/configure.md lacks keys of {name}"
     assert keys.keys() <= fields.keys()

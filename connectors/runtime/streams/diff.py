@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.contract import Document
-from connectors.runtime.streams.models import Children
+from connectors.runtime.streams.writes import Children
 
 Verb = Literal["created", "updated", "removed"]
 

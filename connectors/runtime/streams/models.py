@@ -1,4 +1,4 @@
-"""The shape of streams in a manifest: requests as templates, and where answers hold what."""
+"""The shape of streams in a manifest: how they are read, and what a record is."""
 
 from __future__ import annotations
 
@@ -10,35 +10,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from connectors.contract import Guard
-from connectors.runtime.manifest import Count, Fault, Manifest, Seconds
+from connectors.runtime.manifest import Count, Manifest, Seconds
+from connectors.runtime.streams.calls import Call, Lookup
+from connectors.runtime.streams.writes import Children, Reference, Step, Writes
 from connectors.runtime.templates import slots
 from connectors.yamlfile import Configured, Location, did_you_mean, mistake, together
 
-ValueType = Literal["boolean", "date", "datetime", "decimal"]
-
-
-class Call(Configured):
-    """One request: what is called (its form is the kind's affair), and templates for what goes with it."""
-
-    call: str
-    query: Mapping[str, Any] = {}
-    headers: Mapping[str, Any] = {}
-    body: Any = None
-    format: Literal["json", "form"] = "json"
-    faults: tuple[Fault, ...] = ()
-
-    def templates(self) -> Iterator[Any]:
-        """Everything of this request that holds slots."""
-        yield from (self.call, self.query, self.headers, self.body)
-
-
-class Lookup(Call):
-    """A request that answers with records."""
-
-    records: str = ""
-    """Where they are: a list, or a single record; the empty path is the whole answer."""
-    empty: str | None = None
-    """What an answer that leaves out an empty list still has; without it such an answer is refused."""
+ValueType = Literal["boolean", "date", "datetime", "decimal", "text"]
 
 
 class Paging(Configured):
@@ -187,78 +165,6 @@ class Find(Lookup):
 
     whole: bool = True
     """The answer holds records like those of the listing; else only their keys are used."""
-
-
-class Children(Configured):
-    """A part of the document that is written child by child."""
-
-    key: str
-    single: bool = False
-    """One object or null, instead of a list."""
-
-
-class Reference(Lookup):
-    """Turns a code in the document into the system's own key for it; slot ``{value}``."""
-
-    code: str
-    """The path of the code inside the document's value."""
-    take: str = "id"
-    """The path of the key in the first record of the answer."""
-
-
-class Nested(Configured):
-    """How changes to children are written in the parent's body: one command for each child.
-
-    Slots: ``{child.…}`` the whole child, ``{change}`` its attributes to write, ``{id}`` its key.
-    """
-
-    created: Any = None
-    updated: Any = None
-    removed: Any = None
-
-
-class When(Configured):
-    """Conditions of a step; all must hold."""
-
-    changed: tuple[str, ...] = ()
-    """One of these keys changed."""
-    without: tuple[str, ...] = ()
-    """None of these keys has a value afterwards."""
-    equal: tuple[str, str] | None = None
-    """Two templates that give the same value."""
-
-
-class Step(Call):
-    """One request of a write; sent when its condition holds, once per child with ``each``.
-
-    Slots: ``{key}``, ``{etag}``, ``{correlation}``, ``{before.…}``, ``{after.…}``, and with ``each`` also
-    ``{child.…}``, ``{change.…}`` and ``{id}``.
-    """
-
-    each: str | None = Field(default=None, pattern=r"^(created|updated|removed) \w+$")
-    when: When = When()
-    send: tuple[str, ...] = ()
-    """Document keys that go into the body if they changed."""
-    nested: Mapping[str, Nested] = {}
-    covers: tuple[str, ...] = ()
-    """Document keys that the body's template writes."""
-    needs: tuple[str, ...] = ()
-    """Slots without a value of which nothing is sent: the write is refused."""
-    returns: Literal["record", "nothing"] = "nothing"
-    record_at: str = ""
-    """Where the answer has the record that it returns; the empty path is the whole answer."""
-    key_at: str | None = None
-    """Where the answer has the new record's key."""
-    key_in_location: str | None = None
-    """A regular expression with one group, for the answer's Location header."""
-
-
-class Writes(Configured):
-    """The steps of each kind of write, in order."""
-
-    create: tuple[Step, ...] = ()
-    update: tuple[Step, ...] = ()
-    delete: tuple[Step, ...] = ()
 
 
 class Stream(Configured):

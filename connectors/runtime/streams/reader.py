@@ -15,8 +15,9 @@ from connectors.runtime.budget import Priority
 from connectors.runtime.http import Answer, Clock, Transport
 from connectors.runtime.manifest import Verdict
 from connectors.runtime.paths import get
+from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.deletions import DeletionLog
-from connectors.runtime.streams.models import Include, Lookup, Stream
+from connectors.runtime.streams.models import Include, Stream
 from connectors.runtime.streams.paging import Turn, pager
 from connectors.runtime.streams.position import Position
 from connectors.runtime.streams.records import Composer, attach, for_request, key_of

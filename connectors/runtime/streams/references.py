@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.runtime.paths import get
-from connectors.runtime.streams.models import Reference
 from connectors.runtime.streams.reader import Reader
+from connectors.runtime.streams.writes import Reference
 
 _MOST = 1000
 

@@ -9,7 +9,7 @@ from connectors.errors import BadAnswer
 from connectors.runtime.budget import Priority
 from connectors.runtime.http import Answer, Request
 from connectors.runtime.paths import MISSING, get
-from connectors.runtime.streams.models import Call, Lookup
+from connectors.runtime.streams.calls import Call, Lookup
 
 
 class Wire(Protocol):

@@ -33,12 +33,14 @@ from connectors.runtime import redact
 from connectors.runtime.http import Answer, NotSent, Transport
 from connectors.runtime.manifest import Verdict
 from connectors.runtime.paths import get, scalars
+from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.diff import Child, Diff, compare
-from connectors.runtime.streams.models import Lookup, Nested, Step, Stream
+from connectors.runtime.streams.models import Stream
 from connectors.runtime.streams.reader import Reader
 from connectors.runtime.streams.records import for_request, key_of
 from connectors.runtime.streams.references import NoReference, References
 from connectors.runtime.streams.wire import Wire
+from connectors.runtime.streams.writes import Nested, Step
 from connectors.runtime.templates import Absent, render, slots
 
 _CREDENTIALS_PAUSE = timedelta(minutes=15)

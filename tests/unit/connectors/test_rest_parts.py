@@ -14,22 +14,15 @@ from connectors.rest.dialect import Tryton
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.http import Answer, Request
 from connectors.runtime.manifest import Verdict
+from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.diff import compare
-from connectors.runtime.streams.models import (
-    Children,
-    Fetch,
-    Key,
-    Lookup,
-    Paging,
-    Read,
-    Stamp,
-    Stream,
-)
+from connectors.runtime.streams.models import Fetch, Key, Paging, Read, Stamp, Stream
 from connectors.runtime.streams.paging import Turn, pager
 from connectors.runtime.streams.position import Position
 from connectors.runtime.streams.records import Clockwork, Composer, key_of, ordered
 from connectors.runtime.streams.staging import Staging
 from connectors.runtime.streams.wire import rows
+from connectors.runtime.streams.writes import Children
 from connectors.runtime.templates import Absent, render, render_path
 
 T0 = datetime(2026, 5, 1, tzinfo=UTC)

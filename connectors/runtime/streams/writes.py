@@ -1,0 +1,83 @@
+"""The shape of writes in a manifest: which requests a difference between two documents calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from connectors.runtime.streams.calls import Call, Lookup
+from connectors.yamlfile import Configured
+
+
+class Children(Configured):
+    """A part of the document that is written child by child."""
+
+    key: str
+    single: bool = False
+    """One object or null, instead of a list."""
+
+
+class Reference(Lookup):
+    """Turns a code in the document into the system's own key for it; slot ``{value}``."""
+
+    code: str
+    """The path of the code inside the document's value."""
+    take: str = "id"
+    """The path of the key in the first record of the answer."""
+
+
+class Nested(Configured):
+    """How changes to children are written in the parent's body: one command for each child.
+
+    Slots: ``{child.…}`` the whole child, ``{change}`` its attributes to write, ``{id}`` its key.
+    """
+
+    created: Any = None
+    updated: Any = None
+    removed: Any = None
+
+
+class When(Configured):
+    """Conditions of a step; all must hold."""
+
+    changed: tuple[str, ...] = ()
+    """One of these keys changed."""
+    without: tuple[str, ...] = ()
+    """None of these keys has a value afterwards."""
+    equal: tuple[str, str] | None = None
+    """Two templates that give the same value."""
+
+
+class Step(Call):
+    """One request of a write; sent when its condition holds, once per child with ``each``.
+
+    Slots: ``{key}``, ``{etag}``, ``{correlation}``, ``{before.…}``, ``{after.…}``, and with ``each`` also
+    ``{child.…}``, ``{change.…}`` and ``{id}``.
+    """
+
+    each: str | None = Field(default=None, pattern=r"^(created|updated|removed) \w+$")
+    when: When = When()
+    send: tuple[str, ...] = ()
+    """Document keys that go into the body if they changed."""
+    nested: Mapping[str, Nested] = {}
+    covers: tuple[str, ...] = ()
+    """Document keys that the body's template writes."""
+    needs: tuple[str, ...] = ()
+    """Slots without a value of which nothing is sent: the write is refused."""
+    returns: Literal["record", "nothing"] = "nothing"
+    record_at: str = ""
+    """Where the answer has the record that it returns; the empty path is the whole answer."""
+    key_at: str | None = None
+    """Where the answer has the new record's key."""
+    key_in_location: str | None = None
+    """A regular expression with one group, for the answer's Location header."""
+
+
+class Writes(Configured):
+    """The steps of each kind of write, in order."""
+
+    create: tuple[Step, ...] = ()
+    update: tuple[Step, ...] = ()
+    delete: tuple[Step, ...] = ()
