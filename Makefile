@@ -6,7 +6,7 @@ PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
-CODE = crm_master connectors mappings dags examples tests
+CODE = crm_master connectors mappings dags examples bench tests
 LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock \
 	examples/peers/node.lock examples/peers/npm/*/package-lock.json
 PEERS = tryton mailman postgres vendure
@@ -70,6 +70,13 @@ SEED = 1
 .PHONY: soak
 soak: $(STAMP) ## Thousands of random histories: make soak HISTORIES=10000 SEED=7
 	@$(BIN)/python -m tests.properties.soak --histories $(HISTORIES) --seed $(SEED)
+
+ROWS = 1000000
+DATABASE = sqlite
+
+.PHONY: soak-rows
+soak-rows: $(STAMP) ## A sync of very many rows, with poison, in little memory: make soak-rows ROWS=100000
+	@$(BIN)/python -m bench.rows --rows $(ROWS) --database $(DATABASE)
 
 .PHONY: test-debian
 test-debian: $(STAMP) ## Tests against Debian's own packages; needs root

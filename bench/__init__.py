@@ -1,0 +1,1 @@
+"""Measurements of Concord at sizes that no test reaches."""
