@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 
 from crm_master.domain.attribution import Observed, Why, attribute, interval
 from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Shadow
-from crm_master.domain.fields import Rejected
+from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.matching import values_of
 from crm_master.engine.merging import alias_of
 from crm_master.engine.moving import look
+from crm_master.engine.plan import Hub
 from crm_master.ports import InboxItem, SourceRecord
+
+Translated = Mapping[int, Mapped | Rejected]
+"""What observations say, by their number."""
+
+
+def translate(hub: Hub, item: InboxItem) -> Mapped | Rejected:
+    """Step 3 for one observation. Raises whatever it makes a codec raise."""
+    stream = hub.stream(item.ref.system, item.ref.stream)
+    try:
+        document = orjson.loads(item.raw)
+    except orjson.JSONDecodeError as error:
+        return Rejected("", f"not JSON at position {error.pos}")
+    return stream.mapping.apply(document, full_payload=stream.full_payload)
 
 
 class Observer:
     """Applies observations to their records, one after the other."""
 
-    def __init__(self, scope: Scope, found: Findings) -> None:
+    def __init__(self, scope: Scope, found: Findings, translated: Translated) -> None:
         self.hub = scope.hub
         self.plan = scope.plan
         self.found = found
+        self.translated = translated
 
     def __call__(self, item: InboxItem, record: SourceRecord) -> None:
-        """Steps 3 and 4 for one observation."""
+        """Step 4 for one observation, and step 3 if that was not done before."""
         item.state = InboxState.DONE
         stream = self.hub.stream(item.ref.system, item.ref.stream)
         if item.deleted and item.started < record.shadow.confirmed_at:
@@ -38,14 +55,9 @@ class Observer:
         if item.deleted:
             self._tombstone(record, observed, item.merged_into)
             return
-        try:
-            document = orjson.loads(item.raw)
-        except orjson.JSONDecodeError as error:
-            self.found.dead(item, f"not JSON at position {error.pos}")
-            return
-        mapped = stream.mapping.apply(document, full_payload=stream.full_payload)
+        mapped = self.translated.get(item.seq) or translate(self.hub, item)
         if isinstance(mapped, Rejected):
-            self.found.dead(item, f"{mapped.path}: {mapped.reason}")
+            self.found.dead(item, f"{mapped.path}: {mapped.reason}".removeprefix(": "))
             return
         if record.status is RecordStatus.DELETED and item.started >= record.shadow.confirmed_at:
             self._reappear(record)

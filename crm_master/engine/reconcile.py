@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.ids import EntityId
 from crm_master.engine import fuses
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM, bisected, is_passing
 from crm_master.engine.fuses import Fuse, FuseBlown
@@ -39,13 +39,15 @@ class Reconciler:
         self.run = run
         self.batch = batch
         self.links = 0
+        self.known = 0
 
     def __call__(self) -> None:
         """Empty the inbox, then sweep the customers that are marked dirty."""
-        failed: set[RecordId] = set()
-        while items := self._claim(failed):
+        after = 0
+        while items := self._claim(after):
+            after = items[-1].seq  # what fails is left behind: no list of it is kept
             try:
-                failed |= self._process(items)
+                self._process(items)
             except Exception as error:
                 if is_passing(error) or isinstance(error, FuseBlown):
                     self._forgive(items)
@@ -64,8 +66,11 @@ class Reconciler:
         self.links += work.links
         if work.links:
             name = self.plan.spec.name
-            of = uow.customers.count(name)
-            reading = fuses.read(Fuse.LINKS, name, self.links, of, self.plan.fuses, uow)
+            reading = fuses.read(Fuse.LINKS, name, self.links, self.known, self.plan.fuses, uow)
+            if reading.blown:
+                # counting customers takes as long as there are many: only where it matters
+                self.known = uow.customers.count(name)
+                reading = fuses.read(Fuse.LINKS, name, self.links, self.known, self.plan.fuses, uow)
             if reading.blown:
                 raise FuseBlown(reading, self.run.id)
 
@@ -75,12 +80,12 @@ class Reconciler:
             fuses.ask(error, most, uow, self.clock())
             uow.commit()
 
-    def _claim(self, skip: set[RecordId]) -> list[InboxItem]:
+    def _claim(self, after: int) -> list[InboxItem]:
         """Take the next items. Attempts are counted in a commit of their own, so that even a killed one is seen."""
         with self.store() as uow:
             if overruled(self.hub, uow) or fuses.standing(Fuse.LINKS, self.plan.spec.name, uow):
                 return []
-            items = uow.inbox.claim(self.plan.spec.name, self.batch, ALONE_FROM, skip)
+            items = uow.inbox.claim(self.plan.spec.name, self.batch, ALONE_FROM, after)
             uow.commit()
         return items
 
@@ -90,31 +95,19 @@ class Reconciler:
             uow.inbox.forgive([item.seq for item in items])
             uow.commit()
 
-    def _process(self, items: Sequence[InboxItem]) -> set[RecordId]:
+    def _process(self, items: Sequence[InboxItem]) -> None:
         """One transaction for a batch. Where it fails it is halved, until the items that cannot be done stand alone."""
-        failed: set[RecordId] = set()
         with self.store() as uow:
             at = self.clock()
             work = Work(self.hub, self.plan, uow, at, self.new_entity_id, self.run.id)
-
-            def attempt(some: Sequence[InboxItem]) -> None:
-                # later observations of a record wait behind the one that failed
-                work.reconcile([item for item in some if item.rec_id not in failed])
-
-            def give_up(item: InboxItem, error: Exception) -> None:
-                failed.add(item.rec_id)
-                work.give_up(item, error)
-
             if len(items) == 1 and items[0].attempts >= DEAD_FROM:
                 # whoever tried this was not there any more to say what became of it
                 work.set_aside(items[0], "nobody who tried to reconcile it lived to tell")
-                failed = {items[0].rec_id}
             else:
-                bisected(items, uow, work.counts, attempt, give_up)
+                bisected(items, uow, work.counts, work.reconcile, work.give_up)
             self._check_links(work, uow)
             uow.commit()
         self.run.add(work.counts)
-        return failed
 
     def _sweep(self) -> bool:
         with self.store() as uow:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from crm_master.domain.claims import Instant
+from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.engine.batches import DEAD_FROM
+from crm_master.engine.batches import DEAD_FROM, is_passing
 from crm_master.engine.findings import Findings, Lacking, Scope
 from crm_master.engine.golden import taking_part
 from crm_master.engine.linker import Linker
 from crm_master.engine.matching import index
-from crm_master.engine.observe import Observer
+from crm_master.engine.observe import Observer, translate
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.remake import Remaker
 from crm_master.engine.remap import Remapped, Remapper, outdated
@@ -44,6 +45,8 @@ class Work:
         self.uow = uow
         self.counts: Counter[str] = Counter()
         self.links = 0
+        self._failed: dict[RecordId, int] = {}  # since which observation
+        self._translated: dict[int, Mapped | Rejected] = {}
 
     def reconcile(self, items: Sequence[InboxItem]) -> None:
         """Steps 3 to 8 for some observations. Raises whatever a record makes the code raise."""
@@ -54,14 +57,15 @@ class Work:
             # another worker may have been faster: what it applied is not applied again, least of all out of order
             waiting = self.uow.inbox.waiting([item.seq for item in items])
             items = [item for item in items if item.seq in waiting]
-            items = link.keep_out(items, records)
+            items = self._translate(link.keep_out(items, records))
+            records = {item.rec_id: records[item.rec_id] for item in items}
         if not items:
             return
         if due := [record.rec_id for record in records.values() if outdated(self.hub, record)]:
             self.remap(due)
             records = self.uow.records.get(records.keys())
         pos = self._commit("reconcile", {"config": self.hub.hash})
-        observe = Observer(self.scope, found)
+        observe = Observer(self.scope, found, self._translated)
         for item in items:
             observe(item, records[item.rec_id])
         links = link(records, items)
@@ -70,6 +74,25 @@ class Work:
         self.uow.inbox.finish(items, pos)
         remake.save(records, links, pos)
         self.links += found.links
+
+    def _translate(self, items: Sequence[InboxItem]) -> list[InboxItem]:
+        """Step 3, which stores nothing: what it raises is the fault of one item, and spoils no batch. Gives the others.
+
+        Later observations of a record wait behind the one that failed.
+        """
+        done = []
+        for item in items:
+            if item.seq > self._failed.get(item.rec_id, item.seq):
+                continue
+            try:
+                if not item.deleted and item.seq not in self._translated:
+                    self._translated[item.seq] = translate(self.hub, item)
+                done.append(item)
+            except Exception as error:
+                if is_passing(error):
+                    raise
+                self.give_up(item, error)
+        return done
 
     def remap(
         self, ids: Sequence[RecordId], journal: UnitOfWork | None = None, at: int = 0
@@ -126,6 +149,7 @@ class Work:
 
     def give_up(self, item: InboxItem, error: Exception) -> None:
         """An item that cannot be done now: left for a last try alone, or to a person as bytes."""
+        self._failed[item.rec_id] = item.seq
         if item.attempts < DEAD_FROM - 1:
             self.counts["failed"] += 1
             return

@@ -27,10 +27,11 @@ class Inbox(Protocol):
     def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
         """Keep the rows that differ from the last one landed for their record. Gives (landed, unchanged)."""
 
-    def claim(
-        self, entity: str, limit: int, alone_from: int, skip: Collection[RecordId]
-    ) -> list[InboxItem]:
-        """The oldest pending items, attempts counted; one alone if it was tried ``alone_from`` times before."""
+    def claim(self, entity: str, limit: int, alone_from: int, after: int = 0) -> list[InboxItem]:
+        """The oldest pending items behind ``after``, attempts counted; one alone if tried ``alone_from`` times before.
+
+        An item waits behind one of its record that is pending still, at or before ``after``.
+        """
 
     def forgive(self, seqs: Collection[int]) -> None:
         """Take back one counted attempt: that it failed was not the items' fault."""

@@ -81,16 +81,25 @@ class InboxRepository:
                 found[rec_id] = b"" if reread else bytes(hash_)
         return found
 
-    def claim(
-        self, entity: str, limit: int, alone_from: int, skip: Collection[RecordId]
-    ) -> list[InboxItem]:
+    def claim(self, entity: str, limit: int, alone_from: int, after: int = 0) -> list[InboxItem]:
         pending = (
             sa.select(observation)
-            .where(observation.c.state == InboxState.PENDING.value, observation.c.entity == entity)
+            .where(
+                observation.c.state == InboxState.PENDING.value,
+                observation.c.entity == entity,
+                observation.c.seq > after,
+            )
             .order_by(observation.c.seq)
         )
-        if skip:
-            pending = pending.where(observation.c.rec_id.not_in(sorted(skip)))
+        if after:
+            left = observation.alias("left")
+            pending = pending.where(
+                ~sa.exists().where(
+                    left.c.rec_id == observation.c.rec_id,
+                    left.c.seq <= after,
+                    left.c.state == InboxState.PENDING.value,
+                )
+            )
         query = locking(self._connection, pending.limit(limit), skip=True)
         items = [_item(row) for row in self._connection.execute(query)]
         for place, item in enumerate(items):

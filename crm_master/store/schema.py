@@ -271,7 +271,7 @@ outbox = Table(
     Column("queued_at", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("sent", Json, nullable=False),
-    Index(None, "system", "state", "not_before"),
+    Index(None, "system", "queued_at", "id"),
 )
 
 delivery_log = Table(

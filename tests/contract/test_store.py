@@ -66,7 +66,7 @@ def _land(store: Database, *rows: Landing) -> tuple[int, int]:
 
 def _claim(store: Database, limit: int = 100, **more: Any) -> list[InboxItem]:
     with store() as uow:
-        items = uow.inbox.claim("customer", limit, more.get("alone_from", 2), more.get("skip", ()))
+        items = uow.inbox.claim("customer", limit, more.get("alone_from", 2), more.get("after", 0))
         uow.commit()
     return items
 
@@ -186,10 +186,15 @@ def test_items_are_claimed_oldest_first_and_by_entity(store: Database) -> None:
         assert (uow.inbox.pending(), uow.inbox.pending("order")) == (5, 1)
 
 
-def test_a_claim_skips_records(store: Database) -> None:
-    _land(store, _row("a", b"1"), _row("b"), _row("a", b"2"))
-    skipped = {record_id(_ref("a"))}
-    assert [item.ref.key for item in _claim(store, skip=skipped)] == ["b"]
+def test_a_claim_leaves_what_failed_behind_and_all_that_waits_for_it(store: Database) -> None:
+    _land(store, _row("a", b"1"), _row("b"), _row("a", b"2"), _row("b", b"2"), _row("c"))
+    failed, done = _claim(store, 2)
+    _finish(store, [done], InboxState.DONE)
+    assert [item.raw for item in _claim(store, after=done.seq)] == [b"2", b"{}"]
+    assert [item.ref.key for item in _claim(store, alone_from=9)] == ["a", "a", "b", "c"]
+    _finish(store, [failed], InboxState.DEAD)
+    rest = _claim(store, after=done.seq, alone_from=9)
+    assert [item.ref.key for item in rest] == ["a", "b", "c"]
 
 
 def test_attempts_are_counted_even_if_the_work_dies(store: Database) -> None:
@@ -199,9 +204,11 @@ def test_attempts_are_counted_even_if_the_work_dies(store: Database) -> None:
 
 def test_an_item_that_was_tried_too_often_comes_alone(store: Database) -> None:
     _land(store, *(_row(key) for key in "abc"))
-    fresh = {record_id(_ref("a")), record_id(_ref("c"))}
-    _claim(store, skip=fresh)
-    _claim(store, skip=fresh)
+    [first] = _claim(store, 1)
+    with store() as uow:
+        for _ in range(2):
+            uow.inbox.claim("customer", 1, 9, first.seq)
+        uow.commit()
     assert [item.ref.key for item in _claim(store)] == ["a"], "those before the repeater come first"
     _finish(store, _claim(store), InboxState.DONE)
     assert [item.ref.key for item in _claim(store)] == ["b"], "then it is the oldest: alone"

@@ -64,7 +64,7 @@ def told(store: Database) -> Database:
         ):
             uow.states.save_run(RunEntry(run_id, verb, target, place, place + 9, "done"))
         uow.inbox.land([_row("a"), _row("b", deleted=True), _row("c")], "in")
-        items = uow.inbox.claim("customer", 2, 9, ())
+        items = uow.inbox.claim("customer", 2, 9)
         first = uow.journal.commit("reconcile", 1, "in")
         pos = uow.journal.commit("reconcile", 2, "out", {})
         for item in items:

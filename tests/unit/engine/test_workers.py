@@ -33,11 +33,11 @@ def test_rule_23_observations_that_another_worker_has_applied_meanwhile_are_left
     hub.erp.edit("e1", name="Newer")
     hub.ingest("erp")
     slow, fast = _worker(hub), _worker(hub)
-    items = slow._claim(set())
+    items = slow._claim(0)
     fast()
     before = hub.record("erp", "e1"), hub.customer()
 
-    assert slow._process(items) == set()
+    slow._process(items)
 
     assert (hub.record("erp", "e1"), hub.customer()) == before
     assert hub.golden["name"] == "Newer"
@@ -48,8 +48,8 @@ def test_rule_23_an_item_that_another_worker_has_finished_is_not_set_aside(hub: 
     hub.ingest("erp")
     slow = _worker(hub)
     for _ in range(3):
-        slow._claim(set())
-    items = slow._claim(set())
+        slow._claim(0)
+    items = slow._claim(0)
     assert items[0].attempts == 3
     with hub.store() as uow:
         items[0].state = InboxState.DONE

@@ -222,9 +222,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index(
-        op.f("ix_outbox_system_state_not_before"),
+        op.f("ix_outbox_system_queued_at_id"),
         "outbox",
-        ["system", "state", "not_before"],
+        ["system", "queued_at", "id"],
         unique=False,
     )
     op.create_table(
@@ -373,7 +373,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_run_verb_started"), table_name="run")
     op.drop_index(op.f("ix_run_started"), table_name="run")
     op.drop_table("run")
-    op.drop_index(op.f("ix_outbox_system_state_not_before"), table_name="outbox")
+    op.drop_index(op.f("ix_outbox_system_queued_at_id"), table_name="outbox")
     op.drop_table("outbox")
     op.drop_index(op.f("ix_observation_state_entity_seq"), table_name="observation")
     op.drop_index(op.f("ix_observation_run_id_seq"), table_name="observation")
