@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from connectors.errors import ConnectorError
 from connectors.yamlfile import ConfigurationMistakes
-from crm_master.engine import linking, stewardship
+from crm_master.engine import joining, linking, stewardship
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound
 from crm_master.engine.fuses import FuseBlown
@@ -53,7 +53,7 @@ EXPECTED = (
     SuppressionKeyWrong,
     SyncFailed,
     linking.NotLinkable,
-    stewardship.NotReady,
+    joining.NotReady,
     stewardship.Undecidable,
 )
 """What a verb raises for a person to act on; ``said`` gives its text. All else is a fault, and shows its trace."""

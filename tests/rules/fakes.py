@@ -39,7 +39,7 @@ from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeletePolicy, InboxState, Leaving, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
-from crm_master.engine import erasure, linking, stewardship
+from crm_master.engine import erasure, joining, linking, stewardship
 from crm_master.engine.absence import confirm_absences
 from crm_master.engine.applying import put_in_force, switch
 from crm_master.engine.deliver import Deliverer
@@ -555,12 +555,10 @@ class World:
         return Deliverer(self.hub, name, self.systems[name], self.store, self.clock, self.run())
 
     def approve(self, *names: str) -> None:
-        stewardship.approve(
-            self.hub, names or tuple(self.systems), self.store, self.clock, "approve"
-        )
+        joining.approve(self.hub, names or tuple(self.systems), self.store, self.clock, "approve")
 
-    def preview(self, *names: str) -> stewardship.Preview:
-        return stewardship.preview(self.hub, names or tuple(self.systems), self.store, self.clock())
+    def preview(self, *names: str) -> joining.Preview:
+        return joining.preview(self.hub, names or tuple(self.systems), self.store, self.clock())
 
     def decide(self, task: Task, answer: str) -> None:
         stewardship.decide(task.id, answer, "ada", self.store, self.clock, self.new_id, "decide")

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.contract import BadRow
 from crm_master.domain.lifecycle import SystemState, TaskKind
-from crm_master.engine.stewardship import NotReady
+from crm_master.engine.joining import NotReady
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import Setting, World
 

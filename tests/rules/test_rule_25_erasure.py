@@ -18,9 +18,10 @@ from crm_master.domain.survivorship import FieldPolicy, Rule
 from crm_master.engine import erasure
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound, find_customer
+from crm_master.engine.joining import rejoin
 from crm_master.engine.ledger import running
 from crm_master.engine.matching import block_hashes
-from crm_master.engine.stewardship import Undecidable, rejoin
+from crm_master.engine.stewardship import Undecidable
 from crm_master.ports import SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import metadata
