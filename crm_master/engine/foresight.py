@@ -25,13 +25,17 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One delivery; ``record`` is ``None`` for a create. ``natives`` are to be sent, ``held`` is what stands there."""
+    """One delivery; ``record`` is ``None`` for a create. ``natives`` are to be sent, ``held`` is what stands there.
+
+    A ``delete`` sends nothing.
+    """
 
     stream: str
     customer: EntityId
     record: str | None
     natives: Mapping[str, Native]
     held: Mapping[str, Native] = field(default_factory=dict)
+    delete: bool = False
 
 
 @dataclass(slots=True)
@@ -142,8 +146,6 @@ class _Seer:
                 self.found.golden[name] += 1
                 change = {"before": before.get(name), "after": customer.golden.get(name)}
                 self._example(f"golden {name}", {"customer": customer.id, **change})
-            for record in out.deletes:
-                self.found.deletes[f"{record.ref.system}/{record.ref.stream}"] += 1
             for write in _writes(self.hub, plan, customer, out):
                 self._write(write)
         return [customer.id for customer in page]
@@ -171,6 +173,9 @@ class _Seer:
         if write.record is None:
             self.found.creates[write.stream] += 1
             return
+        if write.delete:
+            self.found.deletes[write.stream] += 1
+            return
         self.found.updates[write.stream] += 1
         for name, new in write.natives.items():
             self.found.fields[f"{write.stream}.{name}"] += 1
@@ -188,6 +193,9 @@ def _writes(hub: Hub, plan: EntityPlan, customer: Customer, out: FannedOut) -> I
         natives = projection(customer.golden, stream.mapping)
         natives = {n: native for n, native in natives.items() if n not in customer.withheld}
         yield Write(stream.name, customer.id, None, natives)
+    for record in out.deletes:
+        name = f"{record.ref.system}/{record.ref.stream}"
+        yield Write(name, customer.id, str(record.ref), {}, delete=True)
     for record, needed in out.patches:
         if needed.writes:
             stream = hub.stream(record.ref.system, record.ref.stream)
