@@ -15,7 +15,7 @@ from typing import Any
 
 from crm_master.domain.fields import Canonical, Native, Presence, Reading
 from mappings.codecs.base import Codec, wrong_kind
-from mappings.paths import ABSENT, Place
+from mappings.paths import ABSENT, Joined, Place
 
 MISSING = Reading(Presence.MISSING)
 EMPTY = Reading(Presence.EMPTY)
@@ -54,10 +54,10 @@ class Lens(ABC):
 
 
 class ValueLens(Lens):
-    """A single value at a path."""
+    """A single value at a path, or in two places."""
 
     def __init__(
-        self, place: Place, codec: Codec, path: str, *, keep: bool, longest: int | None
+        self, place: Place | Joined, codec: Codec, path: str, *, keep: bool, longest: int | None
     ) -> None:
         self.place = place
         self.codec = codec

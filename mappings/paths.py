@@ -287,6 +287,54 @@ class Place:
             node[:] = [element for element in node if element is not child]
 
 
+class Joined:
+    """Two places whose texts are one value, joined by a space: a first and a last name.
+
+    A place that holds the beginning or the end of what is written keeps it. Else the first word goes to the first place
+    and the others to the second; a single word goes to the second.
+    """
+
+    def __init__(self, first: Place, second: Place) -> None:
+        self.first, self.second = first, second
+
+    def get(self, document: Any) -> Any:
+        """The joined text; ``None`` if there is none, ``ABSENT`` if both places are. Raises ``ValueError``."""
+        found = self.first.get(document), self.second.get(document)
+        if found == (ABSENT, ABSENT):
+            return ABSENT
+        return " ".join(text for text in map(_text, found) if text) or None
+
+    def set(self, document: Any, value: str) -> None:
+        """Put a text in both places. Raises ``ValueError`` on another shape."""
+        first, second = _text(self.first.get(document)), _text(self.second.get(document))
+        if first and value.startswith(f"{first} "):
+            second = value[len(first) :].strip()
+        elif second and value.endswith(f" {second}"):
+            first = value[: -len(second)].strip()
+        else:
+            first, _, second = value.partition(" ")
+            if not second:
+                first, second = "", value
+        for place, text in ((self.first, first), (self.second, second)):
+            if text:
+                place.set(document, text)
+            else:
+                place.clear(document)
+
+    def clear(self, document: Any) -> None:
+        """Empty both places."""
+        self.first.clear(document)
+        self.second.clear(document)
+
+
+def _text(part: Any) -> str:
+    if part is None or part is ABSENT:
+        return ""
+    if not isinstance(part, str):
+        raise wrong_kind(part, "text")
+    return " ".join(part.split())
+
+
 def family(before: Steps, step: Step) -> tuple[Steps, Step]:
     """Children that are the same to a mapping: those of one list chosen by attributes, or those chosen by position."""
     return (before, step if isinstance(step, Where) else All())

@@ -16,7 +16,7 @@ from mappings.codecs import CODECS, Codec, make
 from mappings.codecs.choice import Present, Split, SplitOptions
 from mappings.lenses import ConstLens, GroupLens, Lens, PresentLens, QueryLens, ValueLens
 from mappings.lists import ItemLens, ListLens, ManyLens, SplitLens
-from mappings.paths import All, Place, Steps, Where, family, parse, split_many
+from mappings.paths import All, Joined, Place, Steps, Where, family, parse, split_many
 from mappings.spec import (
     Absent,
     EachLine,
@@ -154,13 +154,14 @@ class Planner:
         keep = line.when_absent is Absent.KEEP
         if line.query is not None:
             return QueryLens(self._query(line.query, here), codec, line.query, keep=keep)
-        steps = self._path(line, here)
-        if any(isinstance(step, All) for step in steps):
-            self._fail((*here, "at"), "[*] in the path of a single value", "[0], [key=value]")
-        place = Place(steps)
-        self._places.append(place)
-        if line.writes:
-            self._written(steps, name, "")
+        if line.parts is not None:
+            if isinstance(codec, Present):
+                self._fail((*here, "as"), "present with parts", "a codec of text")
+            first, second = (self._place(name, line, part) for part in line.parts)
+            joined = Joined(first, second)
+            return ValueLens(joined, codec, " ".join(line.parts), keep=keep, longest=line.max)
+        place = self._place(name, line, line.at or "")
+        steps = place.steps
         if isinstance(codec, Present):
             return PresentLens(place, codec, line.at or "", keep=keep)
         if isinstance(steps[-1], Where):
@@ -170,6 +171,17 @@ class Planner:
                 "as: {present: {yes: …}}, or a key behind it",
             )
         return ValueLens(place, codec, line.at or "", keep=keep, longest=line.max)
+
+    def _place(self, name: str, line: Line, path: str) -> Place:
+        here = ("fields", name)
+        steps = self._path(EachLine(at=path), here)
+        if any(isinstance(step, All) for step in steps):
+            self._fail((*here, "at"), "[*] in the path of a single value", "[0], [key=value]")
+        place = Place(steps)
+        self._places.append(place)
+        if line.writes:
+            self._written(steps, name, "")
+        return place
 
     def _many(self, name: str, line: Line, defined: FieldDef) -> ManyLens:
         here = ("fields", name)

@@ -167,11 +167,12 @@ class EachLine(Configured):
 class Line(EachLine):
     """One mapping line, read and written at once.
 
-    Exactly one of ``at`` (a path), ``query`` (a JMESPath, read only) and ``const`` (a canonical value, read only) says
-    where the value is.
+    Exactly one of ``at`` (a path), ``parts`` (two paths whose texts are the value, joined by a space), ``query`` (a
+    JMESPath, read only) and ``const`` (a canonical value, read only) says where the value is.
     """
 
     at: str | None = None  # type: ignore[assignment]
+    parts: tuple[str, str] | None = None
     query: str | None = None
     const: Scalar | None = None
     direction: Direction | None = None
@@ -188,12 +189,14 @@ class Line(EachLine):
 
     @model_validator(mode="after")
     def _one_place(self) -> Line:
-        given = [key for key in ("at", "query", "const") if getattr(self, key) is not None]
+        places = ("at", "parts", "query", "const")
+        given = [key for key in places if getattr(self, key) is not None]
         if len(given) != 1:
-            raise mistake(" and ".join(given) or "no place", "exactly one of at, query, const")
-        if given != ["at"] and self.direction not in (None, Direction.READ):
+            raise mistake(" and ".join(given) or "no place", f"exactly one of {', '.join(places)}")
+        computed = given[0] in ("query", "const")
+        if computed and self.direction not in (None, Direction.READ):
             raise mistake(f"direction: {self.direction} on a {given[0]}", "direction: read")
-        if given != ["at"] and (self.clear or self.max or self.each):
+        if computed and (self.clear or self.max or self.each):
             raise mistake(f"clear, max or each on a {given[0]}", "these only with at")
         if self.const is not None and (self.as_ or self.many or self.when_absent):
             raise mistake("as, many or when_absent on a const", "a canonical value alone")
@@ -205,7 +208,8 @@ class Line(EachLine):
 
     @property
     def writes(self) -> bool:
-        return self.at is not None and self.direction is not Direction.READ
+        placed = self.at is not None or self.parts is not None
+        return placed and self.direction is not Direction.READ
 
 
 FieldPath = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")]

@@ -10,11 +10,10 @@ from typing import Any
 from connectors.errors import BadAnswer, BadConfiguration
 from connectors.runtime.connection import Connection
 from connectors.runtime.manifest import Auth, Login
-from connectors.runtime.paths import get
 from connectors.runtime.templates import Absent, render
 
 FetchToken = Callable[[Login, dict[str, Any]], Any]
-"""Sends the login request (its template, its slots) and gives the parsed answer."""
+"""Sends the login request (its template, its slots) and gives the token of the answer."""
 
 
 class Authenticator:
@@ -54,10 +53,10 @@ class Authenticator:
     def _renew(self) -> None:
         login = self._auth.login
         assert login is not None  # the manifest's own rule for kind session
-        answer = self._fetch(login, self._connection.secrets)
-        token = get(answer, login.token)
+        token = self._fetch(login, self._connection.secrets)
         if not isinstance(token, str | int) or token == "":
-            raise BadAnswer(f"{login.call} gave no token at {login.token!r}.")
+            place = login.token or login.token_header
+            raise BadAnswer(f"{login.call} gave no token at {place!r}.")
         self._token = str(token)
         self._generation += 1
 

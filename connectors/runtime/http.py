@@ -128,6 +128,7 @@ class Transport:
     ) -> None:
         http = manifest.http
         self._http, self._faults, self._clock, self._sleep = http, manifest.faults, clock, sleep
+        self._messages = (http.message,) if isinstance(http.message, str) else http.message or ()
         self._budget = budget or TokenBucket(
             manifest.limits, longest_wait=http.longest_wait, sleep=sleep, now=clock
         )
@@ -217,7 +218,8 @@ class Transport:
             refused = (Verdict.BAD_CREDENTIALS, Verdict.REFUSED)
             kind_of = BadCredentials if answer.verdict in refused else RetryLater
             raise kind_of(redact.request(method, path, answer.status) + " at login.")
-        return answer.json
+        header = login.token_header
+        return answer.headers.get(header) if header else get(answer.json, login.token or "")
 
     def _exchange(self, request: Request, credentials: Mapping[str, str]) -> Answer:
         self._budget.acquire(1, request.priority)
@@ -236,17 +238,18 @@ class Transport:
     ) -> Answer:
         tables = (request.faults, self._faults)
         text, parsed = "", None
-        if status >= 400 or any(fault.covers(status) for table in tables for fault in table):
+        told = [fault for table in tables for fault in table if fault.covers(status)]
+        if status >= 400 or told:
             text = body[:4000].decode("utf-8", errors="replace")
             try:
                 parsed = request.parse(body, request.name) if body else None
             except BadAnswer:
-                if request.strict and status < 400:
-                    raise
+                if status < 400 and (request.strict or any(fault.at for fault in told)):
+                    raise  # it may be an error
         value = parsed.value if parsed else None
         meaning = verdict(status, text, value, tables)
         pause = retry_after(headers, self._clock())
-        message = get(value, self._http.message, text) if self._http.message else text
+        message = next((get(value, path) for path in self._messages if get(value, path)), text)
         return Answer(request, status, headers, body, meaning, pause, str(message), parsed)
 
     def _follow(self, request: Request, status: int, url: str, headers: Mapping[str, str]) -> str:

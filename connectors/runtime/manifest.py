@@ -57,8 +57,8 @@ class Http(Configured):
     base: str = ""
     """A path between the connection's address and the paths of the calls."""
     headers: Mapping[str, Any] = {}
-    message: str | None = None
-    """Where an error answer says what is wrong, as a dotted path."""
+    message: str | tuple[str, ...] | None = None
+    """Where an error answer says what is wrong, as a dotted path; of several the first that leads somewhere."""
     connect_timeout: Seconds = 5
     read_timeout: Seconds = 60
     largest_answer_mb: Count = 64
@@ -75,8 +75,17 @@ class Login(Configured):
     headers: Mapping[str, str] = {}
     format: Literal["json", "form"] = "json"
     body: Any = None
-    token: str
+    token: str | None = None
     """Where the token is in the answer, as a dotted path."""
+    token_header: str | None = None
+    """The answer's header that holds the token, where its body does not."""
+
+    @model_validator(mode="after")
+    def _names_one_place(self) -> Login:
+        if (self.token is None) == (self.token_header is None):
+            found = "neither `token`" if self.token is None else "both `token`"
+            raise mistake(f"{found} and `token_header`", "one of the two")
+        return self
 
 
 class Auth(Configured):

@@ -64,6 +64,17 @@ def drop(document: Any, path: str) -> None:
             drop(document[head], rest)
 
 
+def put(document: dict[str, Any], path: str, value: Any) -> None:
+    """Set a value in place; the objects on the way are made, or replaced by copies that hold it."""
+    head, _, rest = path.partition(".")
+    if rest:
+        below = document.get(head)
+        document[head] = dict(below) if isinstance(below, dict) else {}
+        put(document[head], rest, value)
+    else:
+        document[head] = value
+
+
 def convert(document: Any, path: str, change: Any) -> None:
     """Replace every value at ``path`` in place by ``change(value)``, through lists on the way."""
     if isinstance(document, list):

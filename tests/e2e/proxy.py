@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
 import threading
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_GRAPHQL = re.compile(r"\s*(?P<kind>query|mutation)?[^{]*\{\s*(?:\w+:\s*)?(?P<field>\w+)")
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "proxy-connection"}
 
 Loss = Literal["answer", "request"]
@@ -42,7 +44,8 @@ class _Fault:
 class Proxy:
     """Stands before the system at ``port`` on loopback.
 
-    A call is a write unless its method is safe (RFC 9110), or it is a POST whose path is one of ``searches``.
+    A call is a write unless its method is safe (RFC 9110), or it is a POST whose path is one of ``searches``. The path of a
+    GraphQL request goes on with its kind and first field: ``/admin-api/mutation/createCustomer``.
     """
 
     def __init__(self, port: int, searches: str = r"(?!)") -> None:
@@ -169,8 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path).path
-        fault = proxy.fault_for(self.command, self.path)
+        path = urlsplit(self.path).path + _operation(body)
+        fault = proxy.fault_for(self.command, self.path + _operation(body))
         if fault is not None and fault.loses == "request":
             self._break(fault, path)
             return
@@ -216,6 +219,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
+
+
+def _operation(body: bytes) -> str:
+    if not body.startswith(b'{"query":'):
+        return ""
+    found = _GRAPHQL.match(str(json.loads(body)["query"]))
+    assert found is not None, "a GraphQL request of an unknown shape"
+    return f"/{found['kind'] or 'query'}/{found['field']}"
 
 
 def _shape(path: str) -> str:

@@ -113,6 +113,39 @@ class Stage:
         assert user is not None
         return str(user["display_name"])
 
+    def connections(self) -> dict[str, Connection]:
+        """How a hub reaches the systems."""
+        return {
+            "concord_erp": Connection(self.to_erp.url, None, self.erp.key),
+            "concord_mailing": Connection(
+                self.to_list.url, self.lists.user_name, self.lists.password
+            ),
+        }
+
+    def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]:
+        """The systems of a hub's file, in their rank."""
+        params = {
+            "database": self.erp.database,
+            "newsletter": self.erp.newsletter,
+            "overlap": 5,
+        }
+        return {
+            ERP: {
+                "system": "tryton",
+                "connection": "concord_erp",
+                "params": params,
+                "join": join,
+                "streams": {"parties": {"create": create_in_erp}},
+            },
+            LIST: {
+                "system": "mailman",
+                "connection": "concord_mailing",
+                "params": {"list": self.lists.list_id},
+                "join": join,
+                "streams": {"subscribers": {"create": CONSENTED}},
+            },
+        }
+
     def forget_calls(self) -> None:
         self.to_erp.clear()
         self.to_list.clear()
@@ -149,12 +182,7 @@ class Hub:
     @property
     def app(self) -> entrypoints.App:
         if not self.opened:
-            connections = {
-                "concord_erp": Connection(self.stage.to_erp.url, None, self.stage.erp.key),
-                "concord_mailing": Connection(
-                    self.stage.to_list.url, self.stage.lists.user_name, self.stage.lists.password
-                ),
-            }
+            connections = self.stage.connections()
             self.opened.append(
                 entrypoints.open_app(self.home, connections.__getitem__, {}, self.clock)
             )
@@ -260,34 +288,12 @@ def deployed(
     *,
     policies: Mapping[str, Any] | None = None,
     join: str = "auto",
-    create_in_erp: str = "nobody",
+    create_in_erp: Any = "nobody",
 ) -> Iterator[Hub]:
     """A hub over both systems, with ``policies`` for some fields in a policy file of its own."""
     home.mkdir(parents=True, exist_ok=True)
-    hub = {
-        "name": "path",
-        "rank": [ERP, LIST],
-        "systems": {
-            ERP: {
-                "system": "tryton",
-                "connection": "concord_erp",
-                "params": {
-                    "database": stage.erp.database,
-                    "newsletter": stage.erp.newsletter,
-                    "overlap": 5,
-                },
-                "join": join,
-                "streams": {"parties": {"create": create_in_erp}},
-            },
-            LIST: {
-                "system": "mailman",
-                "connection": "concord_mailing",
-                "params": {"list": stage.lists.list_id},
-                "join": join,
-                "streams": {"subscribers": {"create": CONSENTED}},
-            },
-        },
-    }
+    systems = stage.systems(join, create_in_erp)
+    hub = {"name": "path", "rank": list(systems), "systems": systems}
     (home / "hub.yaml").write_text(yaml.safe_dump(hub, sort_keys=False), encoding="utf-8")
     if policies:
         policy = yaml.safe_load(POLICIES.read_text(encoding="utf-8"))

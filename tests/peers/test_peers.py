@@ -238,12 +238,11 @@ def _leave_a_trace(server: Server) -> None:
         with _connect(server.url) as connection:
             connection.execute("CREATE TABLE trace ()")
     elif isinstance(server, peers.Vendure):
-        with peers.VendureClient(server) as client:
-            trace = {"firstName": "", "lastName": "Trace", "emailAddress": "trace@example.org"}
-            client(
-                "mutation($input: CreateCustomerInput!) { createCustomer(input: $input) { __typename } }",
-                input=trace,
-            )
+        trace = {"firstName": "", "lastName": "Trace", "emailAddress": "trace@example.org"}
+        peers.VendureClient(server)(
+            "mutation($input: CreateCustomerInput!) { createCustomer(input: $input) { __typename } }",
+            input=trace,
+        )
 
 
 def _has_the_trace(server: Server) -> bool:
@@ -254,8 +253,8 @@ def _has_the_trace(server: Server) -> bool:
         with MailmanDesk(server) as owner:
             return owner.count() == 1
     if isinstance(server, peers.Vendure):
-        with peers.VendureClient(server) as client:
-            return bool(client("{ customers { totalItems } }")["customers"]["totalItems"] == 1)
+        customers = peers.VendureClient(server)("{ customers { totalItems } }")["customers"]
+        return bool(customers["totalItems"] == 1)
     assert isinstance(server, peers.Postgres)
     with _connect(server.url) as connection:
         return connection.execute("SELECT to_regclass('trace')").fetchone() != (None,)

@@ -32,7 +32,7 @@ from connectors.errors import (
 from connectors.runtime import redact
 from connectors.runtime.http import Answer, NotSent, Transport
 from connectors.runtime.manifest import Verdict
-from connectors.runtime.paths import get, scalars
+from connectors.runtime.paths import get, put, scalars
 from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.diff import Child, Diff, compare
 from connectors.runtime.streams.models import Stream
@@ -153,9 +153,19 @@ class Writer:
             scope |= {"child": child.child, "change": child.change, "id": child.id}
         return scope
 
-    def _step(self, step: Step, child: Child | None, run: _Run) -> None:
+    def _filled(self, step: Step, child: Child | None, run: _Run) -> dict[str, Any]:
+        """The scope of a step's request: values as the system wants them, and the step's defaults."""
         scope = self._scope(run, child)
+        if child is not None and step.each is not None:
+            scope["change"] = self._change(step.each.split(" ")[1], child)
+        for slot, value in step.defaults.items():
+            if get(scope, slot) is None:
+                put(scope, slot, value)
+        return scope
+
+    def _step(self, step: Step, child: Child | None, run: _Run) -> None:
         try:
+            scope = self._filled(step, child, run)
             for slot in step.needs:
                 render("{" + slot + "}", scope, strict=True)
             body = self._body(step, scope, run)
@@ -297,28 +307,38 @@ class Writer:
         body = render(step.body, scope)
         if not step.send and not step.nested:
             return body
-        body = dict(body or {})
+        body = body or {}
+        into = get(body, step.into)
         for name in step.send:
             if name in run.diff.changed:
-                body[name] = self._value(name, run.diff.changed[name])
+                value = self._value(name, run.diff.changed[name])
+                fixed = into.get(name)
+                # what the template holds of an object goes with it
+                both = isinstance(fixed, dict) and isinstance(value, dict)
+                into[name] = {**value, **fixed} if both else value
         for name, nested in step.nested.items():
             commands = [
                 self._command(name, nested, child) for child in run.diff.children.get(name, ())
             ]
             if commands:
-                body[name] = commands
+                into[name] = commands
         return body
 
     def _command(self, name: str, nested: Nested, child: Child) -> Any:
         template = getattr(nested, child.verb)
-        change = {key: self._value(f"{name}.{key}", value) for key, value in child.change.items()}
+        change = self._change(name, child)
         return render(template, {"child": child.child, "change": change, "id": child.id})
+
+    def _change(self, name: str, child: Child) -> dict[str, Any]:
+        return {key: self._value(f"{name}.{key}", value) for key, value in child.change.items()}
 
     def _value(self, path: str, value: Any) -> Any:
         """A document's value as the system wants it: references resolved, types written out."""
         if path in self._stream.references:
             return self._references.resolve(path, value)
         kind = self._stream.types.get(path)
+        if kind == "text" and value is None:
+            return ""  # what is empty in this system
         return self._wire.encode(value, kind) if kind and value is not None else value
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from connectors.runtime.paths import get
 from connectors.runtime.streams.calls import Call, Lookup
-from connectors.yamlfile import Configured
+from connectors.yamlfile import Configured, mistake
 
 
 class Children(Configured):
@@ -61,6 +62,10 @@ class Step(Call):
     when: When = When()
     send: tuple[str, ...] = ()
     """Document keys that go into the body if they changed."""
+    into: str = ""
+    """Where in the body they go; the empty path is its top."""
+    defaults: Mapping[str, Any] = {}
+    """Slots, and what they hold where there is no value or an empty one."""
     nested: Mapping[str, Nested] = {}
     covers: tuple[str, ...] = ()
     """Document keys that the body's template writes."""
@@ -73,6 +78,17 @@ class Step(Call):
     """Where the answer has the new record's key."""
     key_in_location: str | None = None
     """A regular expression with one group, for the answer's Location header."""
+
+    @model_validator(mode="after")
+    def _sent_keys_have_a_place(self) -> Step:
+        if self.into and not isinstance(get(self.body, self.into), Mapping):
+            raise mistake(f"`into: {self.into}`", "the path of an object in the step's `body`")
+        return self
+
+    def templates(self) -> Iterator[Any]:
+        """See ``Call.templates``; the slots with defaults are among them."""
+        yield from super().templates()
+        yield [f"{{{slot}}}" for slot in self.defaults]
 
 
 class Writes(Configured):

@@ -10,7 +10,7 @@ from connectors.registry import KINDS, SHIPPED, load_manifest, manifest_schema
 from connectors.testing import Profile
 from connectors.yamlfile import ConfigurationMistakes, read_tree
 
-PARAMS = {"tryton": {"database": "d"}, "mailman": {"list": "l.example.org"}}
+PARAMS = {"tryton": {"database": "d"}, "mailman": {"list": "l.example.org"}, "vendure": {}}
 GOOD = """\
 system: shop
 kind: rest

@@ -1,0 +1,103 @@
+"""The stage with a web shop beside the ERP and the mailing list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.runtime.connection import Connection
+from examples import peers
+from tests.e2e.proxy import Proxy
+from tests.e2e.stage import Stage
+
+SHOP = "shop"
+CUSTOMERS = f"{SHOP}/customers"
+_CARD = """
+query($email: String!) { customers(options: {filter: {emailAddress: {eq: $email}}}) { items {
+  id firstName lastName emailAddress phoneNumber customFields { concordKey newsletterConsent }
+  addresses { id streetLine1 city postalCode defaultShippingAddress } } } }
+"""
+
+
+class ShopDesk:
+    """What people do in the shop's administration."""
+
+    def __init__(self, shop: peers.Vendure) -> None:
+        self._call = peers.VendureClient(shop)
+
+    def add(self, first: str, last: str, email: str, **more: Any) -> str:
+        """A new customer's id."""
+        customer = {"firstName": first, "lastName": last, "emailAddress": email, **more}
+        made = self._call(
+            "mutation($input: CreateCustomerInput!)"
+            " { createCustomer(input: $input) { ... on Customer { id } } }",
+            input=customer,
+        )
+        return str(made["createCustomer"]["id"])
+
+    def edit(self, customer: str, **changes: Any) -> None:
+        self._call(
+            "mutation($input: UpdateCustomerInput!)"
+            " { updateCustomer(input: $input) { __typename } }",
+            input={"id": customer, **changes},
+        )
+
+    def add_address(self, customer: str, **address: Any) -> str:
+        """A new address's id."""
+        made = self._call(
+            "mutation($customer: ID!, $input: CreateAddressInput!)"
+            " { createCustomerAddress(customerId: $customer, input: $input) { id } }",
+            customer=customer,
+            input={"countryCode": "BE", **address},
+        )
+        return str(made["createCustomerAddress"]["id"])
+
+    def edit_address(self, address: str, **changes: Any) -> None:
+        self._call(
+            "mutation($input: UpdateAddressInput!) { updateCustomerAddress(input: $input) { id } }",
+            input={"id": address, **changes},
+        )
+
+    def cards(self, email: str) -> list[dict[str, Any]]:
+        """Everybody with this address."""
+        found: list[dict[str, Any]] = self._call(_CARD, email=email)["customers"]["items"]
+        return found
+
+    def card(self, email: str) -> dict[str, Any]:
+        """The one customer with this address."""
+        (card,) = self.cards(email)
+        return card
+
+
+class ShopStage(Stage):
+    """Three systems; the shop makes who is in another one and has an address."""
+
+    def __init__(self, erp: peers.Tryton, lists: peers.Mailman, shop: peers.Vendure) -> None:
+        super().__init__(erp, lists)
+        self.shop = shop
+        self.to_shop = Proxy(shop.port, searches=r"/(query/\w+|mutation/login)$")
+        self.seller = ShopDesk(shop)
+
+    def close(self) -> None:
+        self.to_shop.close()
+        super().close()
+
+    def connections(self) -> dict[str, Connection]:
+        shop = Connection(self.to_shop.url, self.shop.user_name, self.shop.password)
+        return super().connections() | {"concord_shop": shop}
+
+    def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]:
+        shop = {
+            "system": "vendure",
+            "connection": "concord_shop",
+            "join": join,
+            "streams": {"customers": {"create": {"when": {"email": "present"}}}},
+        }
+        return super().systems(join, create_in_erp) | {SHOP: shop}
+
+    def forget_calls(self) -> None:
+        self.to_shop.clear()
+        super().forget_calls()
+
+    @property
+    def writes(self) -> list[Any]:
+        return [*super().writes, *self.to_shop.writes]
