@@ -14,7 +14,7 @@ from connectors.runtime import manifest as shared
 from connectors.runtime.budget import Budget
 from connectors.runtime.connection import Connection
 from connectors.runtime.http import Clock
-from connectors.runtime.manifest import Manifest
+from connectors.runtime.manifest import Manifest, ReadBeside
 from connectors.yamlfile import (
     ConfigurationMistakes,
     Location,
@@ -26,7 +26,10 @@ from connectors.yamlfile import (
     read_tree,
 )
 
-KINDS: Mapping[str, tuple[str, str]] = {"rest": ("connectors.rest", "RestManifest")}
+KINDS: Mapping[str, tuple[str, str]] = {
+    "rest": ("connectors.rest", "RestManifest"),
+    "soap": ("connectors.soap", "SoapManifest"),
+}
 """Kind: its package, which has ``open``, and the model of its manifests."""
 
 SHIPPED = Path(__file__).parent / "systems"
@@ -62,12 +65,27 @@ def load_manifest(source: Path | str, params: Mapping[str, Any] | None = None) -
 
 
 def check_manifest(
-    tree: Tree, params: Mapping[str, Any], asked: tuple[Origin, Location] | None = None
+    tree: Tree,
+    params: Mapping[str, Any],
+    asked: tuple[Origin, Location] | None = None,
+    read: ReadBeside | None = None,
 ) -> tuple[Manifest | None, dict[str, Any], list[Mistake]]:
-    """As ``connectors.runtime.manifest.check_manifest``, by the model of the manifest's kind."""
+    """As ``connectors.runtime.manifest.check_manifest``, by the model of the manifest's kind.
+
+    Without ``read``, what belongs to a manifest is looked for beside its file, then among what ships.
+    """
     kind = tree.data.get("kind") if isinstance(tree.data, dict) else None
     model = manifest_model(kind) if isinstance(kind, str) and kind in KINDS else _OfNoKind
-    return shared.check_manifest(tree, params, model, asked)
+    return shared.check_manifest(tree, params, model, asked, read or _beside(tree.origin.file))
+
+
+def _beside(file: str) -> ReadBeside:
+    def read(name: str) -> str | None:
+        places = (Path(file).parent / name, SHIPPED / name)
+        found = next((place for place in places if place.is_file()), None)
+        return None if found is None else found.read_text(encoding="utf-8")
+
+    return read
 
 
 def manifest_model(kind: str) -> type[Manifest]:

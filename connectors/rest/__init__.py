@@ -12,7 +12,7 @@ from connectors.rest.dialect import DIALECTS
 from connectors.rest.manifest import RestManifest
 from connectors.runtime.budget import Budget
 from connectors.runtime.connection import Connection
-from connectors.runtime.http import Clock
+from connectors.runtime.http import Clock, Transport
 from connectors.runtime.streams.system import StreamSystem
 
 
@@ -26,10 +26,11 @@ def open(
     sleep: Callable[[float], None] = time.sleep,
 ) -> StreamSystem:
     """The system that the manifest describes, at the place that the connection names."""
-    wire = RestWire(DIALECTS[manifest.dialect](), manifest.http.headers)
-    return StreamSystem(
-        manifest, connection, wire, clock=clock, budget=budget, session=session, sleep=sleep
+    transport = Transport(
+        manifest, connection, clock=clock, budget=budget, session=session, sleep=sleep
     )
+    wire = RestWire(DIALECTS[manifest.dialect](), manifest.http.headers)
+    return StreamSystem(manifest, transport, wire, clock)
 
 
 __all__ = ["RestManifest", "open"]

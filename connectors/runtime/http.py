@@ -139,6 +139,11 @@ class Transport:
         self._auth = Authenticator(manifest.auth, connection, self._login)
 
     @property
+    def base(self) -> str:
+        """The address that paths follow."""
+        return self._base
+
+    @property
     def address(self) -> str:
         """Scheme, host and port."""
         return "{}://{}:{}".format(*self._origin)
@@ -270,7 +275,9 @@ class Transport:
         if not url.startswith(("http://", "https://")):
             url = self._base + url
         elif _origin(url) != self._origin:
-            raise BadAnswer(f"{request.name}: the next page would be on another host.")
+            raise BadAnswer(
+                f"{request.name}: this address is on another host than the connection's."
+            )
         if request.query:
             url += ("&" if "?" in url else "?") + urlencode(request.query)
         return url

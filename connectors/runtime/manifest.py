@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -35,6 +35,10 @@ Seconds = Annotated[
     Field(ge=0),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _FROM_PARAM]}),
 ]
+
+
+ReadBeside = Callable[[str], str | None]
+"""The text of a file beside a manifest, by its name; ``None`` if there is none."""
 
 
 class Param(Configured):
@@ -174,6 +178,10 @@ class Manifest(Configured):
     limits: Limits = Limits()
     faults: tuple[Fault, ...] = ()
 
+    def attach(self, read: ReadBeside) -> Iterator[tuple[Location, str, str, str]]:
+        """Take in what lies beside the manifest; yields mistakes: where, what was found, what is allowed, what to do."""
+        yield from ()
+
 
 M = TypeVar("M", bound=Manifest)
 
@@ -183,10 +191,12 @@ def check_manifest(
     given: Mapping[str, Any],
     model: type[M],
     asked: tuple[Origin, Location] | None = None,
+    read: ReadBeside = lambda _name: None,
 ) -> tuple[M | None, dict[str, Any], list[Mistake]]:
     """``tree`` as a ``model`` with the deployment's params filled in, the values of these, and all mistakes.
 
-    ``asked`` is where the deployment gives the params: what is wrong with them is reported there.
+    ``asked`` is where the deployment gives the params: what is wrong with them is reported there. ``read`` gives the files
+    that lie beside the manifest.
     """
     content = tree.data if isinstance(tree.data, dict) else {}
     params = _params(tree.mapping("params"))
@@ -217,6 +227,8 @@ def check_manifest(
     }
     found, others = check(replace(tree, data=filled) if content else tree, model)
     mistakes += [other for other in others if other.path not in unusable]
+    if found is not None and not mistakes:
+        mistakes = [tree.origin.mistake(*wrong) for wrong in found.attach(read)]
     values = {name: value for name, value in values.items() if value is not None}
     return None if mistakes else found, values | dict.fromkeys(missing, ""), mistakes
 

@@ -20,11 +20,30 @@ _LARGEST_PAGE = 1000
 class Api:
     """Answers requests. Not safe to share: whoever calls it holds the lock of the state."""
 
+    empty = b'{"items": []}'
+    """A listing of nothing."""
+
     def __init__(self, state: State) -> None:
         self.state, self.profile = state, state.profile
         self.poisoned: dict[str, bytes] = {}
         self.logins = 0
         self.tokens: set[str] = {TOKEN}
+
+    def verb(self, method: str, body: bytes) -> str:
+        """What a request is for, as the method that REST has for it."""
+        return method
+
+    def refusal(self, status: int, message: str) -> Reply:
+        """An answer that says no."""
+        return answer(status, {"message": message})
+
+    def doubled(self, reply: Reply) -> Reply:
+        """The same listing with every row twice."""
+        body = json.loads(reply.body)
+        if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+            return reply
+        rows = [row for row in body["items"] for _ in range(2)]
+        return Reply(reply.status, json.dumps({**body, "items": rows}).encode(), reply.headers)
 
     def login(self) -> Reply:
         """A new token."""
@@ -62,7 +81,7 @@ class Api:
             return self._one(key) if key else self._list(query, partly=partly)
         data: Document = json.loads(body) if body else {}
         if partly:
-            data = _half(data)
+            data = half(data)
         if method == "POST":
             return self._create(data)
         return self._change(method, key or "", headers, data)
@@ -177,16 +196,7 @@ def answer(status: int, body: Any) -> Reply:
     return Reply(status, json.dumps(body).encode())
 
 
-def doubled(reply: Reply) -> Reply:
-    """The same listing with every row twice."""
-    body = json.loads(reply.body)
-    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
-        return reply
-    rows = [row for row in body["items"] for _ in range(2)]
-    return Reply(reply.status, json.dumps({**body, "items": rows}).encode(), reply.headers)
-
-
-def _half(data: Document) -> Document:
+def half(data: Document) -> Document:
     """What identifies a record, and half of the rest."""
     known = [name for name in ("ref", "email") if name in data]
     rest = sorted(data.keys() - set(known))
@@ -201,4 +211,4 @@ def _text(record: Document, name: str) -> str:
     return str(record.get(name) or "").casefold()
 
 
-__all__ = ["TOKEN", "Api", "answer", "doubled"]
+__all__ = ["TOKEN", "Api", "answer", "half"]

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors.contract import Document
 from connectors.registry import System, load_manifest, open_system
 from connectors.runtime.connection import Connection
 from connectors.runtime.manifest import Manifest
-from connectors.testing.api import TOKEN, Api, answer, doubled
+from connectors.testing.api import TOKEN, Api
 from connectors.testing.faults import READ_TROUBLES, WRITE_TROUBLES, Fault, Faults, Trouble
 from connectors.testing.profiles import Profile
 from connectors.testing.server import Break, Reply, Server
@@ -43,6 +43,9 @@ class Simulator:
     ``clock`` gives the true time; the profile says how this system's own clock differs. Safe to share between threads.
     """
 
+    face: ClassVar[type[Api]] = Api
+    """What answers its requests."""
+
     def __init__(
         self, profile: Profile | None = None, clock: Callable[[], datetime] | None = None
     ) -> None:
@@ -51,7 +54,7 @@ class Simulator:
         self.calls: Counter[str] = Counter()
         self.accepted: list[Accepted] = []
         self._state = State(self.profile, self.clock)
-        self._api = Api(self._state)
+        self._api = self.face(self._state)
         self._faults = Faults()
         self._lock = threading.RLock()
         self._stopped = threading.Event()
@@ -268,14 +271,15 @@ class Simulator:
         with self._lock:
             if target == "/login":
                 return self._api.login()  # neither counted nor spoilt: tests speak of the data
-            self.calls[method] += 1
-            fault = self._faults.meet(method)
+            verb = self._api.verb(method, body)
+            self.calls[verb] += 1
+            fault = self._faults.meet(verb)
             reply = None
             if fault is None or fault.after or fault.what in ("double", "partial"):
                 reply = self._route(method, target, headers, body, fault)
             elif fault.what == "expire":
                 reply = self._expired(method, target, headers, body)
-        return reply if fault is None and reply is not None else self._spoilt(method, fault, reply)
+        return reply if fault is None and reply is not None else self._spoilt(verb, fault, reply)
 
     def _route(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, fault: Fault | None
@@ -288,7 +292,7 @@ class Simulator:
 
     def _expired(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         if self.profile.auth != "session":
-            return answer(401, {"message": "who are you?"})
+            return self._api.refusal(401, "who are you?")
         self._api.expire()
         return self._api.route(method, target, headers, body)
 
@@ -302,7 +306,7 @@ class Simulator:
             case "garbage":
                 return Reply(200, fault.body or b"<html>welcome</html>")
             case "cut":
-                return Reply(200, body or b'{"items": []}', {"cut": ""})
+                return Reply(200, body or self._api.empty, {"cut": ""})
             case "reset":
                 return "reset"
             case "expire":
@@ -310,11 +314,11 @@ class Simulator:
                 return reply
             case "double":
                 assert reply is not None
-                return doubled(reply) if reply.status == 200 else reply
+                return self._api.doubled(reply) if reply.status == 200 else reply
             case "partial":
                 assert reply is not None
                 done = method == "GET" or reply.status >= 400
-                return reply if done else answer(500, {"message": "half of it"})
+                return reply if done else self._api.refusal(500, "half of it")
             case status:
                 message = b'{"message": "broken on purpose"}'
                 return Reply(status, fault.body or message, fault.headers)

@@ -50,6 +50,8 @@ class Steps:
     """Rows per page in these tests."""
     field = "name"
     """A text that these tests may write."""
+    large = "x\x00" + "é" * 1_000_000
+    """A text that comes whole; XML, for one, has no NUL."""
     address: str | None = None
     """The field that has to hold an e-mail address, where nothing can be made without one."""
     steady = True

@@ -125,6 +125,13 @@ class _Compiler:
             self._files[name] = text
         return text
 
+    def _beside(self, name: str) -> str | None:
+        """A file that belongs to a manifest: part of the configuration, too."""
+        text = self._read(f"systems/{name}")
+        if text is not None:
+            self._files[f"systems/{name}"] = text
+        return text
+
     def _system(self, name: str, system: SystemSettings, hub: HubSettings) -> SystemPlan | None:
         kind = system.system
         text = self._file(f"systems/{kind}.yaml", "Write a manifest, or name one that ships.")
@@ -136,7 +143,7 @@ class _Compiler:
             self._mistakes += error.mistakes
             return None
         asked = (hub.origin, ("systems", name, "params"))
-        manifest, params, mistakes = check_manifest(tree, system.params, asked)
+        manifest, params, mistakes = check_manifest(tree, system.params, asked, self._beside)
         self._mistakes += mistakes
         if manifest is not None:
             self._manifests[name] = manifest

@@ -241,7 +241,8 @@ class Stream(Configured):
         yield ("read",), paging, self.read
         if self.read.delta is not None:
             delta = self.read.delta
-            merged = {"query": delta.query, "headers": delta.headers, "body": delta.body}
+            given = delta.model_fields_set & {"query", "headers", "body"}
+            merged = {part: getattr(delta, part) for part in given}
             yield ("read", "delta"), paging | {"since"}, self.read.model_copy(update=merged)
         if self.deletions is not None:
             yield ("deletions",), paging | {"since"}, self.deletions
@@ -297,8 +298,10 @@ class StreamManifest(Manifest):
         """The schema, which tells editors how this kind's calls look."""
         schema = super().model_json_schema(*args, **kwargs)
         for shape in schema["$defs"].values():
-            if shape.get("properties", {}).keys() >= Call.model_fields.keys():
-                shape["properties"]["call"]["pattern"] = cls.form
+            properties = shape.get("properties", {})
+            if properties.keys() >= Delta.model_fields.keys() - {"ordered", "overlap"}:
                 for part in cls.foreign:
-                    del shape["properties"][part]
+                    properties.pop(part, None)
+                if "call" in properties:
+                    properties["call"]["pattern"] = cls.form
         return schema

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import requests
+from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.contract import (
     Capabilities,
@@ -26,8 +23,6 @@ from connectors.errors import (
     Unreachable,
 )
 from connectors.runtime import redact
-from connectors.runtime.budget import Budget
-from connectors.runtime.connection import Connection
 from connectors.runtime.http import Clock, Transport
 from connectors.runtime.manifest import Verdict
 from connectors.runtime.streams.models import Stream, StreamManifest
@@ -42,18 +37,11 @@ class StreamSystem:
     def __init__(
         self,
         manifest: StreamManifest,
-        connection: Connection,
+        transport: Transport,
         wire: Wire,
-        *,
         clock: Clock,
-        budget: Budget | None = None,
-        session: requests.Session | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._manifest = manifest
-        self._transport = Transport(
-            manifest, connection, clock=clock, budget=budget, session=session, sleep=sleep
-        )
+        self._manifest, self._transport = manifest, transport
         self._readers = {
             name: Reader(name, stream, self._transport, wire, clock)
             for name, stream in manifest.streams.items()
