@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed
 CODE = crm_master connectors mappings dags examples bench tests
 LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock \
 	examples/peers/node.lock examples/peers/npm/*/package-lock.json
-PEERS = tryton mailman postgres vendure
+PEERS = tryton mailman postgres vendure backoffice
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --no-emit-index-url --no-emit-find-links
 

@@ -20,7 +20,7 @@ File = Annotated[str, Field(pattern=r"^[\w-][\w.-]*$")]
 class SoapHttp(Http):
     """How requests are sent."""
 
-    message: str | None = "fault.message"
+    message: str | tuple[str, ...] | None = "fault.message"
     """Where an error answer says what is wrong, as a dotted path."""
     largest_answer_mb: Count = 16
     """An answer is held in memory as a tree that takes several times its size."""

@@ -183,8 +183,7 @@ class ReadConformance(Steps):
 
     def test_more_records_of_one_time_than_a_page_holds(self, system: Simulated) -> None:
         keys = self.fill(system, 3 * self.size)
-        for key in keys:
-            system.records[key]["updated"] = "2030-01-01T00:00:00+00:00"
+        self.stamp(system, keys, "2030-01-01T00:00:00+00:00")
         connector = self.with_delta(system)
         cursor = self.scan(connector)[-1].cursor
         pages = self.scan(connector, cursor, Scan.DELTA, most=10)

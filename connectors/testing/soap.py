@@ -220,7 +220,7 @@ def _proves(envelope: etree._Element, login: str, password: str) -> bool:
 def _manifest(profile: Profile, username_token: str) -> dict[str, Any]:
     listed = {"call": "List", "records": "customer", "empty": ""}
     version = {"version": "{etag}"} if profile.etag else {}
-    written: dict[str, Any] = {"send": list(profile.fields), "send_at": "customer"}
+    written: dict[str, Any] = {"send": list(profile.fields), "into": "customer"}
     written |= {"returns": "record", "record_at": "customer"}
     return {
         "system": profile.name,
@@ -267,7 +267,7 @@ def _manifest(profile: Profile, username_token: str) -> dict[str, Any]:
                             **written,
                         }
                     ],
-                    "update": [{"call": "Update", "body": {"id": "{key}", **version}, **written}],
+                    "update": [{"call": "Update", "body": {"id": "{key}", **version, "customer": {}}, **written}],
                     "delete": [{"call": "Delete", "body": {"id": "{key}", **version}}],
                 },
                 "guard": "etag" if profile.etag else "reread",

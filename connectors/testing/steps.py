@@ -65,6 +65,11 @@ class Steps:
     def fill(self, system: Simulated, count: int) -> list[str]:
         return [system.add(**{self.field: f"number {place}"}) for place in range(count)]
 
+    def stamp(self, system: Any, keys: list[str], time: str) -> None:
+        """Give these records the same change time."""
+        for key in keys:
+            system.records[key]["updated"] = time
+
     def scan(
         self,
         connector: Sink,

@@ -10,11 +10,12 @@ Standard library only. See README.md beside this file for what these systems do.
 
 from collections.abc import Callable
 
-from examples.peers import database, erp, lists, shop
+from examples.peers import database, erp, lists, office, shop
 from examples.peers.database import Postgres
 from examples.peers.erp import Tryton, TrytonClient
 from examples.peers.installing import PeerError
 from examples.peers.lists import Mailman, MailmanClient, MailmanRefusal
+from examples.peers.office import BackOffice, Clerk
 from examples.peers.processes import Server, free_port
 from examples.peers.shop import Vendure, VendureClient
 
@@ -22,12 +23,14 @@ tryton = Tryton
 mailman = Mailman
 postgres = Postgres
 vendure = Vendure
+backoffice = BackOffice
 
 INSTALLERS: dict[str, Callable[[], object]] = {
     "tryton": erp.install,
     "mailman": lists.install,
     "postgres": database.install,
     "vendure": shop.install,
+    "backoffice": office.install,
 }
 
 
@@ -41,6 +44,8 @@ def install(*systems: str) -> None:
 
 __all__ = [
     "INSTALLERS",
+    "BackOffice",
+    "Clerk",
     "Mailman",
     "MailmanClient",
     "MailmanRefusal",
@@ -51,6 +56,7 @@ __all__ = [
     "TrytonClient",
     "Vendure",
     "VendureClient",
+    "backoffice",
     "free_port",
     "install",
     "mailman",

@@ -35,6 +35,7 @@ def _run(systems: list[str]) -> None:
         "mailman": peers.Mailman,
         "postgres": peers.Postgres,
         "vendure": peers.Vendure,
+        "backoffice": peers.BackOffice,
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:

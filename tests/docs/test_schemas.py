@@ -15,7 +15,12 @@ SHIPPED = {
     "hub": ["examples/demo/hub/hub.yaml"],
     "policy": ["mappings/policies/customer.yaml"],
     "entity": ["mappings/entities/customer.yaml"],
-    "mapping": ["mappings/tryton/parties.yaml", "mappings/mailman/subscribers.yaml"],
+    "mapping": [
+        "mappings/tryton/parties.yaml",
+        "mappings/mailman/subscribers.yaml",
+        "mappings/backoffice/customers.yaml",
+    ],
+    "manifest-soap": ["connectors/systems/backoffice.yaml"],
     "manifest-rest": ["connectors/systems/tryton.yaml", "connectors/systems/mailman.yaml"],
 }
 

@@ -27,6 +27,7 @@ KINDS: dict[str, Callable[[Path], Server]] = {
     "mailman": peers.Mailman,
     "postgres": peers.Postgres,
     "vendure": peers.Vendure,
+    "backoffice": peers.BackOffice,
 }
 each_system = pytest.mark.parametrize("system", KINDS)
 
@@ -234,6 +235,8 @@ def _leave_a_trace(server: Server) -> None:
     elif isinstance(server, peers.Mailman):
         with MailmanDesk(server) as owner:
             owner.subscribe("trace@example.org")
+    elif isinstance(server, peers.BackOffice):
+        peers.Clerk(server).add(name="Trace")
     elif isinstance(server, peers.Postgres):
         with _connect(server.url) as connection:
             connection.execute("CREATE TABLE trace ()")
@@ -255,6 +258,10 @@ def _has_the_trace(server: Server) -> bool:
     if isinstance(server, peers.Vendure):
         customers = peers.VendureClient(server)("{ customers { totalItems } }")["customers"]
         return bool(customers["totalItems"] == 1)
+        with peers.VendureClient(server) as client:
+            return bool(client("{ customers { totalItems } }")["customers"]["totalItems"] == 1)
+    if isinstance(server, peers.BackOffice):
+        return [one["name"] for one in peers.Clerk(server).all().values()] == ["Trace"]
     assert isinstance(server, peers.Postgres)
     with _connect(server.url) as connection:
         return connection.execute("SELECT to_regclass('trace')").fetchone() != (None,)

@@ -1,0 +1,103 @@
+"""A hub between a REST system and a real SOAP back office."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from connectors.runtime.connection import Connection
+from connectors.testing import Profile, Simulator
+from crm_master import entrypoints
+from crm_master.bootstrap import App
+from crm_master.store import Database
+from examples import peers
+from tests.hubs import compiled, files_for
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def office(tmp_path):
+    with peers.BackOffice(tmp_path / "office") as server:
+        yield server
+
+
+@pytest.fixture
+def shop():
+    with Simulator(Profile(name="shop")) as system:
+        yield system
+
+
+@pytest.fixture
+def hub(office, shop, tmp_path):
+    files = files_for({"shop": shop}, creating={"shop"})
+    settings = yaml.safe_load(files["hub.yaml"])
+    settings["rank"].append("office")
+    settings["systems"]["office"] = {
+        "system": "backoffice",
+        "connection": "office",
+        "join": "auto",
+        "streams": {"customers": {"create": "everybody"}},
+    }
+    connections = {
+        "shop": shop.connection,
+        "office": Connection(office.url, office.user_name, office.password),
+    }
+    app = App(
+        Path(),
+        compiled(files | {"hub.yaml": yaml.safe_dump(settings)}),
+        Database(f"sqlite:///{tmp_path / 'master.db'}"),
+        lambda name: connections[name],
+    )
+    entrypoints.init(app)
+    yield app
+    for name in connections:
+        app.connect(name).close()  # type: ignore[attr-defined]
+    app.store.close()
+
+
+def _sync(hub):
+    runs: list[entrypoints.Ran] = []
+    entrypoints.sync(hub, report=runs.append)
+    return sum(sum(run.counts.values()) for run in runs if run.verb == "deliver")
+
+
+def test_customers_go_both_ways_and_then_nothing_is_written(hub, office, shop):
+    clerk = peers.Clerk(office)
+    clerk.add(name="Ada Lovelace", email="ada@example.org", creditLimit="1000.10")
+    phones = {"phone": [{"kind": "fax", "number": "+3225551200"}]}
+    clerk.add(name="Grace Hopper", email="grace@example.org", phones=phones)
+    shop.add(name="ada lovelace", email="Ada@Example.org", phone="02 555 12 12", city="Gent")
+    shop.add(name="Alan Turing", email="alan@example.org")
+
+    assert _sync(hub) > 0
+    _sync(hub)
+    assert _sync(hub) == 0, "a further round writes nothing"
+
+    held = {one["email"].lower(): one for one in clerk.all().values()}
+    assert sorted(held) == ["ada@example.org", "alan@example.org", "grace@example.org"]
+    assert held["ada@example.org"]["phones"]["phone"] == [
+        {"kind": "phone", "number": "+3225551212"}
+    ]
+    assert held["ada@example.org"]["creditLimit"] == "1000.10", "no mapped field: not written"
+    assert held["grace@example.org"]["phones"] == phones, "a phone of another kind is left alone"
+    assert {one["email"].lower() for one in shop.records.values()} == set(held)
+
+
+def test_an_edit_of_a_clerk_reaches_the_shop_and_the_other_way_round(hub, office, shop):
+    clerk = peers.Clerk(office)
+    number = clerk.add(name="Ada Lovelace", email="ada@example.org")["number"]
+    _sync(hub)
+    (key,) = shop.records
+    clerk.edit(number, name="Ada King")
+    _sync(hub)
+    assert shop.records[key]["name"] == "Ada King"
+    shop.edit(key, phone="0470 12 34 56")
+    _sync(hub)
+    assert "470" in clerk.all()[str(number)]["phones"]["phone"][0]["number"]
+    _sync(hub)
+    assert _sync(hub) == 0
+    assert datetime.fromisoformat(clerk.all()[str(number)]["changed"]) < datetime.now(UTC)
