@@ -80,6 +80,14 @@ def test_an_answer_to_a_write_means_what_its_fault_says(office, system, status, 
     assert isinstance(_create(system), outcome)
 
 
+@pytest.mark.parametrize("body", [b"<html>welcome</html>", b"welcome", b"<x/>"])
+def test_an_answer_that_is_no_envelope_is_no_success(office, system, body):
+    office.fail_next(200, methods=WRITE, body=body)
+    record = system.fetch("customers", ["1"])["1"]
+    (outcome,) = system.write([WriteCommand("w", "customers", "1", record.document, {}, "CRM-1")])
+    assert isinstance(outcome, Unknown)
+
+
 def test_the_detail_of_a_fault_can_decide(office, system):
     detail = "<Duplicate><field>email</field></Duplicate>"
     office.fail_next(500, methods=WRITE, body=fault(500, "Client", "no", detail).body)
