@@ -9,7 +9,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from connectors.errors import BadConfiguration
 from connectors.runtime.manifest import Count, Http, ReadBeside
-from connectors.runtime.streams.models import Call, StreamManifest
+from connectors.runtime.streams.calls import Call
+from connectors.runtime.streams.models import StreamManifest
 from connectors.soap.description import Description
 from connectors.yamlfile import Configured, Location, did_you_mean, dotted, mistake
 

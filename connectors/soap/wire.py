@@ -14,7 +14,7 @@ from connectors.runtime.budget import Priority
 from connectors.runtime.connection import Connection
 from connectors.runtime.http import Request
 from connectors.runtime.paths import MISSING, scalars
-from connectors.runtime.streams.models import Call
+from connectors.runtime.streams.calls import Call
 from connectors.runtime.templates import Absent, render
 from connectors.soap.description import Description
 from connectors.soap.envelope import STANDARD, read
