@@ -267,7 +267,13 @@ def _manifest(profile: Profile, username_token: str) -> dict[str, Any]:
                             **written,
                         }
                     ],
-                    "update": [{"call": "Update", "body": {"id": "{key}", **version, "customer": {}}, **written}],
+                    "update": [
+                        {
+                            "call": "Update",
+                            "body": {"id": "{key}", **version, "customer": {}},
+                            **written,
+                        }
+                    ],
                     "delete": [{"call": "Delete", "body": {"id": "{key}", **version}}],
                 },
                 "guard": "etag" if profile.etag else "reread",

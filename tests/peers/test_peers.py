@@ -258,8 +258,6 @@ def _has_the_trace(server: Server) -> bool:
     if isinstance(server, peers.Vendure):
         customers = peers.VendureClient(server)("{ customers { totalItems } }")["customers"]
         return bool(customers["totalItems"] == 1)
-        with peers.VendureClient(server) as client:
-            return bool(client("{ customers { totalItems } }")["customers"]["totalItems"] == 1)
     if isinstance(server, peers.BackOffice):
         return [one["name"] for one in peers.Clerk(server).all().values()] == ["Trace"]
     assert isinstance(server, peers.Postgres)
