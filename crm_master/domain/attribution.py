@@ -200,7 +200,7 @@ class _Sheet:
         )
         if ours and shadow.doubt is not None:
             # what we sent does stand there now: so the system had made nothing else of it, and that was an edit
-            self.fields[name] = replace(shadow, held=native, doubt=None, source=shadow.coming)
+            self.fields[name] = replace(_there(shadow), held=native, doubt=None)
             self._claim(ClaimKey(name), shadow.doubt)
             return
         if (
@@ -209,8 +209,7 @@ class _Sheet:
             or self._same(name, native, shadow.held)
             or (reading.silent and shadow.held is None)
         ):
-            source = shadow.coming if ours else shadow.source
-            self.fields[name] = replace(shadow, held=native, source=source)
+            self.fields[name] = replace(_there(shadow) if ours else shadow, held=native)
             return
         cleared = reading.presence is Presence.EMPTY
         if shadow.doubt is None and not shadow.quarantined and _reduced(spoken, shadow):
@@ -293,7 +292,8 @@ class _Sheet:
         added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
         gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
         if not added and not gone:
-            self.fields[name] = replace(shadow, held=now)
+            arrived = now != held and now == shadow.pending
+            self.fields[name] = replace(shadow, held=now, sent=now if arrived else shadow.sent)
             return
         self.fields[name] = replace(shadow, held=now, sent=UNSET)
         if shadow.quarantined:
@@ -337,6 +337,11 @@ class _Sheet:
 
 
 _UNKNOWN: Final = object()
+
+
+def _there(shadow: FieldShadow) -> FieldShadow:
+    """The field when a read shows what was on its way: that is what the hub has put there last, whatever it sent before."""
+    return replace(shadow, sent=shadow.pending, source=shadow.coming)
 
 
 def _still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:

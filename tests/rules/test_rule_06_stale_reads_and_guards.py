@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -274,3 +275,29 @@ def test_rule_06_the_intent_is_committed_before_the_write(world: MakeWorld) -> N
     hub.shop.makes = look
     hub.deliver("shop")
     assert seen == ["Ada Lovelace"]
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "after"),
+    [("phone", "1", "2"), ("city", "Ghent", "Bruges"), ("tags", ["a", "b"], ["a"])],
+)
+def test_rule_06_what_arrived_unheard_is_written_over_when_the_golden_record_goes_back(
+    world: MakeWorld, field: str, before: Any, after: Any
+) -> None:
+    """The answer to the second value was lost, the first is golden again: what was sent last is the second."""
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", **{field: before})
+    hub.round()
+    hub.shop.losses = ["done"]
+    hub.erp.edit("e1", **{field: after})
+    hub.round()
+    assert hub.shop["s1"][field] == after
+    hub.erp.edit("e1", **{field: before})
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.shop["s1"][field] == before
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
