@@ -158,8 +158,13 @@ def _alike(
 
 
 def _shown(hub: Hub, plan: EntityPlan, record: SourceRecord) -> Profile:
-    """The identity of a record by what it shows, whoever has put that there."""
+    """The identity of a record by what it shows."""
     mapping = hub.stream(record.ref.system, record.ref.stream).mapping
+    return profile(shown_values(record, mapping), plan.match)
+
+
+def shown_values(record: SourceRecord, mapping: Translator) -> dict[str, Canonical]:
+    """What a record shows, whoever has put that there."""
     values: dict[str, Any] = values_of(record)
     for name, now in record.shadow.fields.items():
         if now.held is not UNSET:
@@ -167,7 +172,7 @@ def _shown(hub: Hub, plan: EntityPlan, record: SourceRecord) -> Profile:
                 values[name] = mapping.decode(name, now.held)
             except ValueError:
                 continue
-    return profile(values, plan.match)
+    return values
 
 
 # --- what a person says of it

@@ -12,8 +12,7 @@ from crm_master.domain.claims import Shadow
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.engine.findings import Findings, Scope
-from crm_master.engine.matching import values_of
-from crm_master.engine.merging import alias_of
+from crm_master.engine.merging import alias_of, shown_values
 from crm_master.engine.moving import look
 from crm_master.engine.plan import Hub
 from crm_master.ports import InboxItem, SourceRecord
@@ -127,7 +126,8 @@ class Observer:
         """Its key is in use again, perhaps for somebody else: it is matched anew (RULES 12)."""
         if record.entity_id is not None:
             self.found.touched.add(record.entity_id)
-            self.found.returned[record.rec_id] = (record.entity_id, values_of(record))
+            mapping = self.hub.stream(record.ref.system, record.ref.stream).mapping
+            self.found.returned[record.rec_id] = (record.entity_id, shown_values(record, mapping))
         record.status, record.entity_id, record.claims = RecordStatus.LIVE, None, {}
         record.gone, record.since, record.pinned = None, 0, False
         record.shadow = Shadow(confirmed_at=record.shadow.confirmed_at)

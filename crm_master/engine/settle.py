@@ -179,8 +179,7 @@ class Settler:
         """A target that vanished: its record is a tombstone, its delivery is over, a person is told."""
         at = self.clock()
         if record.status is RecordStatus.LIVE:
-            record.status = RecordStatus.DELETED
-            record.gone = Interval(record.shadow.confirmed_at, at)
+            _bury(record, at)
             take(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
             plan = self.hub.entities[record.entity]
@@ -194,8 +193,7 @@ class Settler:
         record = delivery.record
         assert record is not None
         at = self.clock()
-        record.status = RecordStatus.DELETED
-        record.gone = Interval(record.shadow.confirmed_at, at)
+        _bury(record, at)
         record.shadow = abandon(record.shadow)
         uow.records.save([record])
         uow.outbox.done([delivery.message])
@@ -269,3 +267,9 @@ def wait(message: OutboxMessage, after: timedelta | None) -> int:
     own = random.randint(longest // 2, longest)
     asked = timedelta(0) if after is None else after
     return max(own, min(int(asked.total_seconds() * 1_000_000), LONGEST_ASKED))
+
+
+def _bury(record: SourceRecord, at: Instant) -> None:
+    """The record is gone. Whatever its key shows next is news, although it be what was read last (RULES 12)."""
+    record.status, record.raw_hash = RecordStatus.DELETED, b""
+    record.gone = Interval(record.shadow.confirmed_at, at)

@@ -217,3 +217,44 @@ def test_rule_12_who_comes_back_as_who_they_were_is_the_same_customer(world: Mak
     assert hub.golden["name"] == "Ada L"
     assert hub.tasks(TaskKind.GONE) == []
     assert hub.rebuilt().equal
+
+
+def test_rule_12_who_comes_back_unchanged_after_a_write_found_it_gone_is_seen(
+    world: MakeWorld,
+) -> None:
+    """The delivery was the first to miss the record: it comes back as it was last read, and that is news."""
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    kept = hub.shop.kept["s1"]
+    hub.shop.vanish("s1")
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round()
+    assert hub.record("shop", "s1").status is RecordStatus.DELETED
+    hub.shop.kept["s1"] = kept
+    hub.ingest("shop", full=True)
+    hub.round()
+    assert hub.record("shop", "s1").status is RecordStatus.LIVE
+    assert hub.record("shop", "s1").entity_id == hub.customer().id
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_who_comes_back_as_the_hub_had_made_them_is_the_same_customer(
+    world: MakeWorld,
+) -> None:
+    """The record never said anything by itself; what it shows is who it was."""
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    before, made = hub.customer().id, hub.shop.kept["shop-1"]
+    hub.erp.remove("e1")
+    hub.shop.remove("shop-1")
+    hub.round()
+    hub.shop.gone.clear()
+    hub.shop.kept["shop-1"] = made
+    hub.ingest("shop", full=True)
+    hub.round()
+    assert hub.record("shop", "shop-1").entity_id == before
+    assert hub.rebuilt().equal
