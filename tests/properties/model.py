@@ -50,6 +50,14 @@ class Claim(NamedTuple):
     hi: int
 
 
+class Said(NamedTuple):
+    """A claim of a system's record; ``gone``: when that was deleted at the latest, as the hub knows it (rule 11)."""
+
+    system: str
+    claim: Claim
+    gone: int | None
+
+
 class State(NamedTuple):
     """What the hub may believe of one field of one record: what is there, and what a person last said."""
 
@@ -69,6 +77,17 @@ class Record:
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     stamps: list[tuple[int, int | None]] = field(default_factory=list)
     writes: list[tuple[int, bool]] = field(default_factory=list)
+    died: int = _NEVER
+    at_once: bool = True
+    """Whether the hub believes that it is gone as soon as it is told."""
+    shared: bool = False
+    """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
+    back: bool = False
+    """Somebody took it back: that is another record, and this one has no say any more (rule 12)."""
+
+    @property
+    def alive(self) -> bool:
+        return self.died == _NEVER
 
     def value(self, name: str, at: int | None = None) -> str:
         turns = [turn for turn in self.turns.get(name, ()) if at is None or turn.at <= at]
@@ -85,6 +104,8 @@ class System:
     name: str
     skew: int = 0
     lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
+    tells: bool = False
+    """Whether its listings tell what was deleted; else it is seen when the hub asks for the record."""
     looks: list[Look] = field(default_factory=list)
 
 
@@ -110,6 +131,9 @@ class Model:
         """When the hub has worked through all that it had kept."""
         self.people: dict[str, str] = {}
         """Every address that a customer ever had, to the first one."""
+        self.erased: set[str] = set()
+        self.parted: set[str] = set()
+        """Customers who show the same address as somebody else, because they were split."""
 
     # --- what happened -----------------------------------------------------------------------
 
@@ -127,6 +151,39 @@ class Model:
             self.people.setdefault(value, record.customer)
         if value != record.value(name):
             record.turns.setdefault(name, []).append(Turn(at, value))
+
+    def deleted(self, at: int, record: Record, *, at_once: bool) -> None:
+        """A person deleted a record."""
+        record.died, record.at_once = at, at_once
+
+    def restored(self, at: int, record: Record) -> Record:
+        """A person took back a record that the hub knows to be gone: to the hub a new one."""
+        record.back = True
+        again = Record(len(self.records), at, record.system, record.customer, ours=False)
+        self.records.append(again)
+        return again
+
+    def merged(self, survivor: str, absorbed: str) -> None:
+        """A person says that two customers are one (rule 14)."""
+        self.people = {
+            address: survivor if of == absorbed else of for address, of in self.people.items()
+        }
+        for record in self.of(survivor, absorbed):
+            record.customer, record.shared = survivor, True
+        if absorbed in self.parted:
+            self.parted.add(survivor)
+
+    def split(self, record: Record) -> None:
+        """A person says that a record is another customer's (rule 15)."""
+        for other in self.of(record.customer):
+            other.shared = True
+        self.parted.add(record.customer)
+        record.customer = f"{record.customer} without {record.number}"
+        self.parted.add(record.customer)
+
+    def of(self, *customers: str) -> list[Record]:
+        """The records of these customers, without those that have made place for new ones."""
+        return [of for of in self.records if of.customer in customers and not of.back]
 
     def sent(self, at: int, record: Record, values: Mapping[str, str], *, sure: bool) -> list[str]:
         """The hub wrote to a record. Gives the fields that held the very same before."""
@@ -173,13 +230,18 @@ class Model:
                 for look in self.systems[record.system].looks
             )
             for record in self.records
-            if record.customer == customer
+            if record.customer == customer and record.alive
         )
+
+    def recognised(self, record: Record) -> bool:
+        """Whether a deleted record had shown the hub the address that it has: else it comes back as somebody else."""
+        address = plain("email", record.value("email"))
+        return all(state.seen == address for state in self.states(record, "email"))
 
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
-        looks = [look for look in system.looks if look.at >= record.born and _shows(look, record)]
+        looks = [look for look in system.looks if _shows(look, record)]
         # an answer to a write shows what the system has made of it
         written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
         states = {State("" if record.ours else None, None)}
@@ -235,36 +297,63 @@ class Model:
 
     def winners(self, customer: str, name: str) -> set[str | None]:
         """The values that may be golden; ``None``: nobody speaks of the field."""
-        of = [record for record in self.records if record.customer == customer]
         possible = [
-            [(record.system, state.claim) for state in self.states(record, name)] for record in of
+            {
+                (record.system, state.claim, gone)
+                for state in self.states(record, name)
+                for gone in self.gone(record)
+            }
+            for record in self.of(customer)
         ]
         found: set[str | None] = set()
-        for chosen in product(*(list(dict.fromkeys(options)) for options in possible)):
-            claims = [(system, claim) for system, claim in chosen if claim is not None]
-            found |= self._decided(name, claims)
+        for chosen in product(*possible):
+            said = [Said(system, claim, gone) for system, claim, gone in chosen if claim]
+            for begins in product(*({one.claim.lo, one.claim.late} for one in said)):
+                found.add(self._decided(name, said, begins))
         return found
 
-    def _decided(self, name: str, claims: Sequence[tuple[str, Claim]]) -> set[str | None]:
-        rule, order = self.policies.get(name, ("most_recent", ()))
-        if rule == "owner":
-            claims = [(system, claim) for system, claim in claims if system in order]
-        if not claims:
-            return {None}
-        if rule == "source_priority":
-            places = {system: place for place, system in enumerate(order)}
-            best = min(places.get(system, len(self.rank)) for system, _ in claims)
-            claims = [
-                (system, claim)
-                for system, claim in claims
-                if places.get(system, len(self.rank)) == best
-            ]
-        found: set[str | None] = set()
-        for begins in product(*({claim.lo, claim.late} for _, claim in claims)):
-            latest = max(begins)
-            standing = [(system, claim) for system, claim in claims if claim.hi >= latest]
-            found.add(min(standing, key=lambda entry: self.rank[entry[0]])[1].value)
+    def gone(self, record: Record) -> set[int | None]:
+        """When a record was gone at the latest, by what the hub may know of it; ``None``: it may be there for all that."""
+        system = self.systems[record.system]
+        found: set[int | None] = {None}
+        for look in system.looks:
+            told = system.tells if look.keys is None else record.number in look.keys
+            if look.at < record.died or not told:
+                continue
+            stamp = (record.stamp(look.at) or look.at) + system.skew
+            found |= {
+                look.at,
+                min(look.at, stamp),
+            }  # a stamp that shows the wrong time counts for nothing
+            if look.sure:
+                found.discard(None)
+                if record.at_once:
+                    break
         return found
+
+    def _decided(self, name: str, said: Sequence[Said], begins: Sequence[int]) -> str | None:
+        """The value that wins, if the claims began then."""
+        rule, order = self.policies.get(name, ("most_recent", ()))
+        latest = max(begins, default=0)
+        heard = [
+            (one, begin)
+            for one, begin in zip(said, begins, strict=True)
+            if one.gone is None or one.gone >= latest
+        ]
+        if rule == "owner":
+            owned = [(one, begin) for one, begin in heard if one.system in order]
+            # last words of the owner that somebody has answered: nobody owns the field any more
+            heard = owned if owned or not any(one.system in order for one in said) else heard
+        if rule == "source_priority" and heard:
+            places = {system: place for place, system in enumerate(order)}
+            standing = [places.get(one.system, len(self.rank)) for one, _ in heard]
+            best = min(standing)
+            heard = [pair for pair, place in zip(heard, standing, strict=True) if place == best]
+        if not heard:
+            return None
+        latest = max(begin for _, begin in heard)
+        newest = [one for one, _ in heard if one.claim.hi >= latest]
+        return min(newest, key=lambda one: self.rank[one.system]).claim.value
 
     # --- what should be ----------------------------------------------------------------------
 
@@ -284,16 +373,33 @@ class Model:
         turns = record.turns.get(name, [])
         return not turns or turns[-1].sent is None or plain(name, turns[-1].sent) != golden
 
+    def keeps(self, record: Record, name: str) -> bool:
+        """Whether the hub has left a value in a field that only people of other customers have ever typed (rule 10)."""
+        turns = record.turns.get(name, [])
+        if not turns or not turns[-1].sent or not turns[-1].value:
+            return False
+        held, sent = plain(name, turns[-1].value), plain(name, turns[-1].sent)
+        typed = [
+            (other.customer, plain(name, turn.value))
+            for other in self.records
+            for turn in other.turns.get(name, ())
+            if turn.sent is None
+        ]
+        ours = {value for customer, value in typed if customer == record.customer}
+        return sent in {value for _, value in typed} and not {held, sent} & ours
+
     def edits(self) -> Iterator[tuple[Record, str, str]]:
         """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
 
         Of several edits that it was shown before it worked through any of them, the last counts.
         """
         for record in self.records:
+            if record.customer in self.erased:
+                continue
             looks = [
                 look.at
                 for look in self.systems[record.system].looks
-                if look.sure and look.at >= record.born and _shows(look, record)
+                if look.sure and _shows(look, record)
             ]
             for name, turns in record.turns.items():
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
@@ -308,7 +414,8 @@ class Model:
 
 
 def _shows(look: Look, record: Record) -> bool:
-    return look.keys is None or record.number in look.keys
+    there = record.born <= look.at < record.died
+    return there and (look.keys is None or record.number in look.keys)
 
 
 def plain(name: str, value: Any) -> str:

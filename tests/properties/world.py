@@ -11,12 +11,12 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sqlalchemy.engine import Engine
@@ -26,11 +26,13 @@ from connectors.errors import ConnectorError
 from connectors.testing import Profile, Simulator, drawn
 from connectors.testing.losses import dropped
 from crm_master import entrypoints
-from crm_master.bootstrap import App
+from crm_master.bootstrap import App, in_force
 from crm_master.deployment import Deployment, compile_deployment, recorded_files
 from crm_master.domain.claims import Instant
-from crm_master.domain.ids import ExternalRef, entity_id, record_id
+from crm_master.domain.ids import ExternalRef, RecordId, entity_id, record_id
 from crm_master.domain.lifecycle import RecordStatus
+from crm_master.engine import linking
+from crm_master.engine.erasure import NotErasable
 from crm_master.engine.ingest import micros, moment
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import Hub
@@ -110,7 +112,7 @@ class MortalStore(Database):
     """The master database of a process that may die. ``on`` is what knows its statements already."""
 
     def __init__(self, on: Database, fate: Fate) -> None:
-        self.engine, self._key = on.engine, on._key
+        self.engine, self._key = on.engine, lambda _make: b"the key of the erased"
         self._fate = fate
 
     def __call__(self) -> SqlUnitOfWork:
@@ -150,12 +152,16 @@ class MortalSink:
         return outcomes
 
 
+Policies: TypeAlias = Mapping[str, tuple[str, tuple[str, ...]]]
+"""Field to rule, and the systems that it names."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """The systems of one history, and the policies of the hub between them. Equal settings are compiled once."""
 
     profiles: tuple[Profile, ...]
-    policies: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    policies: Policies = field(default_factory=dict)
     creating: frozenset[str] = frozenset()
     """The systems where everybody is created."""
 
@@ -179,6 +185,11 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
         for name in names
     )
     creating = frozenset(name for name in names if chance.random() < 0.4)
+    return Setting(profiles, drawn_policies(chance, names), creating)
+
+
+def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:
+    """A policy for every field by chance."""
     policies: dict[str, tuple[str, tuple[str, ...]]] = {}
     for name in ("name", "phone", "city", "status", "note"):
         match chance.choice(("most_recent", "most_recent", "source_priority", "owner")):
@@ -187,7 +198,7 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
                 policies[name] = ("source_priority", tuple(order))
             case "owner":
                 policies[name] = ("owner", (chance.choice(names),))
-    return Setting(profiles, policies, creating)
+    return policies
 
 
 @lru_cache(maxsize=1)
@@ -243,11 +254,14 @@ class World:
             (_system(profile) for profile in setting.profiles), setting.policies, FIELDS
         )
         self.keys: dict[tuple[str, str], Record] = {}
+        self.dead: dict[tuple[str, str], Record] = {}
         self.meanwhile: list[Callable[[Sequence[Record]], object]] = []
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
         self._ids = count(1)
         self.idle: list[str] = []
+        self.sent: set[tuple[int, str, str]] = set()
+        """What was written: record, field, value."""
         for number, knowing in enumerate(people):
             for name in knowing:
                 self.add(name, f"c{number}@example.org", name=f"{name}{number}", city=f"{name} c")
@@ -258,10 +272,9 @@ class World:
 
     def _app(self) -> App:
         """The hub, with an empty master database."""
-        files = tuple(sorted(self.setting.files(self.systems).items()))
         app = App(
             Path(),
-            _compiled(files),
+            self._compiled(self.setting),
             MortalStore(_empty("hub.db"), self.fate),
             lambda name: self.systems[name].connection,
             self.clock,
@@ -272,6 +285,9 @@ class World:
                 app.connect(name), self.fate, partial(self._interrupted, name)
             )
         return app
+
+    def _compiled(self, setting: Setting) -> Deployment:
+        return _compiled(tuple(sorted(setting.files(self.systems).items())))
 
     def close(self) -> None:
         for name, system in self.systems.items():
@@ -304,6 +320,38 @@ class World:
         self._typed(at, record, name, value)
         self._stamped(record.system)
         return True
+
+    def delete(self, record: Record) -> None:
+        """A person deletes a record."""
+        key, simulator = self.key(record), self.systems[record.system]
+        at = self.clock()
+        simulator.remove(key)
+        at_once = not simulator.met and not self.fate.deaths
+        self.model.deleted(at, record, at_once=at_once)
+        self.dead[record.system, key] = self.keys.pop((record.system, key))
+        stamp = simulator.trash[key].get("updated")
+        if stamp is not None:
+            record.stamps.append((at, micros(datetime.fromisoformat(stamp))))
+
+    def restore(self, record: Record) -> bool:
+        """A person takes a deleted record back; false while the hub does not know that it was gone."""
+        [(system, key)] = [place for place, of in self.dead.items() if of is record]
+        if not self._buried(system, key):
+            return False
+        at = self.clock()
+        self.systems[system].undelete(key)
+        again = self.keys[system, key] = self.model.restored(at, record)
+        del self.dead[system, key]
+        for name in FIELDS:
+            self._typed(at, again, name, self.systems[system].field(key, name))
+        self._stamped(system)
+        return True
+
+    def _buried(self, system: str, key: str) -> bool:
+        of = record_id(ExternalRef(system, "customers", key))
+        with self.app.store() as uow:
+            found = uow.records.get([of]).get(of)
+        return found is not None and found.status is RecordStatus.DELETED
 
     def tick(self, system: str) -> None:
         """The system's validations put back what they do not like: to the hub somebody's edits."""
@@ -352,6 +400,76 @@ class World:
 
     def deliver(self, system: str) -> bool:
         return self._run(system, lambda: entrypoints.deliver(self.app, system), False)
+
+    def propose(self, policies: Policies) -> None:
+        """Somebody edits the policies. They are not in force yet."""
+        self._proposed = replace(self.setting, policies=policies)
+        proposed = self._compiled(self._proposed)
+        self.app = in_force(replace(self.app, deployment=proposed, proposed=None))
+
+    def apply(self) -> bool:
+        """Put them in force. Whoever dies over it may have done so; else they are dropped."""
+        well = self._run(None, lambda: entrypoints.apply(self.app), False)
+        former, self.app = self.app.deployment, in_force(self.app)
+        if self.app.proposed is None:
+            self.setting, self.model.policies = self._proposed, self._proposed.policies
+        else:
+            self.app = replace(self.app, deployment=former, proposed=None)
+        return well
+
+    def planned(self) -> set[tuple[int, str, str]]:
+        """Each value that the plan of what is proposed says is to be written: record, field, value."""
+        found: set[tuple[int, str, str]] = set()
+        hub = entrypoints.as_proposed(self.app).hub
+        for write in entrypoints.plan(self.app, each=True).each:
+            system, stream = write.stream.split("/")
+            key = (write.record or "").rpartition("/")[2]
+            shown = self.systems[system].records[key]
+            after = hub.stream(system, stream).mapping.put(shown, write.natives)
+            number = self.keys[system, key].number
+            found |= {
+                (number, name, after[name] or "")
+                for name in FIELDS
+                if name in after and after[name] != shown.get(name)
+            }
+        return found
+
+    def erase(self, record: Record) -> bool:
+        """An operator erases a record's customer; false where a question is to be answered first."""
+        self.fate.spare()
+        try:
+            entrypoints.erase(self.app, self._name(record), "ada")
+        except NotErasable:
+            return False
+        self.model.erased.add(record.customer)
+        return True
+
+    def merge(self, survivor: Record, absorbed: Record) -> bool:
+        """An operator makes two customers one; false where an answer is to be waited for first."""
+        propose = linking.merge(self._name(survivor), self._name(absorbed))
+        done = self._link(propose)
+        if done:
+            self.model.merged(survivor.customer, absorbed.customer)
+        return done
+
+    def split(self, record: Record) -> bool:
+        """An operator makes a record a customer of its own; false where that cannot be done, or not yet."""
+        made, name = self.app.new_id(), self._name(record)
+        done = self._link(linking.split(name, [name], lambda: made))
+        if done:
+            self.model.split(record)
+        return done
+
+    def _link(self, propose: linking.Propose) -> bool:
+        self.fate.spare()
+        try:
+            entrypoints.link(self.app, propose, "ada")
+        except linking.NotLinkable:
+            return False
+        return True
+
+    def _name(self, record: Record) -> str:
+        return f"{record.system}/customers/{self.key(record)}"
 
     def round(self, order: Sequence[str] = (), *, full: bool = False) -> bool:
         """Poll and reconcile everywhere, and deliver wherever something waits; whether all went well."""
@@ -422,7 +540,8 @@ class World:
                 self._written(system, at, key, sure=untroubled)
             elif key or "id" in query:
                 asked = [key] if key else query["id"]
-                shown = [self.keys[system, one] for one in asked if (system, one) in self.keys]
+                known = {**self.keys, **self.dead}
+                shown = [known[system, one] for one in asked if (system, one) in known]
                 self.model.fetched(at, system, shown, sure=untroubled)
             elif "ref" in query or "email" in query:
                 self.model.fetched(at, system, [of for _, of in self.of(system)], sure=False)
@@ -442,6 +561,9 @@ class World:
         else:
             record = self.keys[system, key]
             self._moved(system, key, write.key)
+        if record.customer in self.model.erased:
+            raise Trouble(f"{system}: {record.customer} was erased, and is written")
+        self.sent |= {(record.number, name, value) for name, value in values.items()}
         idle = self.model.sent(at, record, values, sure=sure)
         lossy = self.model.systems[system].lossy
         if sure and write.method != "POST":
@@ -455,18 +577,20 @@ class World:
             system.calm()
         self.fate.spare()
         self.meanwhile.clear()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             self.clock.sleep(7200)
             before = self.writes()
             self._answer()
-            self.round(next(orders))
+            self.round(next(orders), full=not number)
             if self.writes() == before and not self._waiting() and not self._questions():
                 return
         raise Trouble(f"not quiet after {ROUNDS} rounds: {entrypoints.waiting(self.app)}")
 
     def _waiting(self) -> bool:
         waiting = entrypoints.waiting(self.app)
-        return any(number for part in waiting.values() for number in part.values())
+        with self.app.store() as uow:
+            dirty = uow.customers.dirty("customer")
+        return bool(dirty) or any(number for part in waiting.values() for number in part.values())
 
     def _answer(self) -> None:
         """What a diligent operator does: looks into the system, says what is there, lets pass what a fuse stopped."""
@@ -495,16 +619,25 @@ class World:
 
     def golden(self) -> dict[str, Customer]:
         """The hub's customer for each of the model's. Raises ``Trouble`` unless there is just one."""
+        ids = self._record_ids()
         with self.app.store() as uow:
-            ids = {
-                record.number: record_id(ExternalRef(system, "customers", key))
-                for (system, key), record in self.keys.items()
-            }
             records = uow.records.get(ids.values())
             customers = {found.id: found for found in uow.customers.scan("customer", "", 1000)}
         of: dict[str, set[str]] = {}
         for record in self.model.records:
+            if record.back:
+                continue
             known = records.get(ids[record.number])
+            if record.customer in self.model.erased:
+                if known is not None:
+                    raise Trouble(
+                        f"{record.system}: a record of {record.customer} is kept, who was erased"
+                    )
+                continue
+            if not record.alive:
+                if known is not None and known.entity_id is not None:
+                    of.setdefault(record.customer, set()).add(known.entity_id)
+                continue
             if known is None or known.entity_id is None or known.status is not RecordStatus.LIVE:
                 raise Trouble(f"{record.system}: a record of {record.customer} is not linked")
             of.setdefault(record.customer, set()).add(known.entity_id)
@@ -514,6 +647,12 @@ class World:
         if len(customers) != len(of):
             raise Trouble(f"{len(customers)} customers instead of {len(of)}")
         return {customer: customers[next(iter(found))] for customer, found in of.items()}
+
+    def _record_ids(self) -> dict[int, RecordId]:
+        return {
+            record.number: record_id(ExternalRef(system, "customers", key))
+            for (system, key), record in {**self.dead, **self.keys}.items()
+        }
 
     def rebuilt(self) -> bool:
         """Whether the golden records made again from the journal are the same."""
@@ -532,6 +671,12 @@ class World:
         """All that is on record of a customer: values, claims, history."""
         shown = entrypoints.show(self.app, customer.id)
         return str(shown["fields"]) + str(shown["history"])
+
+    def histories(self) -> str:
+        """All that anybody ever was, under whatever id."""
+        with self.app.store() as uow:
+            ids = {entry.entity_id for entry in uow.customers.links()}
+            return str(uow.customers.histories(sorted(ids)))
 
     def questions(self) -> str:
         """All that people were told or asked, and the dead letters."""
@@ -557,4 +702,5 @@ def _system(profile: Profile) -> System:
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
-    return System(profile.name, skew, lossy)
+    tells = profile.deletes == "soft" or (profile.deletes == "log" and profile.has_delta)
+    return System(profile.name, skew, lossy, tells)
