@@ -13,7 +13,8 @@ from connectors.contract import Document
 from connectors.yamlfile import ConfigurationMistakes, Mistake, Tree, check, read_tree
 from crm_master.domain.fields import Canonical, Clear, Mapped, Native, Presence, Rejected
 from mappings.codecs import CODECS
-from mappings.lenses import GroupLens, Phase
+from mappings.codecs.references import Reference
+from mappings.lenses import GroupLens, Phase, ValueLens
 from mappings.plan import Params, Planned, Planner
 from mappings.spec import EntityFile, MappingSpec
 
@@ -50,11 +51,21 @@ class CompiledMapping:
         self._readers = [(name, plan.lens.read) for name, plan in planned.items() if plan.reads]
         self._writable = frozenset(name for name, plan in planned.items() if plan.writes)
         self._hash = hash_
+        self._references = {
+            name: plan.lens.codec.place
+            for name, plan in planned.items()
+            if isinstance(plan.lens, ValueLens) and isinstance(plan.lens.codec, Reference)
+        }
 
     @property
     def hash(self) -> str:
         """Content hash of the mapping, its parameters, codecs and the fields of the entity that it maps."""
         return self._hash
+
+    @property
+    def references(self) -> Mapping[str, tuple[str, str]]:
+        """Which stream (system, stream) the fields that are references name records of."""
+        return self._references
 
     @property
     def writable(self) -> frozenset[str]:

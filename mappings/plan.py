@@ -14,6 +14,7 @@ from connectors.yamlfile import Mistake, Step, did_you_mean, fill, mistakes_of, 
 from crm_master.domain.fields import Clear
 from mappings.codecs import CODECS, Codec, make
 from mappings.codecs.choice import Present, Split, SplitOptions
+from mappings.codecs.references import Reference
 from mappings.lenses import ConstLens, GroupLens, Lens, PresentLens, QueryLens, ValueLens
 from mappings.lists import ItemLens, ListLens, ManyLens, SplitLens
 from mappings.paths import All, Joined, Place, Steps, Where, family, parse, split_many
@@ -28,9 +29,13 @@ from mappings.spec import (
     MappingSpec,
     MemberDef,
 )
+from mappings.tables import TableLens
 from mappings.values import problem_of
 
 Params = Mapping[str, str | int | bool]
+OWN_SYSTEM = "system"
+"""The parameter that every mapping has: the name of the system that it belongs to."""
+
 _TRUNCATED = ("text", "name")
 
 
@@ -219,6 +224,13 @@ class Planner:
         if line.writes:
             for relative in relatives or [()]:
                 self._written((*before, selector, *relative), name, "rest" if rest else "")
+        if defined.key:
+            if missing := [member for member in defined.key if member not in line.each]:
+                allowed = "each: all members of the key"
+                self._fail((*here, "each"), f"lines without {missing}", allowed)
+            if rest:
+                self._fail((*here, "many"), "many: rest on rows that move as one", "many: all")
+            return TableLens(Place(before), selector, element, path, by=defined.key, keep=keep)
         return ListLens(Place(before), selector, element, path, rest=rest, fold=fold, keep=keep)
 
     def _each(
@@ -299,6 +311,8 @@ class Planner:
             self._fail(there, f"the codec {name!r} for a field of type {target.type}", fitting)
         if line.max is not None and name not in _TRUNCATED:
             self._fail((*here, "max"), f"max with the codec {name!r}", ", ".join(_TRUNCATED))
+        if kind is Reference and isinstance(options, dict) and "system" not in options:
+            options = {**options, "system": self.params.get(OWN_SYSTEM, "")}
         if options is not None and not isinstance(options, dict):
             self._fail(
                 (*there, name), f"options that are no mapping: {options!r}", "{option: value}"
@@ -366,4 +380,4 @@ class Planner:
 
 
 def _scalar(defined: FieldDef) -> dict[str, Any]:
-    return defined.model_dump(exclude={"members", "many", "personal", "doc"})
+    return defined.model_dump(include=set(MemberDef.model_fields) - {"doc"})

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from connectors.yamlfile import Configured, load_model, mistake
 from crm_master.domain.fields import Clear
@@ -36,6 +36,7 @@ class FieldType(StrEnum):
     COUNTRY = "country"
     LANGUAGE = "language"
     TAX_ID = "tax_id"
+    REFERENCE = "reference"
 
 
 class Direction(StrEnum):
@@ -76,6 +77,8 @@ class MemberDef(Configured):
     """A member of a group that is never completed from another system's claim, such as a consent's legal basis."""
     default: Literal["observed"] | None = None
     """``observed``: where a system does not say, the time at which the claim was seen."""
+    to: Name | None = None
+    """The entity that a reference names a record of."""
     doc: str = ""
 
     @model_validator(mode="after")
@@ -88,6 +91,9 @@ class MemberDef(Configured):
             raise mistake(f"values on type {self.type}", "values only on type enum")
         if self.default and self.type is not FieldType.DATETIME:
             raise mistake("default: observed", "on type datetime only")
+        if (self.type is FieldType.REFERENCE) != bool(self.to):
+            found = "a reference to nothing" if self.to is None else f"to on type {self.type}"
+            raise mistake(found, "to: {entity} on type reference, and there only")
         if self.max and self.type not in (FieldType.TEXT, FieldType.EMAIL, FieldType.TAX_ID):
             raise mistake(f"max on type {self.type}", "max only on text, email and tax_id")
         return self
@@ -97,7 +103,15 @@ def _member(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-ShortMember = Annotated[FieldType, Tag("short")]
+def _says_enough(kind: FieldType) -> FieldType:
+    if kind is FieldType.REFERENCE:
+        raise mistake("a reference to nothing", "{type: reference, to: entity}")
+    if kind is FieldType.ENUM:
+        raise mistake("an enum without distinct values", "{type: enum, values: [one, another]}")
+    return kind
+
+
+ShortMember = Annotated[FieldType, AfterValidator(_says_enough), Tag("short")]
 Member = Annotated[
     ShortMember | Annotated[MemberDef, Tag("long")],
     Discriminator(_short_or_long),
@@ -110,7 +124,27 @@ class FieldDef(MemberDef):
     type: FieldType | Literal["group"]  # type: ignore[assignment]
     members: dict[Name, Member] = Field(default_factory=dict)
     many: bool = False
+    key: tuple[Name, ...] = ()
+    """Of rows that move as one, such as an order's lines: the members by which a row is known."""
+    optional: bool = False
+    """A reference for which nothing waits: what it names may never be known."""
     personal: bool = True
+
+    @model_validator(mode="after")
+    def _key_is_of_members(self) -> FieldDef:
+        if self.key and not self.many:
+            raise mistake("a key on a single value", "key on `many: true` only")
+        if self.key and self.type != "group":
+            raise mistake("a key of single values", "key on type group only")
+        if unknown := sorted(set(self.key) - set(self.members)):
+            raise mistake(f"a key of {unknown}", f"any of {', '.join(self.members)}")
+        if self.type is FieldType.REFERENCE and self.many:
+            raise mistake("many references", "one reference a field")
+        if self.optional and self.type is not FieldType.REFERENCE:
+            raise mistake(f"optional on type {self.type}", "optional on type reference only")
+        if any(self.member(name).type is FieldType.REFERENCE for name in self.members):
+            raise mistake("a reference within a group", "a reference as a field of its own")
+        return self
 
     @model_validator(mode="after")
     def _group_has_members(self) -> FieldDef:

@@ -26,6 +26,10 @@ _PATTERNS = {
     ),
     FieldType.COUNTRY: (r"^[A-Z]{2}$", "a two-letter country code such as BE"),
     FieldType.LANGUAGE: (r"^[a-z]{2}$", "a two-letter language code such as nl"),
+    FieldType.REFERENCE: (
+        r"^[a-z][a-z0-9_]*/[a-z][a-z0-9_]*/.+$",
+        "a record as system/stream/key, such as erp/parties/17",
+    ),
 }
 _INTEGER = 10**18
 
@@ -38,13 +42,14 @@ def entity_spec(entity: EntityFile) -> EntitySpec:
 
 
 def _field_spec(name: str, defined: FieldDef) -> FieldSpec:
-    members = tuple(defined.members)
-    cardinality = (
-        Cardinality.MANY if defined.many else Cardinality.GROUP if members else Cardinality.ONE
-    )
+    # what moves as one is one value, however many elements it has
+    members = () if defined.key else tuple(defined.members)
+    many = defined.many and not defined.key
+    cardinality = Cardinality.MANY if many else Cardinality.GROUP if members else Cardinality.ONE
     observed = tuple(m for m in members if defined.member(m).default == "observed")
     own = tuple(m for m in members if defined.member(m).own)
-    return FieldSpec(name, cardinality, members, observed, own, defined.personal)
+    waits = defined.to is not None and not defined.optional
+    return FieldSpec(name, cardinality, members, observed, own, defined.personal, defined.to, waits)
 
 
 Check = Callable[[Any], str | None]
@@ -77,6 +82,8 @@ def _field(defined: FieldDef) -> Check:
     one = _group(defined) if defined.members else _single(defined)
     if not defined.many:
         return one
+    if defined.key:
+        return _rows(one)
 
     def many(value: Any) -> str | None:
         if type(value) is not dict:
@@ -88,6 +95,15 @@ def _field(defined: FieldDef) -> Check:
         return None
 
     return many
+
+
+def _rows(one: Check) -> Check:
+    def rows(value: Any) -> str | None:
+        if type(value) is not list or not value:
+            return "a list of rows"
+        return next((problem for row in value if (problem := one(row)) is not None), None)
+
+    return rows
 
 
 def _group(defined: FieldDef) -> Check:
@@ -154,7 +170,12 @@ def _field_schema(defined: FieldDef) -> dict[str, Any]:
         }
     else:
         one = _single_schema(defined)
-    schema = {"type": "object", "additionalProperties": one} if defined.many else one
+    many = (
+        {"type": "array", "minItems": 1, "items": one}
+        if defined.key
+        else {"type": "object", "additionalProperties": one}
+    )
+    schema = many if defined.many else one
     if defined.doc:
         schema = {**schema, "description": defined.doc}
     return schema

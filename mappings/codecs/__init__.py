@@ -6,7 +6,7 @@ derived from ``Codec`` and marked with ``register``.
 
 from __future__ import annotations
 
-from mappings.codecs import choice, numbers, phone, places, text, times
+from mappings.codecs import choice, numbers, phone, places, references, text, times
 from mappings.codecs.base import CODECS, Codec, Lenient, Options, default_codec, make, register
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "numbers",
     "phone",
     "places",
+    "references",
     "register",
     "text",
     "times",

@@ -19,12 +19,15 @@ TARGETS = {
     "enum": MemberDef(type=FieldType.ENUM, values=("active", "inactive", "lost")),
     "present": MemberDef(type=FieldType.ENUM, values=("granted", "denied")),
     "split": MemberDef(type=FieldType.TEXT),
+    "reference": MemberDef(type=FieldType.REFERENCE, to="customer"),
 }
+NEEDED: dict[str, dict[str, Any]] = {"reference": {"system": "erp", "stream": "parties"}}
+"""Options without which a codec cannot be made."""
 
 
 def codec(name: str, **options: Any) -> Codec:
     target = TARGETS.get(name) or MemberDef(type=FieldType(name))
-    return make(name, options, target)
+    return make(name, NEEDED.get(name, {}) | options, target)
 
 
 class Case(NamedTuple):
@@ -112,6 +115,9 @@ READS = [
     ),
     Case("Greece is EL", "tax_id", {"country": "GR"}, "094259216", "EL094259216"),
     Case("a number that begins with its country", "tax_id", {}, "CHE-107.787.577 IVA", "CHE107787577IVA"),
+    Case("a key names a record of its stream", "reference", {}, "17", "erp/parties/17", "17"),
+    Case("a key that is a number", "reference", {"number": True}, 17, "erp/parties/17", 17),
+    Case("a key with a stroke", "reference", {}, "a/7", "erp/parties/a/7", "a/7"),
     Case("presence", "present", {"yes": "granted", "no": "denied"}, False, "denied", False),
     Case("absence that asserts nothing", "present", {"yes": "granted"}, True, "granted", True),
 ]  # fmt: skip
