@@ -98,7 +98,8 @@ class FieldSettings(Configured):
         description="For source_priority systems, highest first, ties as a list; for most_restrictive values.",
     )
     owner: str | list[str] | None = Field(
-        None, description="For owner: the system whose word it is."
+        None,
+        description="For owner: the system whose word it is; `originator` for the one it comes from.",
     )
     member: str | None = Field(
         None, description="For most_restrictive: the group's member that counts."

@@ -78,11 +78,15 @@ def _ingest(deployment: Deployment, system: str, stream: str, dag_id: str) -> DA
 
 
 def _reconcile(deployment: Deployment, entity: str, dag_id: str) -> DAG:
-    schedule = _any(
+    landed = [
         flows.landed(deployment, stream.system, stream.stream)
         for stream in deployment.hub.streams(entity)
         if stream.reads
-    )
+    ]
+    # facts wait for whom they are about
+    parents = deployment.hub.entities[entity].spec.parents & deployment.hub.entities.keys()
+    known = [flows.golden(deployment, parent) for parent in sorted(parents - {entity})]
+    schedule = _any(iter([*landed, *known]))
     doc = notes.RECONCILE.format(entity=entity)
     with _dag(deployment, dag_id, schedule, doc, entity) as dag:
         flows.reconcile_flow(deployment, entity)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ from connectors.yamlfile import (
 from crm_master.deployment.files import FileReader, recorded_files
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import Leaving
-from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
+from crm_master.domain.survivorship import ORIGINATOR, FieldPolicy, Policy, Rule
 from crm_master.engine.plan import EntityPlan, Fuses, Hub, StreamPlan, SystemPlan, Test
 from crm_master.settings import (
     Create,
@@ -35,6 +36,7 @@ from crm_master.settings import (
     SystemSettings,
 )
 from mappings.compiler import CompiledMapping, compile_file
+from mappings.plan import OWN_SYSTEM
 from mappings.spec import EntityFile, load_entity
 from mappings.values import entity_spec
 
@@ -82,7 +84,7 @@ class _Compiler:
             name: self._system(name, system, settings) for name, system in settings.systems.items()
         }
         # Also those whose streams have mistakes: the policies are looked at all the same.
-        plans = {entity: self._entity(entity, settings) for entity in sorted(self._entities)}
+        plans = {entity: self._entity(entity, settings) for entity in self._parents_first()}
         if self._mistakes:
             raise ConfigurationMistakes(self._mistakes)
         content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
@@ -96,6 +98,27 @@ class _Compiler:
         return Deployment(
             hub, settings, self._manifests, self._mappings, self._entities, self._files
         )
+
+    def _parents_first(self) -> list[str]:
+        """The entities, each behind those that it refers to: so a round reconciles them in that order."""
+        parents = {
+            name: sorted(entity_spec(catalogue).parents & self._entities.keys() - {name})
+            for name, catalogue in sorted(self._entities.items())
+        }
+        try:
+            return list(TopologicalSorter(parents).static_order())
+        except CycleError as error:
+            cycle = " to ".join(error.args[1])
+            self._mistakes.append(
+                Mistake(
+                    f"entities/{error.args[1][0]}.yaml",
+                    1,
+                    "",
+                    f"references in a circle: {cycle}",
+                    "one way",
+                )
+            )
+            return sorted(parents)
 
     def _settings(self, text: str) -> HubSettings:
         """``hub.yaml``, or those of its systems that have no mistake: their files are looked at all the same."""
@@ -164,7 +187,7 @@ class _Compiler:
                     )
                 )
                 continue
-            mapping = self._mapping(kind, stream, params)
+            mapping = self._mapping(kind, stream, {**params, OWN_SYSTEM: name})
             if mapping is not None:
                 self._mappings[name, stream] = mapping
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
@@ -305,7 +328,7 @@ class _Compiler:
             tiers = chosen.order or ([owners] if owners else [])
             for place, tier in enumerate(tiers):
                 standing |= dict.fromkeys([tier] if isinstance(tier, str) else tier, place)
-            for system in sorted(standing.keys() - rank.keys()):
+            for system in sorted(standing.keys() - rank.keys() - {ORIGINATOR}):
                 self._mistakes.append(
                     settings.origin.mistake(
                         ("fields", field),

@@ -48,6 +48,7 @@ class Hold(StrEnum):
     UNREADABLE = "unreadable"  # what stands there is not understood, so it is not overwritten
     REVIEW = "review"  # an emptied field waits for a decision
     UNHOLDABLE = "unholdable"  # the system's representation has no place for the value
+    UNKNOWN = "unknown"  # it names a record that is not known to the system yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def patch(
         try:
             want = _wanted(name, reconciled.golden, now, left, lenses)
         except ValueError:
-            holds[name] = Hold.UNHOLDABLE
+            refers = spec.fields[name].to is not None
+            holds[name] = Hold.UNKNOWN if refers else Hold.UNHOLDABLE
             if not left:
                 continue
             want = None

@@ -73,6 +73,7 @@ class DeliveryState(StrEnum):
     UNKNOWN = "unknown"  # a create whose answer was lost: look before anything else
     HELD = "held"  # waits for a person
     REFUSED = "refused"  # waits for the golden record or the mapping to change
+    WAITING = "waiting"  # waits until what it refers to is known to the system
     OVERTAKEN = "overtaken"  # waits for a newer state of the record to be reconciled
 
 

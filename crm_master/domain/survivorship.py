@@ -27,13 +27,17 @@ class Rule(StrEnum):
     MANUAL = "manual"
 
 
+ORIGINATOR = "originator"
+"""In the place of a system: the one in which an entity was made, such as the shop for an order placed there (RULES 18)."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldPolicy:
     """How one field is decided.
 
     ``standing`` ranks systems for ``source_priority`` and ``owner`` (0 first; ties allowed; a system that is not named
-    stands below all). ``strictness`` lists values from the most restrictive on, ``member`` names the member of a group
-    that they are values of.
+    stands below all), with ``ORIGINATOR`` for the one that the entity comes from. ``strictness`` lists values from the most
+    restrictive on, ``member`` names the member of a group that they are values of.
     """
 
     rule: Rule = Rule.MOST_RECENT
@@ -55,12 +59,16 @@ class Policy:
 
 
 class Held(NamedTuple):
-    """A claim with where it was made. ``gone``: when that record was deleted at the latest; its claims are last words."""
+    """A claim with where it was made. ``gone``: when that record was deleted at the latest; its claims are last words.
+
+    ``origin``: the record is the one in which the entity was made.
+    """
 
     claim: Claim
     system: str
     record: RecordId
     gone: Instant | None = None
+    origin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ def _by_priority(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, i
 
 
 def _by_owner(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:
-    owned = [held for held in claims if held.system in rule.standing]
+    owned = [held for held in claims if _owns(held, rule)]
     if not owned:
         return _Verdict(None, losers=sorted(claims, key=lambda held: (held.system, held.record)))
     winner = most_recent(owned, rank)
@@ -204,8 +212,12 @@ def _has_been_answered(
     claims: Sequence[tuple[ClaimKey, Held]], standing: Sequence[Held], rule: FieldPolicy
 ) -> bool:
     """Whether nothing but answered last words is left of the owner: then nobody owns the field any more."""
-    owned = any(held.system in rule.standing for held in standing)
-    return not owned and any(held.system in rule.standing for _, held in claims)
+    owned = any(_owns(held, rule) for held in standing)
+    return not owned and any(_owns(held, rule) for _, held in claims)
+
+
+def _owns(held: Held, rule: FieldPolicy) -> bool:
+    return held.system in rule.standing or (held.origin and ORIGINATOR in rule.standing)
 
 
 def _by_strictness(claims: Sequence[Held], rule: FieldPolicy, rank: Mapping[str, int]) -> _Verdict:

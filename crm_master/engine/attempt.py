@@ -30,6 +30,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft
+from crm_master.engine.facts import here, look_up, unknown_here
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
 from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
@@ -37,9 +38,10 @@ from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.remap import outdated
 from crm_master.engine.render import Checked, Renderer
 from crm_master.engine.settle import Settler, wait
-from crm_master.ports import Clock, OutboxMessage, Task, UnitOfWork, UnitOfWorkFactory
+from crm_master.ports import Clock, Customer, OutboxMessage, Task, UnitOfWork, UnitOfWorkFactory
 
 LEASE = 600_000_000  # microseconds
+LONG = 3_600_000_000  # after which a fact looks by itself whether its customer is known by now
 
 Render: TypeAlias = Callable[[Sequence[OutboxMessage], UnitOfWork], Iterable[Delivery]]
 
@@ -105,6 +107,7 @@ class Attempt:
         def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
             records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
             customers = uow.customers.get({message.entity_id for message in some})
+            self._look_up(plan, customers.values(), uow)
             for message in some:
                 record = records.get(message.rec_id or "")
                 customer = customers.get(message.entity_id)
@@ -158,6 +161,7 @@ class Attempt:
 
         def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
             customers = uow.customers.get({message.entity_id for message in some})
+            self._look_up(plan, customers.values(), uow)
             members = uow.records.of_entities(customers.keys())
             there = {
                 record.entity_id
@@ -169,6 +173,14 @@ class Attempt:
                 if customer is None or customer.id in there:
                     uow.outbox.done([message])
                     uow.inbox.unpark(plan.system, plan.stream)
+                    continue
+                waits_for = "" if _in_doubt(message) else self._unknown(plan, customer)
+                if waits_for:
+                    message.state = DeliveryState.WAITING
+                    message.not_before = self.clock() + LONG
+                    message.reason = f"waits until {waits_for} is known there"
+                    uow.outbox.save([message])
+                    self._counts["waiting"] += 1
                     continue
                 delivery = draft(plan, message, customer)
                 # what a person had sent again is sent with their leave, and after a look where that is possible
@@ -184,6 +196,15 @@ class Attempt:
                 again = self._intend(again, self.clock(), uow)
                 uow.commit()
             self._write(plan, again)
+
+    def _look_up(self, plan: StreamPlan, customers: Iterable[Customer], uow: UnitOfWork) -> None:
+        look_up(self.hub.entities[plan.entity], customers, (), uow)
+
+    def _unknown(self, plan: StreamPlan, customer: Customer) -> str:
+        """What a fact refers to that its target does not know yet: nothing is made there before (RULES 18)."""
+        fields = self.hub.entities[plan.entity].spec.fields
+        local = here(customer.golden, customer.known_as, plan)
+        return ", ".join(name for name in unknown_here(local, plan) if fields[name].waits)
 
     def _is_missing(self, plan: StreamPlan, delivery: Delivery, can: Capabilities) -> bool:
         """Look for what a create may have made whose answer was lost, and bind it; what cannot be told goes to a person.

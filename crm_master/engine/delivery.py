@@ -12,6 +12,7 @@ from crm_master.domain.fields import Mapped, Native, Presence
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryVerb
 from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.facts import here
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import Customer, DeliveryEntry, OutboxMessage, SourceRecord
 
@@ -82,7 +83,7 @@ class Confirmed:
 def draft(plan: StreamPlan, message: OutboxMessage, customer: Customer) -> Delivery:
     """A create: all of the golden record that the system can hold, but for what waits for a decision."""
     message.version = customer.version
-    natives = projection(customer.golden, plan.mapping)
+    natives = projection(here(customer.golden, customer.known_as, plan), plan.mapping)
     natives = {name: native for name, native in natives.items() if name not in customer.withheld}
     command = WriteCommand(
         id=message.id,
@@ -105,7 +106,8 @@ def unshown(hub: Hub, plan: StreamPlan, customer: Customer, record: SourceRecord
 
     A secondary record is not brought up to it, and so does not show what it would have to be sent.
     """
-    reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+    golden = here(customer.golden, customer.known_as, plan, record.shadow)
+    reconciled = Reconciled(golden, customer.winners, withheld=customer.withheld)
     spec = hub.entities[customer.entity].spec
     found = patch(reconciled, record.shadow, plan.mapping, spec)
     return found.unshown if record.primary else found.unshown.union(found.writes)

@@ -13,6 +13,7 @@ from crm_master.domain.fields import Cardinality, Native
 from crm_master.domain.ids import EntityId
 from crm_master.engine import fuses
 from crm_master.engine.deletion import leave, returns
+from crm_master.engine.facts import here, look_up
 from crm_master.engine.fuses import Fuse
 from crm_master.engine.golden import FannedOut, fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub
@@ -129,6 +130,7 @@ class _Seer:
             states = taking_part(self.hub, uow.states.systems())
             members = uow.records.of_entities({customer.id for customer in page})
             self._remap(members, uow)
+            look_up(plan, page, members, uow)
         of: dict[EntityId, list[SourceRecord]] = {}
         for record in members:
             of.setdefault(record.entity_id or "", []).append(record)
@@ -190,7 +192,7 @@ class _Seer:
 
 def _writes(hub: Hub, plan: EntityPlan, customer: Customer, out: FannedOut) -> Iterator[Write]:
     for stream in out.creates:
-        natives = projection(customer.golden, stream.mapping)
+        natives = projection(here(customer.golden, customer.known_as, stream), stream.mapping)
         natives = {n: native for n, native in natives.items() if n not in customer.withheld}
         yield Write(stream.name, customer.id, None, natives)
     for record in out.deletes:

@@ -21,11 +21,13 @@ from crm_master.domain.lifecycle import (
     DeletePolicy,
     DeliveryVerb,
     Leaving,
+    Origin,
     RecordStatus,
     SystemState,
 )
 from crm_master.domain.survivorship import Held, Reconciled, Winner, reconcile
 from crm_master.engine.deletion import out_of_scope
+from crm_master.engine.facts import here
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
 from crm_master.ports import Customer, OutboxMessage, SourceRecord
 
@@ -57,11 +59,23 @@ def taking_part(hub: Hub, states: Mapping[str, SystemState]) -> dict[str, System
     return {name: state for name, state in states.items() if name in hub.systems}
 
 
-def live_claims(records: Iterable[SourceRecord]) -> Iterator[tuple[ClaimKey, Held]]:
+def live_claims(
+    records: Sequence[SourceRecord], rank: Mapping[str, int]
+) -> Iterator[tuple[ClaimKey, Held]]:
+    origin = origin_of(records, rank)
     for record in records:
         gone = record.gone.hi if record.gone is not None else None
         for key, claim in record.claims.items():
-            yield key, Held(claim, record.ref.system, record.rec_id, gone)
+            yield key, Held(claim, record.ref.system, record.rec_id, gone, record is origin)
+
+
+def origin_of(records: Iterable[SourceRecord], rank: Mapping[str, int]) -> SourceRecord | None:
+    """The record in which an entity was made: the one that the hub has not made itself (RULES 18).
+
+    Of several the highest in rank. Not the one that was read first: that would depend on the order of polling.
+    """
+    made = [record for record in records if record.origin is Origin.SOURCE]
+    return min(made, key=lambda of: (rank.get(of.ref.system, len(rank)), of.rec_id), default=None)
 
 
 def recompute(
@@ -79,7 +93,7 @@ def recompute(
             if claim.born == UNBORN:
                 record.claims[key] = replace(claim, born=version)
                 born.append((record, key))
-    reconciled = reconcile(live_claims(counted), plan.policy)
+    reconciled = reconcile(live_claims(counted, plan.policy.rank), plan.policy)
     changes = diff(customer.golden, reconciled.golden)
     first, winners = customer.version == 0, customer.winners
     customer.version = version
@@ -152,8 +166,13 @@ def fan_out(
             else:
                 out.unneeded.append(message.id)
             continue
+        local = here(reconciled.golden, customer.known_as, stream, record.shadow)
         needed = patch(
-            reconciled, record.shadow, stream.mapping, plan.spec, secondary=not record.primary
+            replace(reconciled, golden=local),
+            record.shadow,
+            stream.mapping,
+            plan.spec,
+            secondary=not record.primary,
         )
         out.believed |= _believe(record, needed.writes)
         out.patches.append((record, needed))

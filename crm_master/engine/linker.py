@@ -9,6 +9,7 @@ from crm_master.domain.claims import UNSET
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState, RecordStatus, SystemState, TaskKind
+from crm_master.engine.facts import ref_of, references_of
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import counts_for
 from crm_master.engine.matching import BatchMatcher, same, values_of
@@ -83,10 +84,12 @@ class Linker:
         matcher = BatchMatcher(self.plan, self.uow, [*open_records, *again], records)
         creating = self.uow.outbox.creating(self.plan.spec.name) if open_records else []
         erased = self._erased(open_records, matcher)
+        about_erased = self._about_erased(open_records)
         links: list[LinkEntry] = []
         for record in open_records:
             decision = self._back(record, matcher(record))
-            if record.rec_id in erased and isinstance(decision, New):
+            kept_out = record.rec_id in erased and isinstance(decision, New)
+            if kept_out or record.rec_id in about_erased:
                 self._forget([record], records)
                 continue
             self.found.reindexed.add(record.rec_id)
@@ -136,6 +139,21 @@ class Linker:
             return set()
         profiles = {record.rec_id: matcher.profile(record) for record in records}
         return suppression.people(profiles, self.plan.match)
+
+    def _about_erased(self, records: Sequence[SourceRecord]) -> set[RecordId]:
+        """Facts about customers who were erased."""
+        found: set[RecordId] = set()
+        for parent in sorted(self.plan.spec.parents):
+            suppression = Suppression(parent, self.uow)
+            if suppression:
+                named = {
+                    record.rec_id: {ref_of(value) for value in of.values()}
+                    for record in records
+                    if (of := references_of(record, self.plan.spec, to=parent))
+                }
+                out = suppression.records({ref for refs in named.values() for ref in refs})
+                found |= {rec_id for rec_id, refs in named.items() if refs & out}
+        return found
 
     def _forget(self, out: Sequence[SourceRecord], records: dict[RecordId, SourceRecord]) -> None:
         """Keep nothing of these records."""

@@ -16,6 +16,7 @@ from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import DeliveryState, Origin, TaskKind
 from crm_master.domain.membership import carried, forgotten, transferred
 from crm_master.engine.explain import find_customer, find_record, links_of
+from crm_master.engine.facts import look_up
 from crm_master.engine.golden import counts_for, fan_out, recompute, taking_part
 from crm_master.engine.plan import Hub
 from crm_master.ports import (
@@ -222,6 +223,7 @@ def preview(hub: Hub, propose: Propose, store: UnitOfWorkFactory, at: Instant) -
         for id_ in dict.fromkeys((change.target, change.source)):
             customer = uow.customers.get([id_])[id_]
             records = uow.records.of_entities([id_])
+            look_up(plan, [customer], records, uow)
             if customer.redirect_to is not None:
                 continue
             if customer.version and not any(counts_for(record, states) for record in records):

@@ -17,6 +17,10 @@ from crm_master.domain.survivorship import Policy
 class Translator(Lenses, Protocol):
     """A compiled mapping of one stream; see ``mappings.compiler``."""
 
+    @property
+    def references(self) -> Mapping[str, tuple[str, str]]:
+        """Which stream (system, stream) the fields that are references name records of."""
+
     def apply(self, document: Document, *, full_payload: bool) -> Mapped | Rejected: ...
 
     def complete(self, name: str, native: Native, held: Native) -> Native: ...

@@ -20,6 +20,7 @@ from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
 from crm_master.domain.ids import EntityId, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
 from crm_master.engine.delivery import unshown
+from crm_master.engine.facts import look_up
 from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
 from crm_master.engine.moving import move
@@ -190,6 +191,8 @@ class Rebuilder:
         if record is None:
             record = SourceRecord(rec_id, entry.ref, self._entity(entry), since=entry.at)
         customer = uow.customers.get([entry.entity_id])[entry.entity_id]
+        assert self._hub is not None, "a delivery is never the first commit"
+        look_up(self._hub.entities[customer.entity], [customer], (), uow)
         before = max(entry.version - 1, 0)
         match entry.outcome:
             case "written":

@@ -9,6 +9,7 @@ from crm_master.domain.fields import Canonical
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine.deletion import leave, obey, returns
+from crm_master.engine.facts import look_up, note
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute, superseded
 from crm_master.ports import Customer, HistoryEntry, LinkEntry, SourceRecord, Task
@@ -38,6 +39,7 @@ class Remaker:
         for record in records.values():
             if record.entity_id in self.found.touched:
                 members.setdefault(record.entity_id, {})[record.rec_id] = record
+        look_up(self.plan, self.found.customers.values(), records.values(), self.uow)
         for entity_id in sorted(self.found.touched):
             of = [record for _, record in sorted(members.get(entity_id, {}).items())]
             self._remake_one(self.found.customers[entity_id], of)
@@ -162,6 +164,8 @@ class Remaker:
     ) -> None:
         uow = self.uow
         uow.records.save(list(records.values()))
+        said = self.found.edited | self.found.reindexed
+        note([records[rec_id] for rec_id in sorted(said)], self.plan.spec, uow)
         uow.records.save_blocks([records[rec_id] for rec_id in sorted(self.found.reindexed)])
         uow.customers.save(list(self.found.customers.values()), self.scope.at)
         uow.customers.add_history(self.found.history)

@@ -13,6 +13,7 @@ from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
+from crm_master.engine.facts import here
 from crm_master.engine.ingest import land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.settle import Settler, wait
@@ -72,7 +73,8 @@ class Renderer:
         record.shadow = seen.shadow
         if message.verb is DeliveryVerb.DELETE:
             return self._deletion(plan, message, record, customer, shown, natives_of(mapped))
-        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+        golden = here(customer.golden, customer.known_as, plan, record.shadow)
+        reconciled = Reconciled(golden, customer.winners, withheld=customer.withheld)
         needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
             return self._already(plan, message, record, customer, mapped, now.started, uow)

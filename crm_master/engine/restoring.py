@@ -10,7 +10,8 @@ from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, Instant, Un
 from crm_master.domain.fields import Canonical, Cardinality
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import RecordStatus
-from crm_master.domain.survivorship import Held, Policy, reconcile
+from crm_master.domain.survivorship import ORIGINATOR, Held, Policy, reconcile
+from crm_master.engine.golden import origin_of
 from crm_master.engine.past import FieldChange
 from crm_master.ports import Customer, SourceRecord
 
@@ -153,6 +154,7 @@ class OneField:
         What nobody had said before goes to the record with the least: else it would silence those that were free to speak.
         """
         standing, rank = self.policy.of(self.name).standing, self.policy.rank
+        origin = origin_of(self.records, rank)
         able = [
             record
             for record in self.records
@@ -164,6 +166,7 @@ class OneField:
         ]
         able.sort(
             key=lambda record: (
+                standing.get(ORIGINATOR if record is origin else "", len(rank)),
                 standing.get(record.ref.system, len(rank)),
                 rank[record.ref.system],
                 record.rec_id,
@@ -188,6 +191,7 @@ class OneField:
 
     def _claims(self, steps: Collection[Step]) -> Iterator[tuple[ClaimKey, Held]]:
         """The field's claims as they would be after some steps."""
+        origin = origin_of(self.records, self.policy.rank)
         for record in self.records:
             claims: Mapping[ClaimKey, Claim] = record.claims
             for step in steps:
@@ -196,7 +200,9 @@ class OneField:
             for key, claim in claims.items():
                 if key.field == self.name:
                     born = self.customer.version + 1 if claim.born == UNBORN else claim.born
-                    yield key, Held(replace(claim, born=born), record.ref.system, record.rec_id)
+                    claim = replace(claim, born=born)
+                    made_here = record is origin
+                    yield key, Held(claim, record.ref.system, record.rec_id, origin=made_here)
 
 
 def elements_of(*values: Canonical | Unset) -> tuple[dict[str, Canonical], ...]:

@@ -16,6 +16,7 @@ from crm_master.domain.fields import Mapped
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind
 from crm_master.domain.survivorship import Reconciled
+from crm_master.engine.facts import here, look_up
 from crm_master.engine.golden import rests
 from crm_master.engine.ingest import read_each
 from crm_master.engine.ledger import Run
@@ -83,6 +84,7 @@ _HELD = {
     Hold.UNREADABLE: "not overwritten: what stands there cannot be read",
     Hold.REVIEW: "withheld: the emptied field waits for a decision",
     Hold.UNHOLDABLE: "the system cannot hold this value",
+    Hold.UNKNOWN: "it names a record that the system does not know yet",
 }
 _QUEUED = {
     DeliveryState.REFUSED: ("refused by the system", True),
@@ -150,9 +152,11 @@ class Verifier:
             customers = uow.customers.get(
                 {found.entity_id for found in known.values() if found.entity_id}
             )
+            plan_of = self.hub.entities[plan.entity]
+            look_up(plan_of, customers.values(), (), uow)
             waiting = uow.outbox.for_records(known)
             asked = uow.tasks.standing((TaskKind.MATCH, f"{plan.name}/{key}") for key in ids)
-            rules = self.hub.entities[plan.entity].match
+            rules = plan_of.match
             admissible = {row.key for row in admitted(plan, rules, page, uow).records}
         for bad in page.rejects:
             name = f"{plan.name}/{bad.key or '(no key)'}"
@@ -208,7 +212,8 @@ class Verifier:
         if not plan.writes or left_alone or rests(plan, record, customer):
             self.verdict.matching[plan.name] += not edited
             return
-        reconciled = Reconciled(customer.golden, customer.winners, withheld=customer.withheld)
+        golden = here(customer.golden, customer.known_as, plan, now)
+        reconciled = Reconciled(golden, customer.winners, withheld=customer.withheld)
         needed = patch(reconciled, now, plan.mapping, spec, secondary=not record.primary)
         for part, hold in needed.holds.items():
             if hold is not Hold.CONTESTED or _differs(customer, part, now):

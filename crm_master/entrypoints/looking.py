@@ -43,6 +43,7 @@ def status(app: App) -> dict[str, Any]:
             "hub": app.deployment.settings.name,
             "customers": {entity: uow.customers.count(entity) for entity in app.hub.entities},
             "inbox": uow.inbox.pending(),
+            "facts_waiting": uow.facts.waiting(),
             "systems": systems,
             "tasks": uow.tasks.count(),
             "notes": [*([note] if note else []), *map(_blown, fuses)],

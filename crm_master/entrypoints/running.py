@@ -160,9 +160,10 @@ def sync(
     for name in names:
         attempt(deliver, name)
     for _ in range(_ROUNDS):
-        # records that somebody changed while we were about to write them
+        # records that somebody changed while we were about to write them, and facts whose customers have come to be there
         with app.store() as uow:
-            if not uow.inbox.pending():
+            dirty = any(uow.customers.dirty(entity) for entity in app.hub.entities)
+            if not dirty and not uow.inbox.pending():
                 break
         for entity in app.hub.entities:
             attempt(reconcile, entity)

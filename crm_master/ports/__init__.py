@@ -8,7 +8,7 @@ from typing import TypeAlias
 from crm_master.domain.claims import Instant
 from crm_master.ports.journal import Journal, Runs, States
 from crm_master.ports.privacy import Erasures, Suppressions
-from crm_master.ports.repositories import Customers, Inbox, Outbox, Records, Sightings, Tasks
+from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 from crm_master.ports.rows import (
     Applied,
     Commit,
@@ -16,6 +16,7 @@ from crm_master.ports.rows import (
     DeliveryEntry,
     HistoryEntry,
     InboxItem,
+    KnownAs,
     Landing,
     LinkEntry,
     OutboxMessage,
@@ -39,10 +40,12 @@ __all__ = [
     "Customers",
     "DeliveryEntry",
     "Erasures",
+    "Facts",
     "HistoryEntry",
     "Inbox",
     "InboxItem",
     "Journal",
+    "KnownAs",
     "Landing",
     "LinkEntry",
     "Outbox",

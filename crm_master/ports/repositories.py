@@ -156,7 +156,11 @@ class Customers(Protocol):
 
     def histories(self, ids: Collection[EntityId]) -> dict[EntityId, list[HistoryEntry]]: ...
 
-    def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None: ...
+    def add_links(self, entries: Sequence[LinkEntry], at: Instant, pos: int) -> None:
+        """Put decisions on record, after the records that they are about.
+
+        Facts about these customers become dirty: their systems may know them by other records from now on (RULES 18).
+        """
 
     def links(
         self, *, entity_id: EntityId | None = None, pos: int | None = None
@@ -191,6 +195,16 @@ class Customers(Protocol):
     def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]: ...
 
     def count(self, entity_type: str) -> int: ...
+
+
+class Facts(Protocol):
+    """What orders and interactions refer to (RULES 18)."""
+
+    def refer(self, targets: Mapping[RecordId, Collection[RecordId]]) -> None:
+        """What each record of a fact refers to, in the place of what it referred to before."""
+
+    def waiting(self) -> dict[str, int]:
+        """By entity: the facts that refer to a record which is not known, or nobody's yet."""
 
 
 class Outbox(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from crm_master.domain.claims import Claim, ClaimKey, Instant, Interval, Shadow, Sources
 from crm_master.domain.fields import Canonical, Native
@@ -18,6 +18,9 @@ from crm_master.domain.lifecycle import (
     TaskKind,
 )
 from crm_master.domain.survivorship import Winner
+
+KnownAs: TypeAlias = dict[str, dict[tuple[str, str], list[str]]]
+"""By reference, and by stream (system, stream): the records that those whom it names have there, the primary first."""
 
 
 @dataclass(slots=True)
@@ -107,6 +110,7 @@ class Customer:
     config_hash: str = ""
     redirect_to: EntityId | None = None
     archived: bool = False  # kept, and told to nobody: its record was deleted, and policy says so
+    known_as: KnownAs = field(default_factory=dict)  # looked up when it is needed, and not kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.ports.journal import Journal, Runs, States
 from crm_master.ports.privacy import Erasures, Suppressions
-from crm_master.ports.repositories import Customers, Inbox, Outbox, Records, Sightings, Tasks
+from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 
 
 class UnitOfWork(Protocol):
@@ -26,6 +26,9 @@ class UnitOfWork(Protocol):
 
     @property
     def customers(self) -> Customers: ...
+
+    @property
+    def facts(self) -> Facts: ...
 
     @property
     def outbox(self) -> Outbox: ...

@@ -12,7 +12,14 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.ports import Customer, HistoryEntry, LinkEntry
 from crm_master.store.documents import dump_winners, load_winners
-from crm_master.store.schema import apart, entity, entity_history, link_log, source_record
+from crm_master.store.schema import (
+    apart,
+    entity,
+    entity_history,
+    link_log,
+    reference,
+    source_record,
+)
 from crm_master.store.sql import chunks, locking, upsert
 
 
@@ -111,6 +118,19 @@ class CustomerRepository:
         ]
         if rows:
             self._connection.execute(sa.insert(link_log), rows)
+            self._unsettle_facts({entry.entity_id for entry in entries})
+
+    def _unsettle_facts(self, parents: Collection[EntityId]) -> None:
+        parent, fact = source_record.alias(), source_record.alias()
+        for part in chunks(parents):
+            about = (
+                sa.select(fact.c.entity_id)
+                .select_from(parent)
+                .join(reference, reference.c.target == parent.c.rec_id)
+                .join(fact, fact.c.rec_id == reference.c.rec_id)
+                .where(parent.c.entity_id.in_(part))
+            )
+            self._mark(entity.c.id.in_(about))
 
     def links(
         self, *, entity_id: EntityId | None = None, pos: int | None = None

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from crm_master.store.customers import CustomerRepository
 from crm_master.store.erasures import ErasureRepository
+from crm_master.store.facts import FactRepository
 from crm_master.store.inbox import InboxRepository
 from crm_master.store.journal import JournalRepository
 from crm_master.store.outage import explained, parsed
@@ -119,6 +120,7 @@ class SqlUnitOfWork:
         self.records = RecordRepository(self._connection)
         self.sightings = SightingRepository(self._connection)
         self.customers = CustomerRepository(self._connection)
+        self.facts = FactRepository(self._connection)
         self.outbox = OutboxRepository(self._connection)
         self.tasks = TaskRepository(self._connection)
         self.journal = JournalRepository(self._connection)

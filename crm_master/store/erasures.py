@@ -26,6 +26,7 @@ from crm_master.store.schema import (
     link_log,
     observation,
     outbox,
+    reference,
     run,
     shadow,
     sighting,
@@ -44,6 +45,7 @@ _OF_RECORDS = (
     *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
     *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
     *(apart.c.rec_id, apart.c.other, sighting.c.rec_id),
+    *(reference.c.rec_id, reference.c.target),
 )
 _NO_RECORDS = (
     *("reconcile", "sweep", "intent", "settle", "activate", "configure"),

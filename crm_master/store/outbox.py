@@ -16,9 +16,17 @@ from crm_master.store.schema import outbox
 from crm_master.store.sql import chunks, locking, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
-_DUE = (DeliveryState.PENDING.value, DeliveryState.UNKNOWN.value)
+_DUE = (
+    DeliveryState.PENDING.value,
+    DeliveryState.UNKNOWN.value,
+    DeliveryState.WAITING.value,
+)
 _DOUBTFUL = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value)
-_WAITING = (DeliveryState.REFUSED.value, DeliveryState.OVERTAKEN.value)
+_WAITING = (
+    DeliveryState.REFUSED.value,
+    DeliveryState.OVERTAKEN.value,
+    DeliveryState.WAITING.value,
+)
 SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 

@@ -182,6 +182,14 @@ source_record = Table(
     Index(None, "system", "stream", "rec_id"),
 )
 
+reference = Table(
+    "reference",
+    metadata,
+    Column("rec_id", _Id, primary_key=True),
+    Column("target", _Id, primary_key=True),
+    Index(None, "target"),
+)
+
 shadow = Table(
     "shadow",
     metadata,

@@ -1,0 +1,42 @@
+"""Which records the records of facts refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crm_master.domain.ids import RecordId
+from crm_master.store.schema import reference, source_record
+from crm_master.store.sql import chunks, upsert
+
+
+class FactRepository:
+    """See ``crm_master.ports.Facts``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def refer(self, targets: Mapping[RecordId, Collection[RecordId]]) -> None:
+        for part in chunks(targets.keys()):
+            self._connection.execute(sa.delete(reference).where(reference.c.rec_id.in_(part)))
+        rows = [
+            {"rec_id": rec_id, "target": target}
+            for rec_id in sorted(targets)
+            for target in sorted(targets[rec_id])
+        ]
+        upsert(self._connection, reference, rows, ())
+
+    def waiting(self) -> dict[str, int]:
+        parent, fact = source_record.alias(), source_record.alias()
+        query = (
+            sa.select(fact.c.entity, sa.func.count(sa.distinct(fact.c.entity_id)))
+            .select_from(reference)
+            .join(fact, fact.c.rec_id == reference.c.rec_id)
+            .outerjoin(parent, parent.c.rec_id == reference.c.target)
+            .where(parent.c.entity_id.is_(None), fact.c.entity_id.is_not(None))
+            .group_by(fact.c.entity)
+        )
+        rows = self._connection.execute(query)
+        return {row.entity: row[1] for row in rows}
