@@ -43,13 +43,16 @@ def entity_spec(entity: EntityFile) -> EntitySpec:
 
 def _field_spec(name: str, defined: FieldDef) -> FieldSpec:
     # what moves as one is one value, however many elements it has
-    members = () if defined.key else tuple(defined.members)
+    rows = tuple(defined.members) if defined.key else ()
+    members = () if rows else tuple(defined.members)
     many = defined.many and not defined.key
     cardinality = Cardinality.MANY if many else Cardinality.GROUP if members else Cardinality.ONE
     observed = tuple(m for m in members if defined.member(m).default == "observed")
     own = tuple(m for m in members if defined.member(m).own)
     waits = defined.to is not None and not defined.optional
-    return FieldSpec(name, cardinality, members, observed, own, defined.personal, defined.to, waits)
+    return FieldSpec(
+        name, cardinality, members, observed, own, defined.personal, defined.to, waits, rows
+    )
 
 
 Check = Callable[[Any], str | None]

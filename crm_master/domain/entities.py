@@ -14,7 +14,8 @@ class FieldSpec:
 
     ``observed`` names the members of a group that default to the time at which a claim was seen (a consent's ``at``);
     ``own`` those that are never completed from another system's claim (a consent's legal basis). ``to`` is the entity
-    that a reference names a record of; ``waits``: no record counts before what it refers to is known (RULES 18).
+    that a reference names a record of; ``waits``: no record is made before what it refers to is known (RULES 18). ``rows``
+    are the members of rows that move as one.
     """
 
     name: str
@@ -25,6 +26,7 @@ class FieldSpec:
     personal: bool = True
     to: str | None = None
     waits: bool = False
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

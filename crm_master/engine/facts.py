@@ -46,7 +46,9 @@ def note(records: Iterable[SourceRecord], spec: EntitySpec, uow: UnitOfWork) -> 
         return
     uow.facts.refer(
         {
-            record.rec_id: {named(value) for value in references_of(record, spec).values()}
+            record.rec_id: {
+                name: named(value) for name, value in references_of(record, spec).items()
+            }
             for record in records
         }
     )

@@ -36,6 +36,7 @@ def apply(app: App, *, progress: Progress = silent) -> tuple[App, dict[str, Any]
         if app.proposed is not None:
             foreseen = foresee(after.hub, app.store, app.clock(), 0)
             put_in_force(after.hub, foreseen, app.store, app.clock, run.id)
+        app.store.make_views([plan.spec for plan in after.hub.entities.values()])
         for entity in after.hub.entities:
             Sweeper(after.hub, entity, app.store, app.clock, app.new_id, run)()
         counts = dict(run.counts)

@@ -37,6 +37,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def init(app: App) -> None:
     """Make or migrate the master database, and register the deployment's systems."""
     app.store.migrate()
+    app.store.make_views([plan.spec for plan in app.hub.entities.values()])
     register(app)
 
 

@@ -200,8 +200,8 @@ class Customers(Protocol):
 class Facts(Protocol):
     """What orders and interactions refer to (RULES 18)."""
 
-    def refer(self, targets: Mapping[RecordId, Collection[RecordId]]) -> None:
-        """What each record of a fact refers to, in the place of what it referred to before."""
+    def refer(self, targets: Mapping[RecordId, Mapping[str, RecordId]]) -> None:
+        """What each record of a fact refers to by its fields, in the place of what it referred to before."""
 
     def waiting(self) -> dict[str, int]:
         """By entity: the facts that refer to a record which is not known, or nobody's yet."""

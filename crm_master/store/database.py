@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
+from crm_master.domain.entities import EntitySpec
 from crm_master.store.customers import CustomerRepository
 from crm_master.store.erasures import ErasureRepository
 from crm_master.store.facts import FactRepository
@@ -31,6 +32,7 @@ from crm_master.store.sightings import SightingRepository
 from crm_master.store.states import StateRepository
 from crm_master.store.suppressions import Key, SuppressionRepository, no_key
 from crm_master.store.tasks import TaskRepository
+from crm_master.store.views import drop_views, make_views
 
 BUSY_TIMEOUT_MS = 60_000
 
@@ -55,7 +57,13 @@ class Database:
         with self.engine.begin() as connection:
             config = _alembic()
             config.attributes["connection"] = connection
+            drop_views(connection)
             command.upgrade(config, "head")
+
+    def make_views(self, entities: Sequence[EntitySpec]) -> list[str]:
+        """Make the SQL views of these entities anew. Gives their names."""
+        with self.engine.begin() as connection:
+            return make_views(connection, entities)
 
     def check(self) -> None:
         """Raise ``SchemaOutdated`` unless the schema is that of this release."""

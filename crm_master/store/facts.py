@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,13 +18,13 @@ class FactRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def refer(self, targets: Mapping[RecordId, Collection[RecordId]]) -> None:
+    def refer(self, targets: Mapping[RecordId, Mapping[str, RecordId]]) -> None:
         for part in chunks(targets.keys()):
             self._connection.execute(sa.delete(reference).where(reference.c.rec_id.in_(part)))
         rows = [
-            {"rec_id": rec_id, "target": target}
+            {"rec_id": rec_id, "field": field, "target": target}
             for rec_id in sorted(targets)
-            for target in sorted(targets[rec_id])
+            for field, target in sorted(targets[rec_id].items())
         ]
         upsert(self._connection, reference, rows, ())
 

@@ -186,7 +186,8 @@ reference = Table(
     "reference",
     metadata,
     Column("rec_id", _Id, primary_key=True),
-    Column("target", _Id, primary_key=True),
+    Column("field", _Name, primary_key=True),
+    Column("target", _Id, nullable=False),
     Index(None, "target"),
 )
 

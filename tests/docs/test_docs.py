@@ -245,5 +245,5 @@ def test_lines_are_not_too_long_to_review(page):
 def test_each_block_has_a_language_or_is_a_drawing():
     for page in pages():
         for block in blocks(page):
-            known = {"", "console", "json", "mermaid", "python", "sh", "yaml"}
+            known = {"", "console", "json", "mermaid", "python", "sh", "sql", "yaml"}
             assert block.language in known, str(block)

@@ -13,8 +13,9 @@ def upgrade() -> None:
     op.create_table(
         "reference",
         sa.Column("rec_id", sa.String(length=32), nullable=False),
+        sa.Column("field", sa.String(length=100), nullable=False),
         sa.Column("target", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("rec_id", "target", name=op.f("pk_reference")),
+        sa.PrimaryKeyConstraint("rec_id", "field", name=op.f("pk_reference")),
     )
     op.create_index(op.f("ix_reference_target"), "reference", ["target"], unique=False)
 
