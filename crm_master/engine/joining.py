@@ -11,10 +11,11 @@ from crm_master.domain.fields import Native
 from crm_master.domain.ids import EntityId
 from crm_master.domain.lifecycle import SystemState
 from crm_master.engine import fuses
+from crm_master.engine.facts import look_up
 from crm_master.engine.foresight import held_in
 from crm_master.engine.fuses import Fuse
 from crm_master.engine.golden import fan_out, recompute, taking_part
-from crm_master.engine.plan import Hub, SystemPlan
+from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
 from crm_master.ports import (
     Clock,
     Customer,
@@ -122,7 +123,7 @@ def preview(
                 found.records[stream.name] = uow.records.count(name, stream.stream)["live"]
     for entity, plan in hub.entities.items():
         after = ""
-        while page := _page(entity, after, store):
+        while page := _page(plan, after, store):
             after = page[-1][0].id
             for customer, records in page:
                 if entity not in creating and not any(r.ref.system in systems for r in records):
@@ -147,13 +148,15 @@ def preview(
 
 
 def _page(
-    entity: str, after: EntityId, store: UnitOfWorkFactory
+    plan: EntityPlan, after: EntityId, store: UnitOfWorkFactory
 ) -> list[tuple[Customer, list[SourceRecord]]]:
     """The next customers with their records, in a transaction of their own: nobody waits for the whole preview."""
     with store() as uow:
-        customers = uow.customers.scan(entity, after, PAGE)
+        customers = uow.customers.scan(plan.spec.name, after, PAGE)
+        records = uow.records.of_entities({customer.id for customer in customers})
+        look_up(plan, customers, records, uow)
         members: dict[EntityId, list[SourceRecord]] = {}
-        for record in uow.records.of_entities({customer.id for customer in customers}):
+        for record in records:
             members.setdefault(record.entity_id or "", []).append(record)
     return [(customer, members.get(customer.id, [])) for customer in customers]
 
