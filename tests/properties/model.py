@@ -34,11 +34,12 @@ class Turn(NamedTuple):
 
 
 class Look(NamedTuple):
-    """The hub was shown some records (``None``: all). ``sure``: and has kept what it was shown."""
+    """The hub was shown some records (``None``: all). ``sure``: and has kept that; ``tells``: also of what is gone."""
 
     at: int
     keys: frozenset[int] | None
     sure: bool
+    tells: bool = True
 
 
 class Claim(NamedTuple):
@@ -104,8 +105,6 @@ class System:
     name: str
     skew: int = 0
     lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
-    tells: bool = False
-    """Whether its listings tell what was deleted; else it is seen when the hub asks for the record."""
     looks: list[Look] = field(default_factory=list)
 
 
@@ -198,9 +197,9 @@ class Model:
             record.turns.setdefault(name, []).append(Turn(at, kept, value, sure))
         return idle
 
-    def read(self, at: int, system: str, *, sure: bool) -> None:
+    def read(self, at: int, system: str, *, sure: bool, tells: bool) -> None:
         """A whole stream was read, or may have been."""
-        self.systems[system].looks.append(Look(at, None, sure))
+        self.systems[system].looks.append(Look(at, None, sure, tells))
 
     def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
         """Single records were read."""
@@ -286,7 +285,8 @@ class Model:
     def _edit(self, record: Record, made: int, value: str, look: Look) -> Claim:
         """An edit was made after the last complete read and after the hub's last write to the record, and was not yet
         there in either: so those before it count, and where it is open whether the hub knows of one, it is open here."""
-        whole = [(at, sure) for at, keys, sure in self.systems[record.system].looks if keys is None]
+        looks = self.systems[record.system].looks
+        whole = [(look.at, look.sure) for look in looks if look.keys is None]
         before = [(at, sure) for at, sure in (*whole, *record.writes) if at < made]
         lo = max((at for at, sure in before if sure), default=0)
         late = max((at for at, _ in before), default=0)
@@ -317,7 +317,7 @@ class Model:
         system = self.systems[record.system]
         found: set[int | None] = {None}
         for look in system.looks:
-            told = system.tells if look.keys is None else record.number in look.keys
+            told = look.tells and (look.keys is None or record.number in look.keys)
             if look.at < record.died or not told:
                 continue
             stamp = (record.stamp(look.at) or look.at) + system.skew

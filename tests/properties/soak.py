@@ -83,7 +83,7 @@ def soak(histories: int, first: int, processes: int) -> int:
             seconds = time.monotonic() - began
             line = f"{total['histories']} histories in {seconds:.0f} s, seed {part.seed}, {failed} failed"
             end = "\r" if sys.stdout.isatty() and done < len(parts) else "\n"
-            if end == "\r" or done == len(parts) or done % 20 == 0:
+            if end == "\r" or done == len(parts) or done % 4 == 0:
                 print(line, end=end, flush=True)  # noqa: T201
     rest = ", ".join(
         f"{number} {name}" for name, number in sorted(total.items()) if name != "histories"

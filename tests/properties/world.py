@@ -26,7 +26,7 @@ from connectors.errors import ConnectorError
 from connectors.testing import Profile, Simulator, drawn
 from connectors.testing.losses import dropped
 from crm_master import entrypoints
-from crm_master.bootstrap import App, in_force
+from crm_master.bootstrap import App
 from crm_master.deployment import Deployment, compile_deployment, recorded_files
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, RecordId, entity_id, record_id
@@ -389,32 +389,38 @@ class World:
 
     def ingest(self, system: str, *, full: bool = False) -> bool:
         return self._run(
-            system, lambda: entrypoints.ingest(self.app, system, "customers", full=full), True
+            system,
+            lambda: entrypoints.ingest(self.app, system, "customers", full=full),
+            "full" if full else "delta",
         )
 
     def reconcile(self) -> bool:
-        well = self._run(None, lambda: entrypoints.reconcile(self.app, "customer"), False)
+        well = self._run(None, lambda: entrypoints.reconcile(self.app, "customer"))
         if well:
             self.model.reconciled.append(self.clock())
         return well
 
     def deliver(self, system: str) -> bool:
-        return self._run(system, lambda: entrypoints.deliver(self.app, system), False)
+        return self._run(system, lambda: entrypoints.deliver(self.app, system))
 
     def propose(self, policies: Policies) -> None:
         """Somebody edits the policies. They are not in force yet."""
         self._proposed = replace(self.setting, policies=policies)
         proposed = self._compiled(self._proposed)
-        self.app = in_force(replace(self.app, deployment=proposed, proposed=None))
+        self.app = replace(
+            self.app, proposed=proposed if policies != self.setting.policies else None
+        )
 
     def apply(self) -> bool:
         """Put them in force. Whoever dies over it may have done so; else they are dropped."""
-        well = self._run(None, lambda: entrypoints.apply(self.app), False)
-        former, self.app = self.app.deployment, in_force(self.app)
-        if self.app.proposed is None:
+        well = self._run(None, lambda: entrypoints.apply(self.app))
+        after = entrypoints.as_proposed(self.app)
+        with self.app.store() as uow:
+            applied = uow.journal.applied()
+        if applied is not None and applied.hash == after.hub.hash:
+            self.app = after
             self.setting, self.model.policies = self._proposed, self._proposed.policies
-        else:
-            self.app = replace(self.app, deployment=former, proposed=None)
+        self.app = replace(self.app, proposed=None)
         return well
 
     def planned(self) -> set[tuple[int, str, str]]:
@@ -493,7 +499,7 @@ class World:
             waiting = [name for name in names if uow.outbox.waiting(name)]
         return [self.deliver(name) for name in waiting]
 
-    def _run(self, system: str | None, verb: Callable[[], Any], reading: bool) -> bool:
+    def _run(self, system: str | None, verb: Callable[[], Any], reading: str = "") -> bool:
         """Run a verb as a process of its own. True if it went well. What the systems answered meanwhile goes on record."""
         met = self.faults()
         well = True
@@ -506,7 +512,7 @@ class World:
             self.fate.spare()
         finally:
             if system is not None:
-                untroubled = well and (reading or met == self.faults())
+                untroubled = well and (bool(reading) or met == self.faults())
                 self._digest(system, reading, well, untroubled)
         return well
 
@@ -521,13 +527,22 @@ class World:
         do nothing: of a field that was sent, nobody can then tell an edit from what the system has made of it.
         """
         written = len(self.systems[system].writes)
+        missing = [self.dead[system, key] for key in keys if (system, key) in self.dead]
+        if missing:
+            # to be told that a record is not there is no answer that the simulator counts
+            self.model.fetched(self.clock(), system, missing, sure=False)
         shown = [self.keys[system, key] for key in keys if (system, key) in self.keys]
         if self.meanwhile and shown and written == self._writes[system]:
-            self._digest(system, False, False, False)
+            self._digest(system, "", False, False)
             while self.meanwhile:
                 self.meanwhile.pop()(shown)
 
-    def _digest(self, system: str, reading: bool, well: bool, untroubled: bool) -> None:
+    def _tells(self, system: str) -> bool:
+        """Whether a read of what has changed, or what there is instead, also tells what is gone."""
+        profile = self.systems[system].profile
+        return profile.deletes != "hard" or not profile.has_delta
+
+    def _digest(self, system: str, reading: str, well: bool, untroubled: bool) -> None:
         """Tell the model what a system has answered since the last time."""
         simulator = self.systems[system]
         accepted = simulator.accepted[self._accepted[system] :]
@@ -548,7 +563,9 @@ class World:
             else:
                 scanned = scanned or at
         if reading and scanned:
-            self.model.read(scanned, system, sure=well)
+            self.model.read(
+                scanned, system, sure=well, tells=reading == "full" or self._tells(system)
+            )
         self._stamped(system)
 
     def _written(self, system: str, at: Instant, key: str, *, sure: bool) -> None:
@@ -702,5 +719,4 @@ def _system(profile: Profile) -> System:
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
-    tells = profile.deletes == "soft" or (profile.deletes == "log" and profile.has_delta)
-    return System(profile.name, skew, lossy, tells)
+    return System(profile.name, skew, lossy)
