@@ -68,6 +68,7 @@ class Tryton(Server):
         self.company_party: int = facts["company_party"]
         self.newsletter: int = facts["newsletter"]
         self.product: int = facts["product"]
+        self.unit: int = facts["unit"]
 
     @property
     def url(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -191,3 +192,33 @@ class VendureClient:
         if wrong:
             raise PeerError(f"Vendure refused: {str(wrong)[:300]}")
         return data
+
+    def place_order(self, customer: str, goods: Mapping[str, int]) -> str:
+        """An order of so many of each SKU, placed and paid by hand; its id."""
+        order = self("mutation { createDraftOrder { id } }")["createDraftOrder"]["id"]
+        for sku, quantity in goods.items():
+            found = self(
+                "query($sku: String!) { productVariants(options: {filter: {sku: {eq: $sku}}})"
+                " { items { id } } }",
+                sku=sku,
+            )
+            (variant,) = found["productVariants"]["items"]
+            self(
+                "mutation($order: ID!, $input: AddItemToDraftOrderInput!)"
+                " { addItemToDraftOrder(orderId: $order, input: $input)"
+                " { __typename ... on ErrorResult { errorCode message } } }",
+                order=order,
+                input={"productVariantId": variant["id"], "quantity": quantity},
+            )
+        result = "{ __typename ... on ErrorResult { errorCode message } }"
+        home = '{fullName: "", streetLine1: "Main St 1", city: "Gent", countryCode: "BE"}'
+        for step in (
+            f"setCustomerForDraftOrder(orderId: $order, customerId: $customer) {result}",
+            f"setDraftOrderShippingAddress(orderId: $order, input: {home}) {{ id }}",
+            f'setDraftOrderShippingMethod(orderId: $order, shippingMethodId: "1") {result}',
+            f'transitionOrderToState(id: $order, state: "ArrangingPayment") {result}',
+            f'addManualPaymentToOrder(input: {{orderId: $order, method: "hand", metadata: {{}}}}) {result}',
+        ):
+            needs = "$order: ID!" + (", $customer: ID!" if "$customer" in step else "")
+            self(f"mutation({needs}) {{ {step} }}", order=order, customer=customer)
+        return str(order)

@@ -2,7 +2,7 @@
 
     tryton_base.py CONFIG DATABASE FACTS.json
 
-A company with its chart of accounts and fiscal year, one product, the party category Newsletter,
+A company in euros with its chart of accounts and fiscal year, two products, the party category Newsletter,
 and a validated application key for REST. What a client has to know is written to FACTS.json.
 """
 
@@ -25,8 +25,9 @@ from trytond.modules.account_invoice.tests.tools import (  # noqa: E402
     set_fiscalyear_invoice_sequences,
 )
 from trytond.modules.company.tests.tools import create_company, get_company  # noqa: E402
+from trytond.modules.currency.tests.tools import get_currency  # noqa: E402
 
-create_company()
+create_company(currency=get_currency("EUR"))
 company = get_company()
 User = Model.get("res.user")
 (user,) = User.find([("login", "=", "admin")])
@@ -43,12 +44,15 @@ category.account_expense = accounts["expense"]
 category.account_revenue = accounts["revenue"]
 category.save()
 (unit,) = Model.get("product.uom").find([("name", "=", "Unit")])
-template = Model.get("product.template")(
-    name="Widget", code="W-1", default_uom=unit, type="goods", salable=True
-)
-template.list_price = Decimal("10.00")
-template.account_category = category
-template.save()
+products = []
+for code, name, price in (("W-1", "Widget", "10.00"), ("G-1", "Gadget", "25.50")):
+    template = Model.get("product.template")(
+        name=name, code=code, default_uom=unit, type="goods", salable=True
+    )
+    template.list_price = Decimal(price)
+    template.account_category = category
+    template.save()
+    products.append(template.products[0])
 
 newsletter = Model.get("party.category")(name="Newsletter")
 newsletter.save()
@@ -65,7 +69,8 @@ Path(facts).write_text(
             "company_party": company.party.id,
             "key": application.key,
             "newsletter": newsletter.id,
-            "product": template.products[0].id,
+            "product": products[0].id,
+            "unit": unit.id,
         }
     )
 )

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from connectors.contract import Guard
 from connectors.runtime.manifest import Count, Manifest, Seconds
 from connectors.runtime.streams.calls import Call, Lookup
-from connectors.runtime.streams.writes import Children, Reference, Step, Writes
+from connectors.runtime.streams.writes import ActionStep, Children, Reference, Writes
 from connectors.runtime.templates import slots
 from connectors.yamlfile import Configured, Location, did_you_mean, mistake, together
 
@@ -216,12 +216,12 @@ class Stream(Configured):
             yield mistake("`deletions` without `read.delta`", allowed, at=("deletions",))
 
     def _unknown_children(self) -> Iterator[PydanticCustomError]:
-        for at, step in self._steps():
+        for at, step in self.writes.steps():
             for child in [*step.nested, *(step.each or "").split(" ")[1:]]:
                 if child not in self.children:
                     allowed = ", ".join(self.children) or "none: `children` declares none"
                     do = did_you_mean(child, self.children)
-                    yield mistake(f"the children {child!r}", allowed, do, at)
+                    yield mistake(f"the children {child!r}", allowed, do, ("writes", *at))
 
     def _unknown_slots(self) -> Iterator[PydanticCustomError]:
         for at, allowed, call in self.calls():
@@ -229,11 +229,6 @@ class Stream(Configured):
                 if slot.split(".")[0] not in allowed:
                     do = did_you_mean(slot, allowed)
                     yield mistake(f"the slot {{{slot}}}", ", ".join(sorted(allowed)), do, at)
-
-    def _steps(self) -> Iterator[tuple[Location, Step]]:
-        for kind in ("create", "update", "delete"):
-            for place, step in enumerate(getattr(self.writes, kind)):
-                yield ("writes", kind, place), step
 
     def calls(self) -> Iterator[tuple[Location, set[str], Call]]:
         """Every request, where it stands, and the slots that it may have."""
@@ -256,9 +251,13 @@ class Stream(Configured):
         for name, reference in self.references.items():
             yield ("references", name), {"value"}, reference
         scope = {"key", "etag", "correlation", "before", "after"}
-        for at, step in self._steps():
-            child = {"child", "change", "id"} if step.each else set()
-            yield at, scope | child, step
+        for at, step in self.writes.steps():
+            here = scope | ({"child", "change", "id"} if step.each else set())
+            if isinstance(step, ActionStep):
+                here |= {"now"} | ({"item"} if step.over else set())
+            for name, lookup in step.look.items():
+                yield ("writes", *at, "look", name), here, lookup
+            yield ("writes", *at), here | ({"look"} if step.look else set()), step
 
 
 class StreamManifest(Manifest):

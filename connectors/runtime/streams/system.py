@@ -61,7 +61,7 @@ class StreamSystem:
         return Capabilities(
             delta=declared.read.delta is not None,
             create=bool(declared.writes.create),
-            update=bool(declared.writes.update),
+            update=bool(declared.writes.update or declared.writes.actions),
             delete=bool(declared.writes.delete),
             find=bool(declared.find),
             guard=declared.guard,

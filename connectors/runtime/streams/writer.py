@@ -32,15 +32,17 @@ from connectors.errors import (
 from connectors.runtime import redact
 from connectors.runtime.http import Answer, NotSent, Transport
 from connectors.runtime.manifest import Verdict
-from connectors.runtime.paths import get, put, scalars
+from connectors.runtime.paths import get, scalars
+from connectors.runtime.streams.bodies import Bodies, covered
 from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.diff import Child, Diff, compare
 from connectors.runtime.streams.models import Stream
 from connectors.runtime.streams.reader import Reader
 from connectors.runtime.streams.records import for_request, key_of
-from connectors.runtime.streams.references import NoReference, References
+from connectors.runtime.streams.references import NoReference
+from connectors.runtime.streams.routes import first_action
 from connectors.runtime.streams.wire import Wire
-from connectors.runtime.streams.writes import Nested, Step
+from connectors.runtime.streams.writes import Action, Step
 from connectors.runtime.templates import Absent, render, slots
 
 _CREDENTIALS_PAUSE = timedelta(minutes=15)
@@ -66,6 +68,8 @@ class _Run:
     effect: bool = False
     record: RawRecord | None = None
     sent: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Slots of the action that is under way; empty if none is."""
     private: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -81,7 +85,7 @@ class Writer:
     ) -> None:
         self._stream, self._reader = stream, reader
         self._transport, self._wire = transport, wire
-        self._references = References(stream.references, reader)
+        self._bodies = Bodies(stream, reader, wire)
 
     def write(self, command: WriteCommand) -> Outcome:
         """The outcome of one command. Never raises for what a system does."""
@@ -94,11 +98,13 @@ class Writer:
         diff = compare(before, command.after, self._stream.children)
         private = (*scalars(command.before), *scalars(command.after), command.correlation)
         run = _Run(command, kind, diff, command.key, command.etag, private=private)
-        if not steps:
+        actions = {} if kind == "delete" else self._stream.writes.actions
+        if not steps and not (actions and kind == "update"):
             return Refused(f"The manifest declares no {kind} for this stream.")
         if kind != "delete":
             unwritten = next(
-                (name for name in diff.touched() if not _covered(name, diff, steps)), None
+                (n for n in diff.touched() if n not in actions and not covered(n, diff, steps)),
+                None,
             )
             if unwritten is not None:
                 return Refused("The manifest has no step that writes this.", unwritten)
@@ -106,11 +112,59 @@ class Writer:
             for step in steps:
                 for child in self._occasions(step, run):
                     self._step(step, child, run)
+            for name in actions:
+                if name in diff.changed:
+                    self._bring_about(name, run)
             return self._written(run)
         except _Stop as stop:
             return stop.outcome
         except ConnectorError as error:
             return self._failed(error, run)
+
+    def _bring_about(self, name: str, run: _Run) -> None:
+        """Lead the record to the wanted value of this key, action by action; it is read before each.
+
+        What somebody else has brought about in the meantime is not done again.
+        """
+        actions, wanted = self._stream.writes.actions[name], str(run.diff.changed[name])
+        reached = {wanted, *(actions[wanted].also if wanted in actions else ())}
+        tried: set[tuple[str, str]] = set()
+        refused: _Stop | None = None
+        while (present := str(get(self._now(run), name))) not in reached:
+            result = first_action(actions, present, wanted)
+            if result is None:
+                reason = "No action of the manifest leads from the present value to this one."
+                self._stop(run, Refused(reason, name))
+            if (present, result) in tried:  # nothing has moved
+                raise refused or _Stop(Retry("The action shows no effect yet.", partial=True))
+            tried.add((present, result))
+            try:
+                self._act(actions[result], run)
+            except _Stop as stop:
+                if not isinstance(stop.outcome, Refused):
+                    raise
+                refused = stop
+            finally:
+                run.extra = {}
+
+    def _act(self, action: Action, run: _Run) -> None:
+        for step in action.steps:
+            now = self._now(run)
+            for item in (get(now, step.over) or ()) if step.over else (None,):
+                run.extra = {"now": now, "item": item}
+                if self._holds(step, run, None):
+                    self._step(step, None, run)
+
+    def _now(self, run: _Run) -> Any:
+        """The record as the system shows it at this moment."""
+        if run.key is None:
+            run.key = self._named(run).key
+        key = for_request(run.key, self._stream.key)
+        found = self._reader.rows_of(self._stream.fetch, {"key": key, "keys": [key]})
+        row = next((row for row in found if key_of(row, self._stream.key) == key), None)
+        if row is None:
+            self._stop(run, GoneOutcome())
+        return row
 
     def _occasions(self, step: Step, run: _Run) -> Iterator[Child | None]:
         """Once, or once per child that changed in the step's way; nothing if no condition holds."""
@@ -146,6 +200,7 @@ class Writer:
             "before": run.command.before,
             **({} if run.etag is None else {"etag": run.etag}),
             "after": run.command.after,
+            **run.extra,
         }
         if run.key is not None:
             scope["key"] = for_request(run.key, self._stream.key)
@@ -153,22 +208,12 @@ class Writer:
             scope |= {"child": child.child, "change": child.change, "id": child.id}
         return scope
 
-    def _filled(self, step: Step, child: Child | None, run: _Run) -> dict[str, Any]:
-        """The scope of a step's request: values as the system wants them, and the step's defaults."""
-        scope = self._scope(run, child)
-        if child is not None and step.each is not None:
-            scope["change"] = self._change(step.each.split(" ")[1], child)
-        for slot, value in step.defaults.items():
-            if get(scope, slot) is None:
-                put(scope, slot, value)
-        return scope
-
     def _step(self, step: Step, child: Child | None, run: _Run) -> None:
         try:
-            scope = self._filled(step, child, run)
+            scope = self._bodies.filled(step, self._scope(run, child), child)
             for slot in step.needs:
                 render("{" + slot + "}", scope, strict=True)
-            body = self._body(step, scope, run)
+            body = self._bodies.body(step, scope, run.diff)
             request = self._wire.request(step, scope, body=body)
         except NoReference as missing:
             self._stop(run, Refused(str(missing), missing.path))
@@ -204,7 +249,7 @@ class Writer:
                 self._stop(run, Written(run.key or "") if gone else GoneOutcome())
             case Verdict.STALE:
                 self._stop(run, Stale())
-            case Verdict.EXISTS:
+            case Verdict.EXISTS if not run.extra:
                 raise _Stop(self._existing(run, said))
             case Verdict.BAD_CREDENTIALS:
                 self._stop(run, Retry(f"{name}: credentials not accepted.", _CREDENTIALS_PAUSE))
@@ -283,13 +328,8 @@ class Writer:
         if run.kind == "delete":
             return Written(run.key or "")
         if run.key is None:
-            try:
-                found = self._reader.find(run.command)
-            except ConnectorError as error:
-                return Unknown(f"It was created, and the lookup of its key failed: {error}")
-            if len(found) != 1:
-                return Unknown("It was created, and a lookup does not find its key.")
-            return Written(found[0].key, found[0])
+            found = self._named(run)
+            return Written(found.key, found)
         if run.record is None:
             # where the key is a field, the write may have moved the record to another key
             moved = key_of(run.command.after, self._stream.key)
@@ -303,55 +343,14 @@ class Writer:
             return GoneOutcome()
         return Written(run.record.key if run.record else run.key, run.record)
 
-    def _body(self, step: Step, scope: dict[str, Any], run: _Run) -> Any:
-        body = render(step.body, scope)
-        if not step.send and not step.nested:
-            return body
-        body = body or {}
-        into = get(body, step.into)
-        for name in step.send:
-            if name in run.diff.changed:
-                value = self._value(name, run.diff.changed[name])
-                fixed = into.get(name)
-                # what the template holds of an object goes with it
-                both = isinstance(fixed, dict) and isinstance(value, dict)
-                into[name] = {**value, **fixed} if both else value
-        for name, nested in step.nested.items():
-            commands = [
-                self._command(name, nested, child) for child in run.diff.children.get(name, ())
-            ]
-            if commands:
-                into[name] = commands
-        return body
-
-    def _command(self, name: str, nested: Nested, child: Child) -> Any:
-        template = getattr(nested, child.verb)
-        change = self._change(name, child)
-        return render(template, {"child": child.child, "change": change, "id": child.id})
-
-    def _change(self, name: str, child: Child) -> dict[str, Any]:
-        return {key: self._value(f"{name}.{key}", value) for key, value in child.change.items()}
-
-    def _value(self, path: str, value: Any) -> Any:
-        """A document's value as the system wants it: references resolved, types written out."""
-        if path in self._stream.references:
-            return self._references.resolve(path, value)
-        kind = self._stream.types.get(path)
-        if kind == "text" and value is None:
-            return ""  # what is empty in this system
-        return self._wire.encode(value, kind) if kind and value is not None else value
-
-
-def _covered(name: str, diff: Diff, steps: tuple[Step, ...]) -> bool:
-    """Whether some step writes this key, and for children every way in which it changed."""
-    if name in diff.children:
-        verbs = {child.verb for child in diff.children[name]}
-        for step in steps:
-            if name in step.covers:
-                return True
-            if name in step.nested:
-                verbs -= {v for v in set(verbs) if getattr(step.nested[name], v) is not None}
-            elif step.each is not None and step.each.split(" ")[1] == name:
-                verbs.discard(step.each.split(" ")[0])
-        return not verbs
-    return any(name in step.send or name in step.covers for step in steps)
+    def _named(self, run: _Run) -> RawRecord:
+        """The record that was created, where no answer named its key."""
+        try:
+            found = self._reader.find(run.command)
+        except ConnectorError as error:
+            raise _Stop(
+                Unknown(f"It was created, and the lookup of its key failed: {error}")
+            ) from None
+        if len(found) != 1:
+            raise _Stop(Unknown("It was created, and a lookup does not find its key."))
+        return found[0]

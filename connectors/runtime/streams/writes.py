@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from connectors.runtime.paths import get
 from connectors.runtime.streams.calls import Call, Lookup
-from connectors.yamlfile import Configured, mistake
+from connectors.yamlfile import Configured, Location, mistake
 
 
 class Children(Configured):
@@ -66,6 +66,8 @@ class Step(Call):
     """Where in the body they go; the empty path is its top."""
     defaults: Mapping[str, Any] = {}
     """Slots, and what they hold where there is no value or an empty one."""
+    look: Mapping[str, Lookup] = {}
+    """What the request needs and the document lacks: looked up just before; the first record fills ``{look.name.…}``."""
     nested: Mapping[str, Nested] = {}
     covers: tuple[str, ...] = ()
     """Document keys that the body's template writes."""
@@ -91,9 +93,41 @@ class Step(Call):
         yield [f"{{{slot}}}" for slot in self.defaults]
 
 
+class ActionStep(Step):
+    """One request of an action. Besides a step's slots: ``{now.…}``, the record as its ``fetch`` shows it just before.
+
+    A record is shown as the system gives it, with what ``keep`` and ``omit`` take out of the document.
+    """
+
+    over: str | None = None
+    """A list in ``now``: one request for each of its items; slot ``{item.…}``."""
+
+
+class Action(Configured):
+    """How a value is brought about that cannot be written, such as the state of an order."""
+
+    from_: Annotated[tuple[str, ...], Field(alias="from", min_length=1)]
+    """The values from which this action leads to its own."""
+    also: tuple[str, ...] = ()
+    """Values that count as its own, because the system leads on to them by itself."""
+    steps: Annotated[tuple[ActionStep, ...], Field(min_length=1)]
+
+
 class Writes(Configured):
     """The steps of each kind of write, in order."""
 
     create: tuple[Step, ...] = ()
     update: tuple[Step, ...] = ()
     delete: tuple[Step, ...] = ()
+    actions: Mapping[str, Mapping[str, Action]] = {}
+    """Document keys whose values are brought about: for each value the action that leads to it."""
+
+    def steps(self) -> Iterator[tuple[Location, Step]]:
+        """Every step, and where it stands."""
+        for kind in ("create", "update", "delete"):
+            for place, step in enumerate(getattr(self, kind)):
+                yield (kind, place), step
+        for name, actions in self.actions.items():
+            for value, action in actions.items():
+                for place, step in enumerate(action.steps):
+                    yield ("actions", name, value, "steps", place), step
