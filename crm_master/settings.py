@@ -53,9 +53,9 @@ class SystemSettings(Configured):
     streams: dict[Name, StreamSettings] = Field(min_length=1)
     join: Literal["ask", "auto"] = "ask"
     observe: bool = False
-    erase: Literal["request", "keep"] = Field(
+    erase: Literal["request", "delete", "keep"] = Field(
         "request",
-        description="Of an erased customer: ask a person to erase the records there, or keep them by law.",
+        description="Of an erased customer: ask a person to erase the records there, delete them, or keep them by law.",
     )
     schedule: str | None = None
 

@@ -14,6 +14,9 @@ from crm_master.cli.session import Json, Yes, author, opened
 _TODO = {
     "asked": "to be erased there by a person",
     "kept by policy": "kept there, by policy",
+    "deleting": "to be deleted there by Concord, with the next `concord deliver`",
+    "deleted": "deleted there by Concord",
+    "let in again": "not deleted there: let in again",
     "gone already": "gone there already",
     "done": "erased there",
     "kept": "kept there, as a person decided",
@@ -55,7 +58,7 @@ def _erase(customer: str, reason: str, yes: bool, as_json: bool) -> None:
         receipt = entrypoints.erase(app, customer, author(), reason)
     if not printed(receipt, as_json):
         _print(receipt)
-    if receipt["state"] != "done":
+    if receipt["state"] == "erased":
         message = "Rows are gone, their bytes are not: the database file is in use. Run this again."
         err.print(message, style="red")
         raise typer.Exit(1)

@@ -62,6 +62,7 @@ class DeliveryVerb(StrEnum):
 
     WRITE = "write"  # make it, or bring it to the golden record
     DELETE = "delete"
+    ERASE = "erase"  # a record of an erased customer: the message is under the receipt's name, and holds its key
 
 
 class DeliveryState(StrEnum):

@@ -5,13 +5,10 @@ All of it is one transaction: whoever dies in it has done nothing, and begins ag
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.contract import Written
-from crm_master.domain.claims import Instant, iso
 from crm_master.domain.erasure import (
     combinations,
     distinctions,
@@ -23,10 +20,10 @@ from crm_master.domain.identity import Profile, profile
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.domain.membership import disowned, without
-from crm_master.engine.delivery import Confirmed, correlation
 from crm_master.engine.explain import NotFound, find_customer
 from crm_master.engine.matching import BLOCK_CAP, block_hashes, values_of
-from crm_master.engine.plan import EntityPlan, Hub, StreamPlan
+from crm_master.engine.plan import EntityPlan, Hub
+from crm_master.engine.receipts import entries, let_in_again, open_requests
 from crm_master.ports import (
     Clock,
     Customer,
@@ -72,7 +69,8 @@ def preview(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
             if known is None:
                 raise
             return {"customer": name, "systems": known.systems, "receipt": known.id}
-        systems = _systems(hub, _gather(hub, customer, uow))
+        person = _gather(hub, customer, uow)
+        systems = entries(hub, person.records, person.doubtful, uow)
         return {"customer": customer, "systems": systems, "receipt": None}
 
 
@@ -114,8 +112,8 @@ def erase(
         uow.erasures.begin_anew(receipt.shared, pos)
         refs = [record.ref for record in person.records]
         uow.erasures.scrub(traces(person.ids, refs, person.profiles, plan.match), receipt.id)
-        receipt.systems = _systems(hub, person)
-        _request(receipt, _to_erase(person), uow, at)
+        receipt.systems = entries(hub, person.records, person.doubtful, uow)
+        open_requests(hub, receipt, person.records, person.doubtful, uow, at)
         uow.erasures.save(receipt)
         uow.commit()
     return receipt
@@ -139,7 +137,8 @@ def finish(receipt: Receipt, store: UnitOfWorkFactory) -> Receipt:
     """Note that the database's files hold nothing of the customer any more."""
     with store() as uow:
         found = uow.erasures.get(receipt.id, lock=True) or receipt
-        found.state = "done"
+        if found.state == "erased":  # while records are to be deleted their keys wait in the outbox
+            found.state = "done"
         uow.erasures.save(found)
         uow.commit()
     return found
@@ -157,68 +156,12 @@ def lift(
         if receipt is None:
             raise NotFound(f"no receipt {receipt_id!r}; `concord erase --receipts` lists them")
         receipt.lifted_at, receipt.lifted_by = clock(), author
+        if records:
+            let_in_again(receipt, uow, clock())
         lifted = uow.suppressions.lift(receipt_id, records=records)
         uow.erasures.save(receipt)
         uow.commit()
     return lifted
-
-
-def not_erased(
-    plan: StreamPlan,
-    confirmed: Sequence[Confirmed],
-    records: Mapping[RecordId, SourceRecord],
-    at: Instant,
-    uow: UnitOfWork,
-) -> list[Confirmed]:
-    """Leave out what was on its way when its customer was erased. A record that was made by then is to be erased."""
-    creating = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
-    there = uow.customers.get(creating, lock=True).keys()
-    kept: list[Confirmed] = []
-    for item in confirmed:
-        record, customer, outcome = item.delivery.record, item.delivery.customer.id, item.outcome
-        if customer in there if record is None else record.rec_id in records:
-            kept.append(item)
-        elif record is None and isinstance(outcome, Written):
-            _arrived(customer, ExternalRef(plan.system, plan.stream, outcome.key), at, uow)
-    return kept
-
-
-def _arrived(customer: EntityId, ref: ExternalRef, at: Instant, uow: UnitOfWork) -> None:
-    """A create that was under way while its customer was erased has made a record: it is kept out, and to be erased."""
-    receipt = uow.erasures.of_customer(customer)
-    if receipt is None:
-        return
-    receipt = uow.erasures.get(receipt.id, lock=True) or receipt
-    uow.suppressions.add([Suppression(external_id(ref), receipt.entity)], receipt.id)
-    entry = next((of for of in receipt.systems if of["system"] == ref.system), None)
-    if entry is None:
-        entry = {"system": ref.system, "records": 0, "in_doubt": 0, "state": "asked"}
-        receipt.systems.append(entry)
-    entry["records"] += 1
-    if entry["state"] != "kept by policy":
-        entry["state"] = "asked"
-        key = (TaskKind.ERASE, f"{receipt.id}:{ref.system}")
-        standing = uow.tasks.standing([key])
-        task = uow.tasks.get(standing[key]) if key in standing else None
-        found = {ref.system: {"records": [str(ref)], "look_for": []}}
-        if task is not None:
-            found[ref.system]["records"] = [*task.payload["records"], str(ref)]
-            found[ref.system]["look_for"] = task.payload["look_for"]
-        _request(receipt, found, uow, at)
-    uow.erasures.save(receipt)
-
-
-def answer(task: Task, said: str, author: str, at: Instant, uow: UnitOfWork) -> None:
-    """What a person did about the records in a system. With it the records' own keys go as well."""
-    receipt_id, _, system = task.subject.partition(":")
-    receipt = uow.erasures.get(receipt_id, lock=True)
-    assert receipt is not None, "receipts are never deleted"
-    for entry in receipt.systems:
-        if entry["system"] == system:
-            entry |= {"state": said, "by": author, "at": iso(at)}
-    uow.erasures.save(receipt)
-    uow.tasks.open([Task(task.kind, task.subject, {"receipt": receipt_id})], at)
-    uow.tasks.decide(task.id, {"answer": said, "author": author}, at)
 
 
 def _erased_before(name: str, uow: UnitOfWork) -> Receipt | None:
@@ -323,49 +266,3 @@ def _suppressions(plan: EntityPlan, person: Person) -> list[Suppression]:
         for names, text in identities(entity, of, combinations(plan.match))
     }
     return found + [Suppression(text, entity, names, unless) for text, names in texts.items()]
-
-
-def _systems(hub: Hub, person: Person) -> list[dict[str, Any]]:
-    """What the receipt says of each system: numbers, and who acts. No keys: some systems use an e-mail as one."""
-    there = Counter(of.ref.system for of in person.records if of.status is not RecordStatus.DELETED)
-    doubtful = Counter(message.system for message in person.doubtful)
-    gone = {record.ref.system for record in person.records} - there.keys() - doubtful.keys()
-    found: list[dict[str, Any]] = []
-    for system in sorted(there.keys() | doubtful.keys() | gone):
-        keep = system in hub.systems and hub.systems[system].erase == "keep"
-        state = "gone already" if system in gone else "kept by policy" if keep else "asked"
-        numbers = {"records": there[system], "in_doubt": doubtful[system]}
-        found.append({"system": system, **numbers, "state": state})
-    return found
-
-
-def _to_erase(person: Person) -> dict[str, dict[str, list[str]]]:
-    """By system: its records, and what may have been created there and can be found under a correlation key."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for record in person.records:
-        if record.status is not RecordStatus.DELETED:
-            of = found.setdefault(record.ref.system, {"records": [], "look_for": []})
-            of["records"].append(str(record.ref))
-    for message in person.doubtful:
-        of = found.setdefault(message.system, {"records": [], "look_for": []})
-        place = f"{message.system}/{message.stream}"
-        of["look_for"].append(f"{place}: {correlation(message.entity_id)}")
-    return found
-
-
-def _request(
-    receipt: Receipt, found: Mapping[str, Mapping[str, list[str]]], uow: UnitOfWork, at: Instant
-) -> None:
-    """Ask a person for each system that is to erase. The tasks hold the records' keys until they are answered."""
-    asked = {entry["system"] for entry in receipt.systems if entry["state"] == "asked"}
-    tasks = [
-        Task(TaskKind.ERASE, f"{receipt.id}:{system}", {"receipt": receipt.id, **of})
-        for system, of in found.items()
-        if system in asked
-    ]
-    uow.tasks.open(tasks, at)
-    numbers = uow.tasks.standing((task.kind, task.subject) for task in tasks)
-    for entry in receipt.systems:
-        key = (TaskKind.ERASE, f"{receipt.id}:{entry['system']}")
-        if key in numbers:
-            entry["task"] = numbers[key]

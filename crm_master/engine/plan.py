@@ -76,9 +76,7 @@ class SystemPlan:
     streams: Mapping[str, StreamPlan]
     observe: bool = False
     join: str = "ask"  # ask: an operator approves the preview; auto: policy does
-    erase: str = (
-        "request"  # of an erased customer: a person is asked to, or (keep) the records stay
-    )
+    erase: str = "request"  # of an erased customer: a person is asked to, Concord deletes, or (keep) the records stay
     schedule: str | None = None
 
 

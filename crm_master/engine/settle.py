@@ -30,10 +30,10 @@ from crm_master.domain.lifecycle import (
 )
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
-from crm_master.engine.erasure import not_erased
 from crm_master.engine.merging import vanished
 from crm_master.engine.moving import update_entry
 from crm_master.engine.plan import Hub, StreamPlan
+from crm_master.engine.receipts import not_erased
 from crm_master.ports import (
     Clock,
     DeliveryEntry,
@@ -94,7 +94,7 @@ class Settler:
         ids = [item.delivery.record.rec_id for item in confirmed if item.delivery.record]
         records = uow.records.get(ids, lock=True)
         known = len(confirmed)
-        confirmed = not_erased(plan, confirmed, records, at, uow)
+        confirmed = not_erased(self.hub, plan, confirmed, records, at, uow)
         if erased := known - len(confirmed):
             counts["erased"] = erased
         pos = uow.journal.commit("settle", at, self.run_id)

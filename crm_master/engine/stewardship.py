@@ -9,7 +9,7 @@ from typing import Any
 from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import TaskKind
-from crm_master.engine import erasure, linking, merging
+from crm_master.engine import linking, merging, receipts
 from crm_master.engine.explain import find_customer
 from crm_master.ports import (
     Clock,
@@ -52,7 +52,7 @@ def decide(
         if task.kind is TaskKind.ERASE:
             if answer not in _ERASED:
                 raise Undecidable(f"a request to erase takes the answers: {', '.join(_ERASED)}")
-            erasure.answer(task, answer, author, at, uow)
+            receipts.answer(task, answer, author, at, uow)
             uow.commit()
             return task
         detail = {

@@ -10,8 +10,10 @@ from connectors.contract import Scan
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.engine import erasure
 from crm_master.engine.absence import confirm_absences
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.erasing import Eraser
 from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import ingest as land_stream
 from crm_master.engine.ledger import Progress, Run, silent
@@ -82,7 +84,12 @@ def deliver(app: App, system: str, *, progress: Progress = silent) -> Ran:
     """
     plan = app.hub.system(system)
     with recorded(app, "deliver", system, progress) as run:
-        Deliverer(app.hub, system, app.connect(system), app.store, app.clock, run)()
+        sink = app.connect(system)
+        finished = Eraser(app.hub, system, sink, app.store, app.clock, run)()
+        if finished and app.store.purge():
+            for receipt in finished:
+                erasure.finish(receipt, app.store)
+        Deliverer(app.hub, system, sink, app.store, app.clock, run)()
         entity = next(iter(plan.streams.values())).entity
         return _done(app, run, "deliver", system, entity, _held_back(app, system))
 

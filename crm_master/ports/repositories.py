@@ -220,9 +220,19 @@ class Outbox(Protocol):
         """Take back what was not begun."""
 
     def claim(
-        self, system: str, limit: int, now: Instant, lease: Instant, alone_from: int
+        self,
+        system: str,
+        limit: int,
+        now: Instant,
+        lease: Instant,
+        alone_from: int,
+        *,
+        erasing: bool = False,
     ) -> list[OutboxMessage]:
-        """Lease what is due to one worker. What took ``alone_from`` workers along is leased by itself."""
+        """Lease what is due to one worker, deliveries or (``erasing``) what is to be deleted of erased customers.
+
+        What took ``alone_from`` workers along is leased by itself.
+        """
 
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
         """Mark leased messages as sent, and renew their lease. Gives the ids that are still ours to send."""

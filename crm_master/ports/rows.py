@@ -235,7 +235,8 @@ class Receipt:
     """That a customer was erased: who asked, when, and for each system what was done or what a person must still do.
 
     ``customers`` are all ids that the customer had, ``shared`` those who were once one with it and began anew. ``state`` is
-    ``erased`` until the database's files are clean as well, then ``done``. Holds no personal data of the customer.
+    ``deleting`` while keys wait in the outbox, ``erased`` until the database's files are clean as well, then ``done``.
+    Holds no personal data of the customer.
     """
 
     id: str

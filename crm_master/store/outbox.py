@@ -63,13 +63,21 @@ class OutboxRepository:
             )
 
     def claim(
-        self, system: str, limit: int, now: Instant, lease: Instant, alone_from: int
+        self,
+        system: str,
+        limit: int,
+        now: Instant,
+        lease: Instant,
+        alone_from: int,
+        *,
+        erasing: bool = False,
     ) -> list[OutboxMessage]:
+        erase = outbox.c.verb == DeliveryVerb.ERASE.value
         due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= now)
         expired = sa.and_(outbox.c.state.in_(_BUSY), outbox.c.lease_until <= now)
         query = (
             sa.select(outbox)
-            .where(outbox.c.system == system, sa.or_(due, expired))
+            .where(outbox.c.system == system, erase if erasing else ~erase, sa.or_(due, expired))
             .order_by(outbox.c.queued_at, outbox.c.id)
             .limit(limit)
         )

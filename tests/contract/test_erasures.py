@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from crm_master.domain.erasure import traces
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.lifecycle import DeliveryVerb, TaskKind
 from crm_master.ports import DeliveryEntry, OutboxMessage, Receipt, SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import Json, metadata
-from tests.rules.fakes import Setting, World
+from tests.rules.fakes import Setting, World, dying
 
 MAIL = "grace@example.org"
 REF = ExternalRef("erp", "people", "key-of-grace")
@@ -281,6 +282,60 @@ def test_files_are_clean_unless_somebody_is_reading(store: Database) -> None:
         assert not store.purge(patience_ms=1)
     assert store.purge(patience_ms=1)
     other.close()
+
+
+def test_what_is_to_be_erased_is_claimed_apart(store: Database) -> None:
+    with store() as uow:
+        write = OutboxMessage("E1", "customer", "shop", "people", "r1", 1)
+        erase = OutboxMessage(
+            "R1", "customer", "shop", "people", "x", 0, verb=DeliveryVerb.ERASE, sent={"key": "k"}
+        )
+        uow.outbox.put([write, erase], 1)
+        assert [of.id for of in uow.outbox.claim("shop", 5, 9, 9, 2)] == [write.id]
+        [claimed] = uow.outbox.claim("shop", 5, 9, 9, 2, erasing=True)
+        assert (claimed.verb, claimed.sent) == (DeliveryVerb.ERASE, {"key": "k"})
+        assert uow.outbox.claim("shop", 5, 9, 9, 2, erasing=True) == []
+        assert uow.outbox.begin([claimed], 99) == {erase.id}
+        assert uow.outbox.creating("customer") == []
+
+
+def test_the_story_of_a_deletion(
+    tmp_path: Path, empty_url: str, new_database: Callable[[], Database]
+) -> None:
+    """As ``erase: delete`` has it: a worker dies over one system, and the next finishes."""
+    new_database().migrate()
+    deletes = Setting(creates=(), erase="delete", can={"delete": True})
+    hub = World(tmp_path, {"erp": Setting(), "shop": deletes, "list": deletes}, url=empty_url)
+    hub.erp.add(REF.key, name="Grace Hopper", mail=MAIL, tags=["cobolist"])
+    hub.erp.add("ada", name="Ada", mail="ada@example.org")
+    hub.settle()
+    before = {name: len(system.writes) for name, system in hub.systems.items()}
+    receipt = hub.erase(hub.record("erp", REF.key).entity_id or "")
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.deliver("shop")
+    hub.deliver("list")
+    hub.clock.sleep(601)
+    hub.deliver("shop")
+    hub.round()
+    with hub.store() as uow:
+        found = uow.erasures.get(receipt.id)
+    assert found is not None
+    assert found.state == "done"
+    assert {entry["system"]: entry["state"] for entry in found.systems} == {
+        "erp": "asked",
+        "list": "deleted",
+        "shop": "deleted",
+    }
+    assert {name: len(system.writes) - before[name] for name, system in hub.systems.items()} == {
+        "erp": 0,
+        "shop": 1,
+        "list": 1,
+    }
+    assert [len(system.kept) for system in hub.systems.values()] == [2, 1, 1]
+    hub.decide(hub.task(TaskKind.ERASE), "done")
+    assert _seen(hub.store) == set()
+    hub.close()
 
 
 def test_the_story_of_an_erasure(

@@ -328,6 +328,25 @@ def test_a_customer_is_erased_with_a_receipt_and_stays_out(running: Desk) -> Non
     running.concord("erase", "--receipts", said="crm: 1 records, erased there")
 
 
+def test_an_erased_customers_record_is_deleted_where_hub_yaml_says_so(running: Desk) -> None:
+    running.edit("hub.yaml", "system: crm\n", "system: crm\n    erase: delete\n")
+    running.concord("apply", "--yes", said="In force.")
+    key = next(k for k, of in running.crm.records.items() if of["email"] == "p2@example.org")
+    said = "crm: 1 records, to be deleted there by Concord"
+    running.concord("erase", "shop/customers/2", "--yes", said=said)
+    running.concord("deliver", "crm", said="1 deleted")
+    running.concord("deliver", "crm")
+    deletes = [write.key for write in running.crm.writes if write.method == "DELETE"]
+    assert deletes == [key]
+    assert not [write for write in running.shop.writes if write.method == "DELETE"]
+    (receipt,) = running.json("erase", "--receipts")
+    crm = next(entry for entry in receipt["systems"] if entry["system"] == "crm")
+    assert (receipt["state"], crm["state"], crm["deleted"]) == ("done", "deleted", 1)
+    running.concord("erase", "--receipts", said="crm: 1 records, deleted there by Concord")
+    running.concord("sync", "--full")
+    assert key not in running.crm.records
+
+
 def test_an_erased_customer_who_registers_anew_is_let_in(running: Desk) -> None:
     receipt = running.json("erase", "shop/customers/1", "--yes")["receipt"]
     running.shop.add(name="Person 1", email="p1@example.org")

@@ -43,6 +43,7 @@ from crm_master.engine import erasure, joining, linking, stewardship
 from crm_master.engine.absence import confirm_absences
 from crm_master.engine.applying import put_in_force, switch
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.erasing import Eraser
 from crm_master.engine.explain import find_customer
 from crm_master.engine.foresight import Foresight, foresee
 from crm_master.engine.fuses import approve as approve_run
@@ -320,7 +321,9 @@ class FakeSystem:
         self.writes.append(command)
         if command.key is not None and not command.after:
             self.remove(command.key)
-            return Written(command.key)
+            if fate == "killed":
+                raise Killed
+            return Unknown("the answer was lost") if fate == "done" else Written(command.key)
         if command.key is None or kept is None:
             key = f"{self.name}-{next(self._keys)}"
             kept = self.kept[key] = Kept({}, 0, command.correlation)
@@ -547,6 +550,8 @@ class World:
 
     def deliver(self, name: str) -> dict[str, int]:
         run = self.run("deliver", name)
+        for receipt in Eraser(self.hub, name, self.systems[name], self.store, self.clock, run)():
+            self.finish(receipt)
         Deliverer(self.hub, name, self.systems[name], self.store, self.clock, run)()
         return dict(run.counts)
 
@@ -567,6 +572,9 @@ class World:
         receipt = erasure.erase(
             self.hub, name, "ada", "case 7", self.store, self.clock, self.new_id, "erase"
         )
+        return self.finish(receipt)
+
+    def finish(self, receipt: Receipt) -> Receipt:
         return erasure.finish(receipt, self.store) if self.store.purge() else receipt
 
     def undo(self, run_id: str) -> Compensation:
