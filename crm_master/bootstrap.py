@@ -22,8 +22,10 @@ from crm_master.deployment import (
 )
 from crm_master.domain import ids
 from crm_master.domain.claims import Instant
+from crm_master.domain.processes import OWN_SYSTEM
 from crm_master.engine.ingest import moment
 from crm_master.engine.plan import Hub
+from crm_master.engine.processes import Processes
 from crm_master.ports import Clock
 from crm_master.store import Database, SuppressionKeyWrong
 
@@ -64,6 +66,8 @@ class App:
 
     def connect(self, system: str) -> Sink:
         """The system's connector, opened once. Raises ``connectors.errors.BadConfiguration``."""
+        if system not in self._open and system == OWN_SYSTEM:
+            self._open[system] = Processes(self.deployment.processes, self.store, self.clock)
         if system not in self._open:
             connection = self.connection(self.deployment.settings.systems[system].connection)
             manifest = self.deployment.manifests[system]

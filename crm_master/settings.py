@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from connectors.yamlfile import Configured, mistake
 from crm_master.domain.lifecycle import DeletePolicy, Leaving
+from crm_master.domain.processes import OWN_SYSTEM
 from crm_master.domain.survivorship import Rule
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -60,6 +61,82 @@ class SystemSettings(Configured):
     schedule: str | None = None
 
 
+Duration = Annotated[str, Field(pattern=r"^[0-9]{1,5}[dhm]$")]
+"""A length of time: ``2d``, ``12h``, ``30m``."""
+
+
+class ConditionSettings(Configured):
+    """What a field of a golden record must be for a process to call for action. All that is said must hold."""
+
+    present: bool | None = Field(None, description="Whether there is a value.")
+    values: Annotated[
+        list[Value], BeforeValidator(_listed, json_schema_input_type=Value | list[Value])
+    ] = Field(default_factory=list, description="The values that it may be.")
+    past: Duration | None = Field(
+        None, description="A time or a day, at least so long ago: `2d`, `12h`, `30m`; `0d`: over."
+    )
+    above: float | None = Field(None, description="A number above this one.")
+    below: float | None = Field(None, description="A number below this one.")
+
+
+def _condition(value: Any) -> Any:
+    if value in ("present", "absent"):
+        return {"present": value == "present"}
+    return value if isinstance(value, dict | Configured) else {"values": value}
+
+
+class VolumeSettings(Configured):
+    """How many orders or interactions there must be about an entity, or how much they must come to."""
+
+    above: float
+    sum: Name | None = Field(
+        None, description="The field that is added up; without it they are counted."
+    )
+    by: Name | None = Field(None, description="The time by which they count, with `within`.")
+    within: Duration | None = Field(None, description="Only those of the last `365d`.")
+
+    @model_validator(mode="after")
+    def _within_needs_a_time(self) -> VolumeSettings:
+        if (self.by is None) != (self.within is None):
+            raise mistake("by without within, or within without by", "both, or neither")
+        return self
+
+
+class RaiseSettings(Configured):
+    """What a process raises, and what that says."""
+
+    entity: Name
+    fields: dict[Name, Value] = Field(
+        default_factory=dict,
+        description="Values; `{name}` in a text is a field of the cause. A reference: `itself`, or the cause's field.",
+    )
+    open: dict[Name, Value] = Field(description="Further values, while the cause is there.")
+    closed: dict[Name, Value] = Field(description="Those when it is gone.")
+
+
+class ProcessSettings(Configured):
+    """A process: who has to act when golden records come to be like this, or stay so too long."""
+
+    of: Name = Field(description="The entity that is looked at.")
+    when: dict[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")],
+        Annotated[
+            ConditionSettings,
+            BeforeValidator(
+                _condition, json_schema_input_type=Value | list[Value] | ConditionSettings
+            ),
+        ],
+    ] = Field(
+        default_factory=dict,
+        description="Fields of its golden record (a group's member after a dot).",
+    )
+    facts: dict[Name, VolumeSettings] = Field(
+        default_factory=dict, description="Volumes of the orders or interactions about it."
+    )
+    raises: RaiseSettings
+    schedule: str | None = None
+
+
 class HubSettings(Configured):
     """``hub.yaml``."""
 
@@ -71,6 +148,17 @@ class HubSettings(Configured):
     apply: Literal["ask", "automatic"] = Field(
         "ask", description="Who puts changed files in force: `concord apply`, or the next round."
     )
+
+    processes: dict[Name, ProcessSettings] = Field(
+        default_factory=dict, description="What the hub itself watches for, by name."
+    )
+
+    @field_validator("systems")
+    @classmethod
+    def _own_name_is_taken(cls, systems: dict[str, Any]) -> dict[str, Any]:
+        if OWN_SYSTEM in systems:
+            raise mistake(f"a system named {OWN_SYSTEM!r}", "another name: it is the hub's own")
+        return systems
 
     @field_validator("rank")
     @classmethod

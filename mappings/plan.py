@@ -33,7 +33,7 @@ from mappings.tables import TableLens
 from mappings.values import problem_of
 
 Params = Mapping[str, str | int | bool]
-OWN_SYSTEM = "system"
+SYSTEM_PARAM = "system"
 """The parameter that every mapping has: the name of the system that it belongs to."""
 
 _TRUNCATED = ("text", "name")
@@ -312,7 +312,7 @@ class Planner:
         if line.max is not None and name not in _TRUNCATED:
             self._fail((*here, "max"), f"max with the codec {name!r}", ", ".join(_TRUNCATED))
         if kind is Reference and isinstance(options, dict) and "system" not in options:
-            options = {**options, "system": self.params.get(OWN_SYSTEM, "")}
+            options = {**options, "system": self.params.get(SYSTEM_PARAM, "")}
         if options is not None and not isinstance(options, dict):
             self._fail(
                 (*there, name), f"options that are no mapping: {options!r}", "{option: value}"

@@ -15,35 +15,59 @@ from crm_master.store import Database
 from tests.defects.hub import Clock
 from tests.hubs import FIELDS, MATCH, compiled
 
-ORDER_FIELDS = ("number", "party", "status", "shipped", "lines")
+ORDER_FIELDS = ("number", "party", "status", "shipped", "lines", "promised", "total", "ordered")
+TICKET_FIELDS = ("number", "party", "subject", "kind", "status", "opened", "answered")
 ORDERS: Mapping[str, Any] = {
     "number": "number",
     "status": {"at": "status", "as": "enum"},
+    "promised_at": {"at": "promised", "as": "date"},
+    "ordered_at": {"at": "ordered", "as": "datetime"},
+    "total": {"at": "total", "as": "decimal"},
     "fulfilment.status": {"at": "shipped", "as": "enum"},
     "lines": {
         "at": "lines[*]",
         "each": {"sku": "sku", "quantity": {"at": "quantity", "as": "decimal"}},
     },
 }
+TICKETS: Mapping[str, Any] = {
+    "number": "number",
+    "subject": "subject",
+    "kind": {"at": "kind", "as": "enum"},
+    "status": {"at": "status", "as": "enum"},
+    "opened_at": {"at": "opened", "as": "datetime"},
+    "answered_at": {"at": "answered", "as": "datetime"},
+}
 SHIPPED_POLICY = Path("mappings/policies/order.yaml")
 
 
-class Trade:
-    """A shop and an ERP, each with customers and orders; orders made in the shop are made in the ERP."""
+FIELDS_OF = {"sales": ORDER_FIELDS, "orders": ORDER_FIELDS, "desk": TICKET_FIELDS}
 
-    def __init__(self, url: str, *, erp_customers: Any = "everybody") -> None:
+
+class Trade:
+    """A shop and an ERP, each with customers and orders; orders made in the shop are made in the ERP.
+
+    With ``processes`` there is a service desk, too: what they raise is made there as a ticket.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        erp_customers: Any = "everybody",
+        processes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.clock = Clock()
-        names = ("erp", "shop", "sales", "orders")
+        names = ["erp", "shop", "sales", "orders", *(["desk"] if processes else [])]
         self.systems = {
             name: Simulator(
-                Profile(name=name)
-                if name in ("erp", "shop")
-                else Profile(name=name, fields=ORDER_FIELDS, unique=("ref", "number")),
+                Profile(name=name, fields=FIELDS_OF[name], unique=("ref", "number"))
+                if name in FIELDS_OF
+                else Profile(name=name),
                 self.clock.time,
             ).start()
             for name in names
         }
-        create = {"erp": erp_customers, "sales": "everybody"}
+        create = {"erp": erp_customers, "sales": "everybody", "desk": "everybody"}
         hub = {
             "name": "trade",
             "rank": list(names),
@@ -56,6 +80,7 @@ class Trade:
                 }
                 for name in names
             },
+            "processes": dict(processes or {}),
         }
         policy = yaml.safe_load(SHIPPED_POLICY.read_text(encoding="utf-8"))
         policy["fields"]["fulfilment"] = {"rule": "owner", "owner": "sales"}
@@ -66,10 +91,11 @@ class Trade:
         }
         for name in ("erp", "shop"):
             files[f"mappings/{name}/customers.yaml"] = {"entity": "customer", "fields": FIELDS}
-        for name, of in (("sales", "erp"), ("orders", "shop")):
+        for name, of in (("sales", "erp"), ("orders", "shop"), ("desk", "shop")):
             party = {"at": "party", "as": {"reference": {"system": of, "stream": "customers"}}}
-            fields = {"customer": party, **ORDERS}
-            files[f"mappings/{name}/customers.yaml"] = {"entity": "order", "fields": fields}
+            fields = {"customer": party, **(TICKETS if name == "desk" else ORDERS)}
+            entity = "interaction" if name == "desk" else "order"
+            files[f"mappings/{name}/customers.yaml"] = {"entity": entity, "fields": fields}
         texts = {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
         texts |= {
             f"systems/{n}.yaml": system.profile.manifest() for n, system in self.systems.items()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -23,8 +23,10 @@ from connectors.yamlfile import (
     read_tree,
 )
 from crm_master.deployment.files import FileReader, recorded_files
+from crm_master.deployment.processes import own_system
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import Leaving
+from crm_master.domain.processes import OWN_SYSTEM, Process
 from crm_master.domain.survivorship import ORIGINATOR, FieldPolicy, Policy, Rule
 from crm_master.engine.plan import EntityPlan, Fuses, Hub, StreamPlan, SystemPlan, Test
 from crm_master.settings import (
@@ -36,7 +38,7 @@ from crm_master.settings import (
     SystemSettings,
 )
 from mappings.compiler import CompiledMapping, compile_file
-from mappings.plan import OWN_SYSTEM
+from mappings.plan import SYSTEM_PARAM
 from mappings.spec import EntityFile, load_entity
 from mappings.values import entity_spec
 
@@ -51,6 +53,7 @@ class Deployment:
     mappings: Mapping[tuple[str, str], CompiledMapping]
     entities: Mapping[str, EntityFile]
     files: Mapping[str, str]
+    processes: Mapping[str, Process] = field(default_factory=dict)
 
 
 def recompiled(content: str) -> Hub | None:
@@ -83,21 +86,29 @@ class _Compiler:
         systems = {
             name: self._system(name, system, settings) for name, system in settings.systems.items()
         }
+        own, processes = own_system(settings, self._entities, self._mistaken(settings))
         # Also those whose streams have mistakes: the policies are looked at all the same.
         plans = {entity: self._entity(entity, settings) for entity in self._parents_first()}
         if self._mistakes:
             raise ConfigurationMistakes(self._mistakes)
         content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
         hub = Hub(
-            systems={name: plan for name, plan in systems.items() if plan},
+            systems={name: plan for name, plan in systems.items() if plan}
+            | ({} if own is None else {own.name: own}),
             entities={name: plan for name, plan in plans.items() if plan},
             hash=hashlib.sha256(content).hexdigest(),
             content=content.decode(),
             recompile=recompiled,
         )
         return Deployment(
-            hub, settings, self._manifests, self._mappings, self._entities, self._files
+            hub, settings, self._manifests, self._mappings, self._entities, self._files, processes
         )
+
+    def _mistaken(self, settings: HubSettings) -> Callable[[tuple[str, ...], str, str, str], None]:
+        def note(path: tuple[str, ...], found: str, allowed: str, do: str) -> None:
+            self._mistakes.append(settings.origin.mistake(path, found, allowed, do))
+
+        return note
 
     def _parents_first(self) -> list[str]:
         """The entities, each behind those that it refers to: so a round reconciles them in that order."""
@@ -187,7 +198,7 @@ class _Compiler:
                     )
                 )
                 continue
-            mapping = self._mapping(kind, stream, {**params, OWN_SYSTEM: name})
+            mapping = self._mapping(kind, stream, {**params, SYSTEM_PARAM: name})
             if mapping is not None:
                 self._mappings[name, stream] = mapping
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
@@ -293,7 +304,7 @@ class _Compiler:
                         path, f"no field {field_name!r} in {name}", ", ".join(spec.fields), do
                     )
                 )
-        rank = {system: place for place, system in enumerate(hub.rank)}
+        rank = {system: place for place, system in enumerate([*hub.rank, OWN_SYSTEM])}
         policies = {
             field: self._policy(field, chosen, settings, rank)
             for field, chosen in settings.fields.items()

@@ -21,6 +21,8 @@ def same_effect(former: Deployment, now: Deployment) -> bool:
         return False
     if [name for name in now.settings.rank if name in known] != former.settings.rank:
         return False
+    if former.settings.processes != now.settings.processes:
+        return False
     if any(_effective(of) != _effective(now.settings.systems[name]) for name, of in known.items()):
         return False
     return all(

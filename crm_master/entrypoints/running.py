@@ -10,6 +10,7 @@ from connectors.contract import Scan
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App
 from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.domain.processes import OWN_SYSTEM
 from crm_master.engine import erasure
 from crm_master.engine.absence import confirm_absences
 from crm_master.engine.deliver import Deliverer
@@ -155,12 +156,15 @@ def sync(
         except (ConnectorError, FuseBlown, RunFailed) as error:
             errors.append(error)
 
-    for name in names:
-        for stream in app.hub.systems[name].streams.values():
-            if stream.reads:
-                attempt(ingest, name, stream.stream, full=full)
-    for entity in app.hub.entities:
-        attempt(reconcile, entity)
+    # the hub's own processes look at what the others have brought
+    for own in (False, True):
+        for name in names:
+            for stream in app.hub.systems[name].streams.values():
+                if stream.reads and own is (name == OWN_SYSTEM):
+                    attempt(ingest, name, stream.stream, full=full)
+        if not own or OWN_SYSTEM in names:
+            for entity in app.hub.entities:
+                attempt(reconcile, entity)
     if let_in(app):
         for entity in app.hub.entities:
             attempt(reconcile, entity)

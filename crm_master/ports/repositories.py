@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from crm_master.domain.claims import Instant
+from crm_master.domain.fields import Canonical
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import DeliveryVerb, TaskKind
 from crm_master.ports.rows import (
@@ -202,6 +203,11 @@ class Facts(Protocol):
 
     def refer(self, targets: Mapping[RecordId, Mapping[str, RecordId]]) -> None:
         """What each record of a fact refers to by its fields, in the place of what it referred to before."""
+
+    def about(
+        self, ids: Collection[EntityId], entity_type: str
+    ) -> list[tuple[EntityId, Mapping[str, Canonical]]]:
+        """The golden records of the facts of one entity about these, each with the one of these that it is about."""
 
     def waiting(self) -> dict[str, int]:
         """By entity: the facts that refer to a record which is not known, or nobody's yet."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crm_master.domain.ids import RecordId
-from crm_master.store.schema import reference, source_record
+from crm_master.domain.fields import Canonical
+from crm_master.domain.ids import EntityId, RecordId
+from crm_master.store.schema import entity, reference, source_record
 from crm_master.store.sql import chunks, upsert
 
 
@@ -40,3 +41,24 @@ class FactRepository:
         )
         rows = self._connection.execute(query)
         return {row.entity: row[1] for row in rows}
+
+    def about(
+        self, ids: Collection[EntityId], entity_type: str
+    ) -> list[tuple[EntityId, Mapping[str, Canonical]]]:
+        parent, fact = source_record.alias(), source_record.alias()
+        found = []
+        for part in chunks(set(ids)):
+            pairs = (
+                sa.select(parent.c.entity_id.label("parent"), fact.c.entity_id.label("fact"))
+                .distinct()
+                .select_from(parent)
+                .join(reference, reference.c.target == parent.c.rec_id)
+                .join(fact, fact.c.rec_id == reference.c.rec_id)
+                .where(parent.c.entity_id.in_(part), fact.c.entity == entity_type)
+                .subquery()
+            )
+            query = sa.select(pairs.c.parent, entity.c.golden).join(
+                entity, entity.c.id == pairs.c.fact
+            )
+            found += [(row.parent, row.golden) for row in self._connection.execute(query)]
+        return found

@@ -8,18 +8,20 @@ from pydantic import Field
 
 from crm_master.domain.fields import Canonical, Native
 from mappings.codecs.base import Codec, Options, register, text_of, wrong_kind
-from mappings.spec import FieldType, MemberDef, Name
+from mappings.spec import FieldType, MemberDef
 
 
 class ReferenceOptions(Options):
     """Options of ``reference``."""
 
-    stream: Name
+    stream: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     """The stream whose keys the values are."""
     system: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     """The system whose stream that is; the system of the mapping if not given."""
     number: bool = False
     """Keys are written as whole numbers, not as text."""
+    whole: bool = False
+    """The values name system and stream, too, as `shop/customers/12`; read only."""
 
 
 @register
@@ -36,12 +38,18 @@ class Reference(Codec):
 
     def __init__(self, options: Options, target: MemberDef) -> None:
         assert isinstance(options, ReferenceOptions)
+        if options.whole == bool(options.stream):
+            raise ValueError(
+                "stream and whole, or neither; allowed: stream: the stream of the keys"
+            )
         self.place = (options.system, options.stream)
-        self._prefix = f"{options.system}/{options.stream}/"
+        self._prefix = "" if options.whole else f"{options.system}/{options.stream}/"
         self._number = options.number
 
     def decode(self, native: Native) -> Canonical:
         key = text_of(native, "the key of a record")
+        if key and not self._prefix and key.count("/") < 2:
+            raise ValueError("a key alone; allowed: system/stream/key")
         return f"{self._prefix}{key}" if key else None
 
     def encode(self, value: Canonical) -> Native:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import typer.main
+import yaml
 
 from connectors.registry import load_manifest
 from connectors.rest import manifest as rest
@@ -113,6 +114,9 @@ def test_a_yaml_block_is_a_valid_file(block):
         spec.load_entity(block.body)
     elif kind.startswith("system"):
         load_manifest(block.body)
+    elif kind.startswith("process"):
+        for process in yaml.safe_load(block.body)["processes"].values():
+            settings.ProcessSettings.model_validate(process)
     else:
         pytest.fail(f"{block} does not say what it is: ```yaml hub, mapping, policy, entity, …")
 
