@@ -26,6 +26,9 @@ _NEW_RECORD: dict[str, Any] = {
     "reread": False,
 }
 
+_PENDING = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
+_PENDING_OF = _PENDING.where(observation.c.entity == sa.bindparam("of"))
+
 
 class InboxRepository:
     """See ``crm_master.ports.Inbox``."""
@@ -272,10 +275,8 @@ class InboxRepository:
         return None if raw is None else bytes(raw)
 
     def pending(self, entity: str | None = None) -> int:
-        query = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
-        if entity is not None:
-            query = query.where(observation.c.entity == entity)
-        return int(self._connection.execute(query).scalar_one())
+        query, of = (_PENDING, {}) if entity is None else (_PENDING_OF, {"of": entity})
+        return int(self._connection.execute(query, of).scalar_one())
 
 
 def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:

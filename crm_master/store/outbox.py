@@ -30,6 +30,13 @@ _WAITING = (
 SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
+# asked before every delivery: made once
+_WAITS = (
+    sa.select(outbox.c.stream, outbox.c.verb, sa.func.count())
+    .where(outbox.c.system == sa.bindparam("of"), outbox.c.state.not_in(SET_ASIDE))
+    .group_by(outbox.c.stream, outbox.c.verb)
+)
+
 
 class OutboxRepository:
     """See ``crm_master.ports.Outbox``."""
@@ -209,12 +216,7 @@ class OutboxRepository:
         return found
 
     def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
-        query = (
-            sa.select(outbox.c.stream, outbox.c.verb, sa.func.count())
-            .where(outbox.c.system == system, outbox.c.state.not_in(SET_ASIDE))
-            .group_by(outbox.c.stream, outbox.c.verb)
-        )
-        rows = self._connection.execute(query)
+        rows = self._connection.execute(_WAITS, {"of": system})
         return {(stream, DeliveryVerb(verb)): number for stream, verb, number in rows}
 
     def count_creates(self, system: str) -> dict[str, int]:

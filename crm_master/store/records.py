@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +18,32 @@ from crm_master.store.sql import chunks, upsert
 
 SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
     source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
+)
+
+
+class _By(NamedTuple):
+    """What finds records by the values of a column: the rows, and their locks alone."""
+
+    rows: sa.Select[Any]
+    locked: sa.Select[Any]
+
+
+def _by(column: sa.Column[Any]) -> _By:
+    where, first = column.in_(sa.bindparam("of", expanding=True)), source_record.c.rec_id
+    locked = sa.select(first).where(where).order_by(first).with_for_update()
+    return _By(SELECT.where(where).order_by(first), locked)
+
+
+# asked for every batch: made once
+_BY_ID, _BY_CUSTOMER = _by(source_record.c.rec_id), _by(source_record.c.entity_id)
+_TO_REREAD = (
+    SELECT.where(
+        source_record.c.system == sa.bindparam("of"),
+        source_record.c.stream == sa.bindparam("in"),
+        source_record.c.reread,
+    )
+    .order_by(source_record.c.rec_id)
+    .limit(sa.bindparam("most"))
 )
 _RECORD_COLUMNS = (
     "entity",
@@ -47,7 +73,7 @@ class RecordRepository:
     def get(self, ids: Collection[RecordId], *, lock: bool = False) -> dict[RecordId, SourceRecord]:
         found: dict[RecordId, SourceRecord] = {}
         for part in chunks(set(ids)):
-            for record in self._load(source_record.c.rec_id.in_(part), lock=lock):
+            for record in self._load(_BY_ID, part, lock=lock):
                 found[record.rec_id] = record
         return found
 
@@ -55,16 +81,14 @@ class RecordRepository:
         return [
             record
             for part in chunks(set(ids))
-            for record in self._load(source_record.c.entity_id.in_(part), lock=lock)
+            for record in self._load(_BY_CUSTOMER, part, lock=lock)
         ]
 
-    def _load(self, where: sa.ColumnElement[bool], *, lock: bool) -> list[SourceRecord]:
+    def _load(self, by: _By, ids: Sequence[str], *, lock: bool) -> list[SourceRecord]:
         if lock and self._connection.dialect.name == "postgresql":
             # a statement of its own: whoever waited for a lock must read the shadow as it is by then
-            ids = sa.select(source_record.c.rec_id).where(where).order_by(source_record.c.rec_id)
-            self._connection.execute(ids.with_for_update()).all()
-        query = SELECT.where(where).order_by(source_record.c.rec_id)
-        return [record_of(row) for row in self._connection.execute(query)]
+            self._connection.execute(by.locked, {"of": ids}).all()
+        return [record_of(row) for row in self._connection.execute(by.rows, {"of": ids})]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
         place = sa.func.row_number().over(
@@ -137,16 +161,8 @@ class RecordRepository:
         return found
 
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]:
-        query = (
-            SELECT.where(
-                source_record.c.system == system,
-                source_record.c.stream == stream,
-                source_record.c.reread,
-            )
-            .order_by(source_record.c.rec_id)
-            .limit(limit)
-        )
-        return [record_of(row) for row in self._connection.execute(query)]
+        place = {"of": system, "in": stream, "most": limit}
+        return [record_of(row) for row in self._connection.execute(_TO_REREAD, place)]
 
     def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
         query = (

@@ -15,6 +15,33 @@ from crm_master.store.records import SELECT, record_of
 from crm_master.store.schema import sighting, source_record
 from crm_master.store.sql import upsert
 
+# asked in every full scan: made once
+_OF_STREAM = sa.and_(
+    sighting.c.system == sa.bindparam("of"), sighting.c.stream == sa.bindparam("in")
+)
+_IS_GONE = sa.and_(_OF_STREAM, sighting.c.gone_at > 0)
+_IS_UNSEEN = sa.and_(
+    source_record.c.system == sa.bindparam("of"),
+    source_record.c.stream == sa.bindparam("in"),
+    source_record.c.status == RecordStatus.LIVE.value,
+    ~sa.exists().where(sighting.c.rec_id == source_record.c.rec_id),
+)
+_UNSEEN = (
+    SELECT.where(_IS_UNSEEN, source_record.c.rec_id > sa.bindparam("after"))
+    .order_by(source_record.c.rec_id)
+    .limit(sa.bindparam("most"))
+)
+_GONE = (
+    SELECT.add_columns(sighting.c.gone_at)
+    .join(sighting, sighting.c.rec_id == source_record.c.rec_id)
+    .where(_IS_GONE, sighting.c.rec_id > sa.bindparam("after"))
+    .order_by(sighting.c.rec_id)
+    .limit(sa.bindparam("most"))
+)
+_COUNT_UNSEEN = sa.select(sa.func.count()).select_from(source_record).where(_IS_UNSEEN)
+_COUNT_GONE = sa.select(sa.func.count()).select_from(sighting).where(_IS_GONE)
+_FORGET, _FORGET_GONE = sa.delete(sighting).where(_OF_STREAM), sa.delete(sighting).where(_IS_GONE)
+
 
 class SightingRepository:
     """See ``crm_master.ports.Sightings``."""
@@ -32,45 +59,23 @@ class SightingRepository:
         upsert(self._connection, sighting, rows, ("gone_at",) if gone_at else ())
 
     def unseen(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
-        query = SELECT.where(_unseen(system, stream), source_record.c.rec_id > after)
-        query = query.order_by(source_record.c.rec_id).limit(limit)
-        return [record_of(row) for row in self._connection.execute(query)]
+        place = {"of": system, "in": stream, "after": after, "most": limit}
+        return [record_of(row) for row in self._connection.execute(_UNSEEN, place)]
 
     def count_unseen(self, system: str, stream: str) -> int:
-        query = sa.select(sa.func.count()).select_from(source_record)
-        return int(self._connection.execute(query.where(_unseen(system, stream))).scalar_one())
+        place = {"of": system, "in": stream}
+        return int(self._connection.execute(_COUNT_UNSEEN, place).scalar_one())
 
     def gone(
         self, system: str, stream: str, after: RecordId, limit: int
     ) -> list[tuple[SourceRecord, Instant]]:
-        query = (
-            SELECT.add_columns(sighting.c.gone_at)
-            .join(sighting, sighting.c.rec_id == source_record.c.rec_id)
-            .where(_gone(system, stream), sighting.c.rec_id > after)
-            .order_by(sighting.c.rec_id)
-            .limit(limit)
-        )
-        return [(record_of(row), row.gone_at) for row in self._connection.execute(query)]
+        place = {"of": system, "in": stream, "after": after, "most": limit}
+        return [(record_of(row), row.gone_at) for row in self._connection.execute(_GONE, place)]
 
     def count_gone(self, system: str, stream: str) -> int:
-        query = sa.select(sa.func.count()).select_from(sighting).where(_gone(system, stream))
-        return int(self._connection.execute(query).scalar_one())
+        place = {"of": system, "in": stream}
+        return int(self._connection.execute(_COUNT_GONE, place).scalar_one())
 
     def forget(self, system: str, stream: str, *, only_gone: bool = False) -> None:
-        of_stream = sa.and_(sighting.c.system == system, sighting.c.stream == stream)
-        where = _gone(system, stream) if only_gone else of_stream
-        self._connection.execute(sa.delete(sighting).where(where))
-
-
-def _unseen(system: str, stream: str) -> sa.ColumnElement[bool]:
-    noted = sa.exists().where(sighting.c.rec_id == source_record.c.rec_id)
-    return sa.and_(
-        source_record.c.system == system,
-        source_record.c.stream == stream,
-        source_record.c.status == RecordStatus.LIVE.value,
-        ~noted,
-    )
-
-
-def _gone(system: str, stream: str) -> sa.ColumnElement[bool]:
-    return sa.and_(sighting.c.system == system, sighting.c.stream == stream, sighting.c.gone_at > 0)
+        statement = _FORGET_GONE if only_gone else _FORGET
+        self._connection.execute(statement, {"of": system, "in": stream})

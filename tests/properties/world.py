@@ -235,11 +235,6 @@ def _empty(name: str) -> Database:
     return database
 
 
-@lru_cache(maxsize=8)
-def _compiled(files: tuple[tuple[str, str], ...]) -> Deployment:
-    return compiled(dict(files))
-
-
 class World:
     """One history. ``close`` it at the end."""
 
@@ -259,6 +254,7 @@ class World:
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
         self._ids = count(1)
+        self._hubs: dict[str, Hub] = {}
         self.idle: list[str] = []
         self.sent: set[tuple[int, str, str]] = set()
         """What was written: record, field, value."""
@@ -287,7 +283,9 @@ class World:
         return app
 
     def _compiled(self, setting: Setting) -> Deployment:
-        return _compiled(tuple(sorted(setting.files(self.systems).items())))
+        made = compiled(setting.files(self.systems))
+        self._hubs[made.hub.content] = made.hub
+        return made
 
     def close(self) -> None:
         for name, system in self.systems.items():
@@ -681,8 +679,7 @@ class World:
             scratch.close()
 
     def _recorded_hub(self, content: str) -> Hub:
-        now = self.app.hub
-        return now if content == now.content else compile_deployment(recorded_files(content)).hub
+        return self._hubs.get(content) or compile_deployment(recorded_files(content)).hub
 
     def recorded(self, customer: Customer) -> str:
         """All that is on record of a customer: values, claims, history."""
