@@ -30,6 +30,7 @@ from connectors.errors import (
 )
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.auth import Authenticator
+from connectors.runtime.broken import cause, never_left
 from connectors.runtime.budget import Budget, Priority, TokenBucket, retry_after
 from connectors.runtime.connection import Connection
 from connectors.runtime.faults import verdict
@@ -299,8 +300,8 @@ class Transport:
             with response:
                 body = self._body(request, response)
         except requests.RequestException as error:
-            kind = NotSent if _never_left(error) else Unreachable
-            raise kind(f"{request.name}: {_cause(error)}.") from None
+            kind = NotSent if never_left(error) else Unreachable
+            raise kind(f"{request.name}: {cause(error)}.") from None
         return response.status_code, response.headers, body
 
     def _body(self, request: Request, response: requests.Response) -> bytes:
@@ -365,42 +366,6 @@ def _origin(url: str) -> tuple[str, str, int]:
         return "", "", 0
     scheme = parts.scheme or ""
     return scheme, parts.host or "", parts.port or (443 if scheme == "https" else 80)
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """An error with everything wrapped in it, as requests and urllib3 nest it."""
-    found: list[BaseException] = []
-    queue: list[Any] = [error]
-    while queue:
-        cause = queue.pop()
-        if isinstance(cause, BaseException) and cause not in found:
-            found.append(cause)
-            queue += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
-            queue += list(cause.args)
-    return found
-
-
-def _never_left(error: requests.RequestException) -> bool:
-    before = (
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        urllib3.exceptions.NameResolutionError,
-    )
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
-        return True
-    if isinstance(error, requests.exceptions.SSLError):
-        return any("CERTIFICATE" in str(cause).upper() for cause in _causes(error))
-    return any(isinstance(cause, before) for cause in _causes(error))
-
-
-def _cause(error: requests.RequestException) -> str:
-    if isinstance(error, requests.exceptions.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted connection (TLS)"
-    if _never_left(error):
-        return "nothing answers at this address"
-    return "the connection broke before the whole answer was here"
 
 
 __all__ = ["Answer", "Clock", "NotSent", "Request", "Transport", "encode_body", "pairs"]
