@@ -85,6 +85,7 @@ class Capabilities:
     find: bool = False  # an unknown create can be looked up by its correlation key or its content
     guard: Guard = Guard.REREAD
     full_payload: bool = True  # a path that is absent from a document is empty, not unknown
+    absence: bool = True  # a full read shows every record: one that it does not show may be gone
 
 
 @dataclass(frozen=True, slots=True)

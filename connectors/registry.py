@@ -29,6 +29,7 @@ from connectors.yamlfile import (
 KINDS: Mapping[str, tuple[str, str]] = {
     "rest": ("connectors.rest", "RestManifest"),
     "soap": ("connectors.soap", "SoapManifest"),
+    "files": ("connectors.files", "FilesManifest"),
 }
 """Kind: its package, which has ``open``, and the model of its manifests."""
 

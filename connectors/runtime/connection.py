@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from connectors.errors import BadConfiguration
 
@@ -23,6 +24,10 @@ class Connection:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
+        if parts.scheme == "file":
+            if parts.netloc or not parts.path.startswith("/"):
+                raise BadConfiguration("A folder's path must be absolute, such as /srv/exports.")
+            return
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadConfiguration(
                 "The connection's address must be http(s)://host[:port][/path], "
@@ -33,6 +38,17 @@ class Connection:
                 "The connection's address must hold no credentials, query or fragment: "
                 "set login, password and extra instead."
             )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a system of files. Raises ``BadConfiguration`` for any other address."""
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "file":
+            raise BadConfiguration(
+                "This system is a folder: set the connection to file:///path, "
+                'or to {"conn_type": "fs", "extra": {"path": "/path"}}.'
+            )
+        return Path(unquote(parts.path))
 
     @property
     def secrets(self) -> dict[str, Any]:
@@ -100,6 +116,8 @@ def _from_uri(text: str) -> Connection:
         extra = json.loads(query["__extra__"])
         if not isinstance(extra, dict):
             raise BadConfiguration('"__extra__" must be an object.')
+    if parts.scheme in ("fs", "file") and not host:
+        host = parts.path
     return _build(
         parts.scheme,
         unquote(host),
@@ -121,6 +139,9 @@ def _build(
     extra: dict[str, Any],
 ) -> Connection:
     """Airflow's parts as an address: ``schema`` is http(s), or else a path below the host."""
+    if kind in ("fs", "file"):
+        path = str(extra.get("path") or host)
+        return Connection("file://" + quote(path), login or None, password or None, extra)
     if not host:
         raise BadConfiguration("The connection names no host.")
     scheme = "https" if kind == "https" else "http"

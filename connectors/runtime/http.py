@@ -34,7 +34,7 @@ from connectors.runtime.broken import cause, never_left
 from connectors.runtime.budget import Budget, Priority, TokenBucket, retry_after
 from connectors.runtime.connection import Connection
 from connectors.runtime.faults import verdict
-from connectors.runtime.manifest import Fault, Login, Manifest, Verdict
+from connectors.runtime.manifest import Fault, HttpManifest, Login, Verdict
 from connectors.runtime.paths import get
 from connectors.runtime.templates import render
 
@@ -119,7 +119,7 @@ class Transport:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: HttpManifest,
         connection: Connection,
         *,
         clock: Clock,
@@ -134,6 +134,10 @@ class Transport:
             manifest.limits, longest_wait=http.longest_wait, sleep=sleep, now=clock
         )
         base = connection.base_url.rstrip("/")
+        if not base.startswith("http"):
+            raise BadConfiguration(
+                "This system answers over HTTP: set the connection to http(s)://host[:port][/path]."
+            )
         self._base = base + ("/" + http.base.strip("/") if http.base.strip("/") else "")
         self._origin = _origin(self._base)
         self._session = session or _session(self._base, connection)

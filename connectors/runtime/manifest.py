@@ -173,14 +173,19 @@ class Manifest(Configured):
     title: str
     about: str = ""
     params: Mapping[str, Param] = {}
-    http: Http = Http()
-    auth: Auth = Auth()
-    limits: Limits = Limits()
-    faults: tuple[Fault, ...] = ()
 
     def attach(self, read: ReadBeside) -> Iterator[tuple[Location, str, str, str]]:
         """Take in what lies beside the manifest; yields mistakes: where, what was found, what is allowed, what to do."""
         yield from ()
+
+
+class HttpManifest(Manifest):
+    """What manifests of systems that answer over HTTP have besides."""
+
+    http: Http = Http()
+    auth: Auth = Auth()
+    limits: Limits = Limits()
+    faults: tuple[Fault, ...] = ()
 
 
 M = TypeVar("M", bound=Manifest)

@@ -31,6 +31,8 @@ def confirm_absences(
 
     Whoever is stopped leaves the scan's findings for the next call. Raises ``FuseBlown``, ``connectors.errors``.
     """
+    if not source.capabilities(plan.stream).absence:
+        return
     with store() as uow:
         due = uow.states.stream(plan.system, plan.stream).absences
         if not due or fuses.standing(Fuse.DELETES, plan.name, uow):

@@ -138,7 +138,7 @@ class Verifier:
             self.run.add({"checked": len(page.records)})
         with self.store() as uow:
             live = uow.records.count(plan.system, plan.stream)["live"]
-        if live > seen:
+        if live > seen and sink.capabilities(plan.stream).absence:
             self._missing(plan, sink)
 
     def _page(self, plan: StreamPlan, page: Page) -> int:

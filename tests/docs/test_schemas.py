@@ -19,7 +19,9 @@ SHIPPED = {
         "mappings/tryton/parties.yaml",
         "mappings/mailman/subscribers.yaml",
         "mappings/backoffice/customers.yaml",
+        "mappings/callcentre/customers.yaml",
     ],
+    "manifest-files": ["connectors/systems/callcentre.yaml"],
     "manifest-soap": ["connectors/systems/backoffice.yaml"],
     "manifest-rest": ["connectors/systems/tryton.yaml", "connectors/systems/mailman.yaml"],
 }

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from connectors.contract import Guard
-from connectors.runtime.manifest import Count, Manifest, Seconds
+from connectors.runtime.manifest import Count, HttpManifest, Seconds
 from connectors.runtime.streams.calls import Call, Lookup
 from connectors.runtime.streams.writes import ActionStep, Children, Reference, Writes
 from connectors.runtime.templates import slots
@@ -260,7 +260,7 @@ class Stream(Configured):
             yield ("writes", *at), here | ({"look"} if step.look else set()), step
 
 
-class StreamManifest(Manifest):
+class StreamManifest(HttpManifest):
     """A system that answers requests, stream by stream. A kind says how its calls look."""
 
     form: ClassVar[str]

@@ -70,7 +70,9 @@ def test_a_text_that_cannot_be_read_is_not_shown(text):
     assert "AIRFLOW_CONN_SHOP" in str(caught.value)
 
 
-@pytest.mark.parametrize("base", ["host", "http://u:p@host", "http://host?x=1", "file:///etc"])
+@pytest.mark.parametrize(
+    "base", ["host", "http://u:p@host", "http://host?x=1", "ftp://host", "file://host/etc"]
+)
 def test_an_address_that_is_none(base):
     with pytest.raises(BadConfiguration):
         Connection(base)

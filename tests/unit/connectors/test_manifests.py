@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from connectors.registry import KINDS, SHIPPED, load_manifest, manifest_schema
+from connectors.runtime.manifest import HttpManifest
 from connectors.testing import Profile
 from connectors.yamlfile import ConfigurationMistakes, read_tree
 
@@ -47,6 +48,7 @@ def _mistakes(text, params=None):
 
 def test_params_are_filled_in_with_their_types():
     manifest = load_manifest(GOOD, {"tenant": "acme"})
+    assert isinstance(manifest, HttpManifest)
     assert manifest.http.base == "/acme/api"
     assert _size(manifest) == 50
     assert _size(load_manifest(GOOD, {"tenant": "a", "size": 7})) == 7
