@@ -609,16 +609,16 @@ class World:
 
     def _answer(self) -> None:
         """What a diligent operator does: looks into the system, says what is there, lets pass what a fuse stopped."""
-        for task in entrypoints.tasks(self.app):
-            if task["kind"] == "fuse":
-                entrypoints.approve_run(self.app, task["payload"]["run"], "ada")
         for task in self._questions():
+            if task["kind"] == "fuse":
+                entrypoints.approve_run(self.app, task["run"], "ada")
+                continue
             made = task["kind"] == "unknown" and self._made_there(task)
             entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
 
     def _questions(self) -> list[dict[str, Any]]:
         tasks = entrypoints.tasks(self.app)
-        return [task for task in tasks if task["kind"] in ("unknown", "refused")]
+        return [task for task in tasks if task["kind"] in ("unknown", "refused", "fuse")]
 
     def _made_there(self, task: Mapping[str, Any]) -> bool:
         system = task["subject"].partition(":")[2].split("/")[0]
