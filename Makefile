@@ -82,7 +82,7 @@ soak-rows: $(STAMP) ## A sync of very many rows, with poison, in little memory: 
 test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	@test "$$(id -u)" = 0 || { echo "make test-debian installs packages: run it as root."; exit 1; }
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql php-cli php-soap
 	@$(BIN)/python -m pytest -m debian $(ARGS)
 
 .PHONY: demo

@@ -15,7 +15,7 @@ from examples.peers.database import Postgres
 from examples.peers.erp import Tryton, TrytonClient
 from examples.peers.installing import PeerError
 from examples.peers.lists import Mailman, MailmanClient, MailmanRefusal
-from examples.peers.office import BackOffice, Clerk
+from examples.peers.office import BackOffice, Clerk, PhpBackOffice
 from examples.peers.processes import Server, free_port
 from examples.peers.shop import Vendure, VendureClient
 
@@ -50,6 +50,7 @@ __all__ = [
     "MailmanClient",
     "MailmanRefusal",
     "PeerError",
+    "PhpBackOffice",
     "Postgres",
     "Server",
     "Tryton",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from examples.peers import node
-from examples.peers.installing import PROJECT, PeerError, locked
+from examples.peers.installing import HERE, PROJECT, PeerError, locked
 from examples.peers.processes import HOST, Server, http_answers
 
 WSDL = PROJECT / "connectors" / "systems" / "backoffice.wsdl"
@@ -24,25 +25,43 @@ class BackOffice(Server):
     password = "office-secret-1"
     poll_seconds = 0.02
 
-    def __init__(self, workdir: Path | str | None = None, *, port: int | None = None) -> None:
-        super().__init__(workdir, port=port)
-        self._node, self._packages = install()
-
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     def _prepare(self) -> list[str]:
+        node_program, packages = install()
         # Node looks for packages beside the script.
-        script = self._packages / "server.js"
+        script = packages / "server.js"
         if not script.exists() or script.read_bytes() != SERVER.read_bytes():
             script.write_bytes(SERVER.read_bytes())
         store = self.workdir / "store.json"
         options = [str(WSDL), str(store), str(self.port), self.user_name, self.password]
-        return [str(self._node), str(script), *options]
+        return [str(node_program), str(script), *options]
 
     def _answers(self) -> bool:
         return http_answers(f"{self.url}/backoffice?wsdl")
+
+
+class PhpBackOffice(BackOffice):
+    """The same office with customers only, on PHP's SoapServer (Debian's php-cli and php-soap)."""
+
+    name = "backoffice-php"
+
+    def _prepare(self) -> list[str]:
+        program = shutil.which("php")
+        if program is None:
+            raise PeerError("There is no PHP here: run `make test-debian` as root.")
+        settings = {
+            "wsdl": WSDL,
+            "store": self.workdir / "store.json",
+            "login": self.user_name,
+            "password": self.password,
+        }
+        given = [
+            part for name, value in settings.items() for part in ("-d", f"office.{name}={value}")
+        ]
+        return [program, *given, "-S", f"{HOST}:{self.port}", str(HERE / "php" / "backoffice.php")]
 
 
 def install() -> tuple[Path, Path]:
