@@ -14,6 +14,7 @@ from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.ingest import land, read_each, spot_page
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Fuses, StreamPlan
+from crm_master.engine.transactions import transact
 from crm_master.ports import Clock, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 100
@@ -67,13 +68,14 @@ class _Search:
         after = ""
         while after is not None:
             after = self._bury(after)
-        with self.store() as uow:
-            state = uow.states.stream(*self.stream)
-            state.absences = 0
-            uow.states.save_stream(state)
-            uow.sightings.forget(*self.stream)
-            fuses.spent(Fuse.DELETES, self.plan.name, uow, self.clock())
-            uow.commit()
+        transact(self.store, self._close)
+
+    def _close(self, uow: UnitOfWork) -> None:
+        state = uow.states.stream(*self.stream, lock=True)
+        state.absences = 0
+        uow.states.save_stream(state)
+        uow.sightings.forget(*self.stream)
+        fuses.spent(Fuse.DELETES, self.plan.name, uow, self.clock())
 
     def _ask(self, after: RecordId) -> RecordId | None:
         """Ask for the next unseen records. What is there is landed; what is not is noted. Gives where to go on."""
@@ -92,14 +94,16 @@ class _Search:
         ]
         present = {shown.key for shown in there}
         gone = [keys[key] for key in found if key not in present]
-        with self.store() as uow:
-            watermark = uow.states.stream(*self.stream).watermark
+
+        def once(uow: UnitOfWork) -> tuple[int, int, FuseBlown | None]:
+            watermark = uow.states.stream(*self.stream, lock=True).watermark
             page = spot_page(there, started, self.clock())
             landed, unchanged = land(self.plan, there, page, watermark, uow, self.run.id)
             uow.sightings.see(*self.stream, [keys[shown.key] for shown in there])
             uow.sightings.see(*self.stream, gone, started)
-            blown = self._blown(uow)
-            uow.commit()
+            return landed, unchanged, self._blown(uow)
+
+        landed, unchanged, blown = transact(self.store, once)
         self.run.add({"unlisted": len(there), "landed": landed, "unchanged": unchanged})
         if blown is not None:
             raise blown
@@ -117,11 +121,11 @@ class _Search:
 
     def _bury(self, after: RecordId) -> RecordId | None:
         """Land the next tombstones. Gives where to go on."""
-        with self.store() as uow:
+
+        def once(uow: UnitOfWork) -> tuple[RecordId | None, int]:
+            watermark = uow.states.stream(*self.stream, lock=True).watermark
             gone = uow.sightings.gone(*self.stream, after, BATCH)
-            if not gone:
-                return None
-            watermark = uow.states.stream(*self.stream).watermark
+            absent = 0
             for asked in sorted({at for _, at in gone}):
                 records = [
                     RawRecord(record.ref.key, {}, deleted=True)
@@ -129,7 +133,10 @@ class _Search:
                     if at == asked
                 ]
                 page = spot_page(records, asked, asked)
-                landed, _ = land(self.plan, records, page, watermark, uow, self.run.id)
-                self.run.add({"absent": landed})
-            uow.commit()
-        return gone[-1][0].rec_id
+                absent += land(self.plan, records, page, watermark, uow, self.run.id)[0]
+            return (gone[-1][0].rec_id if gone else None), absent
+
+        further, absent = transact(self.store, once)
+        if absent:
+            self.run.add({"absent": absent})
+        return further

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeAlias
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 from connectors.contract import (
     Capabilities,
@@ -38,11 +38,21 @@ from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.remap import outdated
 from crm_master.engine.render import Checked, Renderer
 from crm_master.engine.settle import Settler, wait
-from crm_master.ports import Clock, Customer, OutboxMessage, Task, UnitOfWork, UnitOfWorkFactory
+from crm_master.engine.transactions import transact
+from crm_master.ports import (
+    Clock,
+    Customer,
+    Level,
+    OutboxMessage,
+    Task,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
 
 LEASE = 600_000_000  # microseconds
 LONG = 3_600_000_000  # after which a fact looks by itself whether its customer is known by now
 
+T = TypeVar("T")
 Render: TypeAlias = Callable[[Sequence[OutboxMessage], UnitOfWork], Iterable[Delivery]]
 
 
@@ -82,8 +92,7 @@ class Attempt:
 
     def give_up(self, message: OutboxMessage, reason: str) -> None:
         """Leave a message to a person."""
-        with self._transaction() as uow:
-            self._to_a_person(message, reason, uow)
+        self._transact([message], lambda uow: self._to_a_person(message, reason, uow))
 
     def _update(self, plan: StreamPlan, messages: Sequence[OutboxMessage]) -> None:
         """Read again, compare, write what is missing."""
@@ -100,14 +109,15 @@ class Attempt:
         if self.sink.capabilities(plan.stream).find:
             missing = [record for record in live if found.get(record.ref.key, record) is None]
             for message, key in moved_unheard(plan, self.sink, messages, missing, self.store):
-                with self._transaction() as uow:
-                    found_elsewhere(self.hub, message, key, self.clock(), self.run.id, uow)
+                at = self.clock()
+                book = partial(found_elsewhere, self.hub, message, key, at, self.run.id)
+                self._transact([message], book)
                 messages = [other for other in messages if other is not message]
 
         def rendered(some: Sequence[OutboxMessage], uow: UnitOfWork) -> Iterator[Delivery]:
-            records = uow.records.get({message.rec_id or "" for message in some}, lock=True)
             customers = uow.customers.get({message.entity_id for message in some})
             self._look_up(plan, customers.values(), uow)
+            records = uow.records.get({message.rec_id or "" for message in some})
             for message in some:
                 record = records.get(message.rec_id or "")
                 customer = customers.get(message.entity_id)
@@ -132,27 +142,46 @@ class Attempt:
 
     def _prepared(self, messages: Sequence[OutboxMessage], rendered: Render) -> list[Delivery]:
         """Render messages and commit the intents, in one transaction. One that cannot be rendered stops no other."""
-        ready: list[Delivery] = []
+        ids = {message.rec_id for message in messages if message.rec_id is not None}
 
-        def attempt(some: Sequence[OutboxMessage]) -> None:
-            ready.extend(self._intend(list(rendered(some, uow)), at, uow))
+        def once(uow: UnitOfWork) -> list[Delivery]:
+            ready: list[Delivery] = []
 
-        def give_up(message: OutboxMessage, error: Exception) -> None:
-            self._defective(message, f"{type(error).__name__} while it was rendered", uow)
+            def attempt(some: Sequence[OutboxMessage]) -> None:
+                ready.extend(self._intend(list(rendered(some, uow)), at, uow))
 
-        with self._transaction() as uow:
+            def give_up(message: OutboxMessage, error: Exception) -> None:
+                self._defective(message, f"{type(error).__name__} while it was rendered", uow)
+
+            of = {message.entity_id for message in messages}
+            uow.lock(Level.CUSTOMER, of | uow.records.owners(ids))
+            uow.lock(Level.RECORD, ids)
             at = self.clock()
             bisected(messages, uow, self._counts, attempt, give_up)
-        return ready
+            return ready
 
-    @contextmanager
-    def _transaction(self) -> Iterator[UnitOfWork]:
-        """A transaction whose counts are booked when it is committed."""
-        self._counts.clear()
-        with self.store() as uow:
-            yield uow
-            uow.commit()
+        return self._transact(messages, once)
+
+    def _transact(self, messages: Sequence[OutboxMessage], work: Callable[[UnitOfWork], T]) -> T:
+        """A transaction that counts when it is committed, and changes messages then only."""
+        before = [replace(message) for message in messages]
+
+        def once(uow: UnitOfWork) -> T:
+            self._counts.clear()
+            restore()
+            return work(uow)
+
+        def restore() -> None:
+            for message, was in zip(messages, before, strict=True):
+                message.become(was)
+
+        try:
+            done = transact(self.store, once)
+        except BaseException:
+            restore()
+            raise
         self.run.add(self._counts)
+        return done
 
     def _create(
         self, plan: StreamPlan, messages: Sequence[OutboxMessage], can: Capabilities
@@ -192,10 +221,9 @@ class Attempt:
         self._write(plan, self._prepared(messages, rendered))
         again = [made for made in doubtful.values() if self._is_missing(plan, made, can)]
         if again:
-            with self.store() as uow:
-                again = self._intend(again, self.clock(), uow)
-                uow.commit()
-            self._write(plan, again)
+            doubted = [made.message for made in again]
+            intend_all = partial(self._intend, again, self.clock())
+            self._write(plan, self._transact(doubted, intend_all))
 
     def _look_up(self, plan: StreamPlan, customers: Iterable[Customer], uow: UnitOfWork) -> None:
         look_up(self.hub.entities[plan.entity], customers, (), uow)
@@ -221,15 +249,14 @@ class Attempt:
             command = replace(delivery.command, after=plan.mapping.put({}, sent))
             found = self.sink.find(plan.stream, command)
         except BadAnswer as error:
-            with self._transaction() as uow:
-                self._set_aside(delivery.message, str(error), uow)
+            message, reason = delivery.message, str(error)
+            self._transact([message], lambda uow: self._set_aside(message, reason, uow))
             return False
         except ConnectorError:
             raise
         except Exception as error:  # of the mapping or of the connector
-            with self._transaction() as uow:
-                reason = f"{type(error).__name__} while it was looked for"
-                self._defective(delivery.message, reason, uow)
+            message, reason = delivery.message, f"{type(error).__name__} while it was looked for"
+            self._transact([message], lambda uow: self._defective(message, reason, uow))
             return False
         free = unclaimed(plan, found, self.store)
         if len(found) > 1 and len(free) != 1:
@@ -308,17 +335,20 @@ class Attempt:
     ) -> None:
         settled = self.settler.confirm(plan, deliveries, outcomes)
 
-        def attempt(some: Sequence[Confirmed]) -> None:
-            self._counts.update(self.settler.settle(plan, some, uow))
+        def once(uow: UnitOfWork) -> None:
+            def attempt(some: Sequence[Confirmed]) -> None:
+                self._counts.update(self.settler.settle(plan, some, uow))
 
-        def give_up(item: Confirmed, error: Exception) -> None:
-            message = item.delivery.message
-            # whatever the answer was, it is not on record: as if it had been lost
-            message.state = DeliveryState.SENT
-            self._defective(message, f"{type(error).__name__} while it was settled", uow)
+            def give_up(item: Confirmed, error: Exception) -> None:
+                message = item.delivery.message
+                # whatever the answer was, it is not on record: as if it had been lost
+                message.state = DeliveryState.SENT
+                self._defective(message, f"{type(error).__name__} while it was settled", uow)
 
-        with self._transaction() as uow:
+            self.settler.lock(plan, settled, uow)
             bisected(settled, uow, self._counts, attempt, give_up)
+
+        self._transact([delivery.message for delivery in deliveries], once)
 
     def _set_aside(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
         """This delivery waits, and holds up no other (promise 8)."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from crm_master.ports import UnitOfWork
+from crm_master.ports import NotLocked, UnitOfWork
 
 ALONE_FROM = 2  # what failed, or took its worker along, this often is tried by itself
 DEAD_FROM = 3  # ... and this often is given up
@@ -46,10 +46,12 @@ def bisected(
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the database, and not a record, is to blame: then the whole batch is tried again later.
+    """Whether the database or another worker, and not a record, is to blame: then the whole batch is tried again.
 
     A value that the database does not take is the fault of its record.
     """
+    if isinstance(error, NotLocked):
+        return True
     kind = type(error)
     of_database = kind.__module__.startswith(("sqlalchemy", "psycopg", "sqlite3"))
     return of_database and kind.__name__ in _PASSING

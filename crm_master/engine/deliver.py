@@ -16,6 +16,7 @@ from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.remap import overruled
 from crm_master.engine.settle import wait
+from crm_master.engine.transactions import transact
 from crm_master.ports import Clock, OutboxMessage, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 20
@@ -143,14 +144,10 @@ class Deliverer:
                 message.state = DeliveryState.PENDING
             message.not_before = now + wait(message, error.retry_after)
             message.reason = str(error)
-        with self.store() as uow:
-            uow.outbox.save(messages)
-            uow.commit()
+        transact(self.store, lambda uow: uow.outbox.save(messages))
         self.run.add({"postponed": len(messages)})
 
     def _release(self, messages: Iterable[OutboxMessage]) -> None:
         """Give back what was leased and not begun, after a fault of the whole system."""
         waiting = [message for message in messages if message.state is DeliveryState.PENDING]
-        with self.store() as uow:
-            uow.outbox.save(waiting)
-            uow.commit()
+        transact(self.store, lambda uow: uow.outbox.save(waiting))

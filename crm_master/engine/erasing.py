@@ -20,6 +20,7 @@ from crm_master.engine.ledger import Run
 from crm_master.engine.plan import Hub
 from crm_master.engine.receipts import deletable, deleted, handed_over
 from crm_master.engine.settle import wait
+from crm_master.engine.transactions import transact
 from crm_master.ports import Clock, OutboxMessage, Receipt, UnitOfWork, UnitOfWorkFactory
 
 Settle = Callable[[Receipt, UnitOfWork, Instant], None]
@@ -139,14 +140,18 @@ class Eraser:
         )
 
     def _settle(self, message: OutboxMessage, how: Settle, count: str) -> None:
-        with self.store() as uow:
+        def once(uow: UnitOfWork) -> Receipt | None:
             receipt = uow.erasures.get(message.entity_id, lock=True)
             mine = uow.outbox.begin([message], self.clock() + LEASE)
             if receipt is None or not mine:
-                return  # another worker has taken over, or the person was let in again
+                return None  # another worker has taken over, or the person was let in again
             how(receipt, uow, self.clock())
             uow.erasures.save(receipt)
-            uow.commit()
+            return receipt
+
+        receipt = transact(self.store, once)
+        if receipt is None:
+            return
         self.run.add({count: 1})
         if receipt.state == "erased":
             self.finished.append(receipt)

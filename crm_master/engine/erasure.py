@@ -24,9 +24,11 @@ from crm_master.engine.explain import NotFound, find_customer
 from crm_master.engine.matching import BLOCK_CAP, block_hashes, values_of
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.receipts import entries, let_in_again, open_requests
+from crm_master.engine.transactions import transact
 from crm_master.ports import (
     Clock,
     Customer,
+    Level,
     OutboxMessage,
     Receipt,
     SourceRecord,
@@ -88,7 +90,9 @@ def erase(
 
     Raises ``NotFound`` and ``NotErasable``.
     """
-    with store() as uow:
+    receipt_id = new_id()
+
+    def once(uow: UnitOfWork) -> Receipt:
         try:
             customer_id = find_customer(name, uow)
         except NotFound:
@@ -99,7 +103,7 @@ def erase(
         person = _gather(hub, customer_id, uow, lock=True)
         plan = hub.entities[person.entity]
         at = clock()
-        receipt = Receipt(new_id(), person.entity, person.ids, at, author, reason)
+        receipt = Receipt(receipt_id, person.entity, person.ids, at, author, reason)
         receipt.shared = _shared(person, uow)
         pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
@@ -115,8 +119,9 @@ def erase(
         receipt.systems = entries(hub, person.records, person.doubtful, uow)
         open_requests(hub, receipt, person.records, person.doubtful, uow, at)
         uow.erasures.save(receipt)
-        uow.commit()
-    return receipt
+        return receipt
+
+    return transact(store, once)
 
 
 def _disown(shared: Sequence[EntityId], gone: set[RecordId], uow: UnitOfWork) -> None:
@@ -135,13 +140,15 @@ def _disown(shared: Sequence[EntityId], gone: set[RecordId], uow: UnitOfWork) ->
 
 def finish(receipt: Receipt, store: UnitOfWorkFactory) -> Receipt:
     """Note that the database's files hold nothing of the customer any more."""
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> Receipt:
         found = uow.erasures.get(receipt.id, lock=True) or receipt
         if found.state == "erased":  # while records are to be deleted their keys wait in the outbox
             found.state = "done"
         uow.erasures.save(found)
-        uow.commit()
-    return found
+        return found
+
+    return transact(store, once)
 
 
 def lift(
@@ -151,7 +158,8 @@ def lift(
 
     Raises ``NotFound``.
     """
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> int:
         receipt = uow.erasures.get(receipt_id, lock=True)
         if receipt is None:
             raise NotFound(f"no receipt {receipt_id!r}; `concord erase --receipts` lists them")
@@ -160,8 +168,9 @@ def lift(
             let_in_again(receipt, uow, clock())
         lifted = uow.suppressions.lift(receipt_id, records=records)
         uow.erasures.save(receipt)
-        uow.commit()
-    return lifted
+        return lifted
+
+    return transact(store, once)
 
 
 def _erased_before(name: str, uow: UnitOfWork) -> Receipt | None:
@@ -178,8 +187,7 @@ def _erased_before(name: str, uow: UnitOfWork) -> Receipt | None:
 def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> Person:
     """Everybody and everything that the customer is. With ``lock`` nobody else can add to it any more (RULES 23)."""
     if lock:
-        uow.records.of_entities(uow.customers.aliases(id_), lock=True)
-        uow.customers.get(uow.customers.aliases(id_), lock=True)
+        uow.lock(Level.CUSTOMER, uow.customers.aliases(id_))
     ids = uow.customers.aliases(id_)
     customers = uow.customers.get(ids, lock=lock)
     if id_ not in customers:
@@ -201,8 +209,8 @@ def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> 
 def _shared(person: Person, uow: UnitOfWork) -> list[EntityId]:
     """The customers who were ever one with this one: what was said and sent then cannot be told apart any more."""
     ids = sorted(set(uow.erasures.ever_linked(person.ids)) - set(person.ids))
-    uow.records.of_entities(ids, lock=True)
-    uow.customers.get(ids, lock=True)
+    uow.lock(Level.CUSTOMER, ids)
+    uow.lock(Level.RECORD, uow.records.members(ids))
     return ids
 
 

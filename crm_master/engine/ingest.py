@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import orjson
 
@@ -20,6 +21,7 @@ from crm_master.engine.fuses import Fuse
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import admitted
+from crm_master.engine.transactions import transact
 from crm_master.ports import Clock, Landing, StreamState, Task, UnitOfWork, UnitOfWorkFactory
 
 REREAD_BATCH = 100
@@ -42,55 +44,64 @@ def ingest(
     """
     _reread(plan, source, store, clock, run)
     with store() as uow:
-        state = uow.states.stream(plan.system, plan.stream)
+        known = uow.states.stream(plan.system, plan.stream)
     # an unfinished delta read shows nothing of what it has passed by
-    anew = scan is Scan.FULL and not (state.scan_started and state.full)
-    if anew:
-        state.scan_started = 0
-    cursor = None if anew else state.cursor
-    for page in source.read(plan.stream, cursor, scan):
-        _land(plan, page, state, store, run, match)
+    anew = scan is Scan.FULL and not (known.scan_started and known.full)
+    for page in source.read(plan.stream, None if anew else known.cursor, scan):
+        landed = transact(store, partial(_land, plan, page, known, anew, run.id, match))
+        if landed is None:
+            run.add({"read_elsewhere": 1})
+            return
+        known, counts = landed
+        anew = False
+        run.add(counts)
 
 
 def _land(
     plan: StreamPlan,
     page: Page,
-    state: StreamState,
-    store: UnitOfWorkFactory,
-    run: Run,
+    known: StreamState,
+    anew: bool,
+    run_id: str,
     match: MatchRules | None,
-) -> None:
-    with store() as uow:
-        if not state.scan_started:
-            state.scan_started, state.scan_errors = micros(page.started), 0
-            state.full = page.scan is Scan.FULL
-            if state.full:
-                state.absences = 0
-                uow.sightings.forget(plan.system, plan.stream)
+    uow: UnitOfWork,
+) -> tuple[StreamState, dict[str, int]] | None:
+    """Land a page that goes on from what is ``known`` of the stream, or begins ``anew``. Gives what is known then.
+
+    ``None`` if another worker reads the stream too and was faster, or if it is to be read otherwise by now: this one stops.
+    """
+    state = uow.states.stream(plan.system, plan.stream, lock=True)
+    if state != known:
+        return None
+    if anew or not state.scan_started:
+        state.scan_started, state.scan_errors = micros(page.started), 0
+        state.full = page.scan is Scan.FULL
         if state.full:
-            seen = [_id(plan, record) for record in page.records if not record.deleted]
-            uow.sightings.see(plan.system, plan.stream, seen)
-        state.scan_errors += len(page.rejects)
-        kept = admitted(plan, match, page, uow)
-        landed, unchanged = land(plan, kept.records, page, state.watermark, uow, run.id)
-        reject(plan, kept.rejects, page, uow, run.id)
-        state.cursor = page.cursor
-        if page.complete:
-            state.watermark, state.scan_started = state.scan_started, 0
-            state.complete_at = micros(page.ended)
-            whole = state.full and page.scan is Scan.FULL and not state.scan_errors
-            state.fulls += whole
-            if whole:
-                # what the scan before had found, and was asked about, is looked at anew
-                state.absences = state.watermark
-                fuses.withdraw(Fuse.DELETES, plan.name, uow, micros(page.ended))
-        uow.states.save_stream(state)
-        uow.commit()
+            state.absences = 0
+            uow.sightings.forget(plan.system, plan.stream)
+    if state.full:
+        seen = [_id(plan, record) for record in page.records if not record.deleted]
+        uow.sightings.see(plan.system, plan.stream, seen)
+    state.scan_errors += len(page.rejects)
+    kept = admitted(plan, match, page, uow)
+    landed, unchanged = land(plan, kept.records, page, state.watermark, uow, run_id)
+    reject(plan, kept.rejects, page, uow, run_id)
+    state.cursor = page.cursor
+    if page.complete:
+        state.watermark, state.scan_started = state.scan_started, 0
+        state.complete_at = micros(page.ended)
+        whole = state.full and page.scan is Scan.FULL and not state.scan_errors
+        state.fulls += whole
+        if whole:
+            # what the scan before had found, and was asked about, is looked at anew
+            state.absences = state.watermark
+            fuses.withdraw(Fuse.DELETES, plan.name, uow, micros(page.ended))
+    uow.states.save_stream(state)
     read, rejected = len(page.records) + len(page.rejects), len(kept.rejects)
     counts = {"read": read, "landed": landed, "unchanged": unchanged, "rejected": rejected}
     if suppressed := read - len(kept.records) - rejected:
         counts["suppressed"] = suppressed
-    run.add(counts)
+    return state, counts
 
 
 def _id(plan: StreamPlan, record: RawRecord) -> RecordId:
@@ -172,11 +183,15 @@ def _reread(
         skipped |= garbled.keys()  # the scan says what is wrong with them
         records = [now or RawRecord(key, {}, deleted=True) for key, now in shown.items()]
         page = spot_page(records, started, clock())
-        with store() as uow:
-            kept = admitted(plan, None, page, uow)
-            landed, unchanged = land(plan, kept.records, page, watermark, uow, run.id)
-            uow.commit()
+        landed, unchanged = transact(store, partial(_spot, plan, page, watermark, run.id))
         run.add({"reread": len(records), "landed": landed, "unchanged": unchanged})
+
+
+def _spot(
+    plan: StreamPlan, page: Page, watermark: Instant, run_id: str, uow: UnitOfWork
+) -> tuple[int, int]:
+    kept = admitted(plan, None, page, uow)
+    return land(plan, kept.records, page, watermark, uow, run_id)
 
 
 def read_each(

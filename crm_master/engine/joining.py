@@ -16,6 +16,7 @@ from crm_master.engine.foresight import held_in
 from crm_master.engine.fuses import Fuse
 from crm_master.engine.golden import fan_out, recompute, taking_part
 from crm_master.engine.plan import EntityPlan, Hub, SystemPlan
+from crm_master.engine.transactions import transact
 from crm_master.ports import (
     Clock,
     Customer,
@@ -169,30 +170,25 @@ def approve(
     hub: Hub, systems: tuple[str, ...], store: UnitOfWorkFactory, clock: Clock, run_id: str
 ) -> int:
     """Let systems in. Gives how many customers the next reconcile looks at again. Raises ``NotReady``."""
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> int:
         for name in systems:
             reason = not_ready(hub, hub.systems[name], uow)
             if reason is not None:
                 raise NotReady(f"{name} cannot join yet: {reason}")
         at = clock()
+        marked = uow.customers.mark_all_dirty(systems, _creating(hub, systems))
         detail = {name: joined_state(hub.systems[name]).value for name in systems}
         uow.journal.commit("activate", at, run_id, detail)
         for name in systems:
             uow.states.save_system(name, joined_state(hub.systems[name]), at)
-        marked = sum(uow.customers.mark_dirty(system=name) for name in systems)
-        creating = _creating(hub, systems)
-        marked = 0 if creating else marked
-        for entity in creating:
-            after = ""
-            while customers := uow.customers.scan(entity, after, PAGE):
-                after = customers[-1].id
-                marked += uow.customers.mark_dirty(ids=[customer.id for customer in customers])
         # who approves a preview approves the deliveries that it shows
         for stream in hub.streams():
             if marked:
                 uow.states.allow(fuses.subject(Fuse.WRITES, stream.name), marked)
-        uow.commit()
-    return marked
+        return marked
+
+    return transact(store, once)
 
 
 def _creating(hub: Hub, systems: tuple[str, ...]) -> set[str]:
@@ -210,7 +206,8 @@ def rejoin(hub: Hub, store: UnitOfWorkFactory, clock: Clock, run_id: str) -> lis
 
     Nothing is written anywhere until each system was read whole and approved again. Gives their names.
     """
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> list[str]:
         at = clock()
         names = list(hub.systems)
         uow.journal.commit("activate", at, run_id, dict.fromkeys(names, SystemState.JOINING.value))
@@ -220,5 +217,6 @@ def rejoin(hub: Hub, store: UnitOfWorkFactory, clock: Clock, run_id: str) -> lis
             state = uow.states.stream(stream.system, stream.stream)
             state.cursor, state.scan_started, state.fulls = None, 0, 0
             uow.states.save_stream(state)
-        uow.commit()
-    return names
+        return names
+
+    return transact(store, once)

@@ -16,7 +16,15 @@ from crm_master.engine.matching import BatchMatcher, same, values_of
 from crm_master.engine.merging import inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import Suppression
-from crm_master.ports import Customer, InboxItem, LinkEntry, OutboxMessage, SourceRecord, Task
+from crm_master.ports import (
+    Customer,
+    InboxItem,
+    Level,
+    LinkEntry,
+    OutboxMessage,
+    SourceRecord,
+    Task,
+)
 
 
 class Linker:
@@ -82,6 +90,9 @@ class Linker:
             return []
         again = [records[rec_id] for rec_id in sorted(self.found.reindexed)]
         matcher = BatchMatcher(self.plan, self.uow, [*open_records, *again], records)
+        # nobody else decides about a record with one of these keys, nor changes one of these customers, until this is done
+        self.uow.lock(Level.BLOCK, {hash_ for of in open_records for hash_ in of.blocks})
+        self.uow.lock(Level.CUSTOMER, matcher.customers(open_records))
         creating = self.uow.outbox.creating(self.plan.spec.name) if open_records else []
         erased = self._erased(open_records, matcher)
         about_erased = self._about_erased(open_records)
@@ -93,7 +104,8 @@ class Linker:
                 self._forget([record], records)
                 continue
             self.found.reindexed.add(record.rec_id)
-            if self._awaited(record, decision, creating):
+            awaited = self._awaited(record, decision, creating)
+            if self.uow.outbox.open(awaited):
                 self._park(record, items)
                 continue
             entry = self._decided(record, decision)
@@ -192,16 +204,18 @@ class Linker:
 
     def _awaited(
         self, record: SourceRecord, decision: Decision, creating: Sequence[OutboxMessage]
-    ) -> bool:
-        """Whether this may be the record that a create with an open answer has made (RULES 24)."""
-        for message in creating:
-            if (message.system, message.stream) != (record.ref.system, record.ref.stream):
-                continue
-            if isinstance(decision, Linked) and decision.entity == message.entity_id:
-                return True
-            if _equals(record, message, self.hub.stream(message.system, message.stream)):
-                return True
-        return False
+    ) -> list[str]:
+        """The creates with an open answer that may have made this record (RULES 24)."""
+        stream = self.hub.stream(record.ref.system, record.ref.stream)
+        return [
+            message.id
+            for message in creating
+            if (message.system, message.stream) == (stream.system, stream.stream)
+            and (
+                (isinstance(decision, Linked) and decision.entity == message.entity_id)
+                or _equals(record, message, stream)
+            )
+        ]
 
     def _park(self, record: SourceRecord, items: Sequence[InboxItem]) -> None:
         """Forget what was read of a record until the open create is settled; its observation stays."""

@@ -19,6 +19,7 @@ from crm_master.engine.explain import find_customer, find_record, links_of
 from crm_master.engine.facts import look_up
 from crm_master.engine.golden import counts_for, fan_out, recompute, taking_part
 from crm_master.engine.plan import Hub
+from crm_master.engine.transactions import transact
 from crm_master.ports import (
     Clock,
     Customer,
@@ -104,6 +105,7 @@ def merge(survivor: str, absorbed: str) -> Propose:
 
 def split(customer: str, names: Sequence[str], new_entity_id: Callable[[], EntityId]) -> Propose:
     """Some records become a new customer. Those that the hub made for the customer stay (RULES 15)."""
+    target = new_entity_id()
 
     def propose(uow: UnitOfWork) -> Change:
         source = find_customer(customer, uow)
@@ -116,19 +118,20 @@ def split(customer: str, names: Sequence[str], new_entity_id: Callable[[], Entit
                     f"{record.ref} was made by Concord for {source}, and stays with that id; "
                     "`concord link move` moves a single record all the same"
                 )
-        return _change("split", moving, source, new_entity_id(), uow, new=True)
+        return _change("split", moving, source, target, uow, new=True)
 
     return propose
 
 
 def move(name: str, customer: str, new_entity_id: Callable[[], EntityId]) -> Propose:
     """One record becomes another customer's, or (``new``) a customer of its own."""
+    own = new_entity_id() if customer == NEW else ""
 
     def propose(uow: UnitOfWork) -> Change:
         record = find_record(name, uow)
         source = find_customer(name, uow)
         if customer == NEW:
-            return _change("move", [record], source, new_entity_id(), uow, new=True)
+            return _change("move", [record], source, own, uow, new=True)
         target = find_customer(customer, uow)
         if target == source:
             raise NotLinkable(f"{name} is a record of {customer} already")
@@ -213,7 +216,8 @@ def _refuse_open(message: OutboxMessage, uow: UnitOfWork) -> None:
 
 def preview(hub: Hub, propose: Propose, store: UnitOfWorkFactory, at: Instant) -> dict[str, Any]:
     """What a change would make of the customers, and what would be written. Commits nothing. Raises ``NotLinkable``."""
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> dict[str, Any]:
         change = propose(uow)
         relink(change.detail("", ""), uow, at, 0)
         uow.outbox.drop(change.cancelled)
@@ -241,7 +245,9 @@ def preview(hub: Hub, propose: Propose, store: UnitOfWorkFactory, at: Instant) -
                 "would_update": sorted(refs[m.rec_id] for m in out.messages if m.rec_id),
                 "would_create": sorted(stream.name for stream in out.creates),
             }
-    return found
+        return found
+
+    return transact(store, once, keep=False)
 
 
 def carry_out(
@@ -255,11 +261,13 @@ def carry_out(
 ) -> dict[str, Any]:
     """Do it. The next reconcile recomputes the customers. Raises ``NotLinkable``."""
     preview(hub, propose, store, clock())
-    with store() as uow:
-        change, at = propose(uow), clock()
-        enter(change, author, reason, uow, at, run_id)
-        uow.commit()
-    return change.as_dict() | {"author": author, "reason": reason}
+
+    def once(uow: UnitOfWork) -> Change:
+        change = propose(uow)
+        enter(change, author, reason, uow, clock(), run_id)
+        return change
+
+    return transact(store, once).as_dict() | {"author": author, "reason": reason}
 
 
 def enter(
@@ -283,8 +291,8 @@ def retire(change: Change, uow: UnitOfWork, at: Instant) -> None:
 
 def relink(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:
     """A recorded change of links, done: by a person's command, and again when the journal is replayed."""
-    members = uow.records.of_entities([detail["from"], detail["to"]], lock=True)
     customers = uow.customers.get([detail["from"], detail["to"]], lock=True)
+    members = uow.records.of_entities([detail["from"], detail["to"]], lock=True)
     if detail["verb"] == "pin":
         _pin(detail, members, uow, at, pos)
         return

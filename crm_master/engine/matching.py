@@ -128,6 +128,11 @@ class BatchMatcher:
         apart = {entity for entity in self._apart.get(record.rec_id, ()) if entity is not None}
         return decide(self._profiles[record.rec_id], candidates, occupied, self._rules, apart)
 
+    def customers(self, records: Sequence[SourceRecord]) -> set[EntityId]:
+        """Whose those records are that decisions about these are made from."""
+        near = {found for of in records for hash_ in of.blocks for found in self._blocks[hash_]}
+        return {owner for found in near if (owner := self._records[found].entity_id) is not None}
+
     def profile(self, record: SourceRecord) -> Profile:
         """The identity values of a record of the batch."""
         return self._profiles[record.rec_id]

@@ -15,6 +15,7 @@ from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
     DeliveryEntry,
+    Level,
     LinkEntry,
     OutboxMessage,
     SourceRecord,
@@ -109,10 +110,14 @@ def found_elsewhere(
     hub: Hub, message: OutboxMessage, key: str, at: Instant, run_id: str, uow: UnitOfWork
 ) -> None:
     """Book such a move. What else came of the write, the next delivery sees."""
-    pos = uow.journal.commit("settle", at, run_id)
     rec_id = message.rec_id or ""
-    record = uow.records.get([rec_id], lock=True)[rec_id]
-    moved = book_move(hub, message, record, replace(record.ref, key=key), at, pos, uow)
+    uow.lock(Level.CUSTOMER, uow.records.owners([rec_id]) | {message.entity_id})
+    record = uow.records.get([rec_id])[rec_id]
+    ref = replace(record.ref, key=key)
+    uow.records.reserve([record, SourceRecord(record_id(ref), ref, record.entity, since=at)])
+    record = uow.records.get([rec_id])[rec_id]
+    pos = uow.journal.commit("settle", at, run_id)
+    moved = book_move(hub, message, record, ref, at, pos, uow)
     uow.records.save([moved])
     uow.outbox.done([message])
 

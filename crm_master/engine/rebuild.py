@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 
 from crm_master.domain.changes import (
@@ -26,6 +27,7 @@ from crm_master.engine.linking import relink
 from crm_master.engine.moving import move
 from crm_master.engine.plan import Hub
 from crm_master.engine.stewardship import carry_out
+from crm_master.engine.transactions import transact
 from crm_master.engine.undo import compensate
 from crm_master.engine.work import Work
 from crm_master.ports import (
@@ -80,9 +82,7 @@ class Rebuilder:
         result = Rebuilt()
         with self.store() as journal:
             for commit in journal.journal.commits():
-                with self.scratch() as uow:
-                    self._replay(commit, journal, uow)
-                    uow.commit()
+                transact(self.scratch, partial(self._replay, commit, journal))
                 result.commits += 1
                 self.run.add({"commits": 1})
         for customer_id, equal in self._compare():

@@ -12,10 +12,12 @@ from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.remap import overruled
+from crm_master.engine.transactions import transact
 from crm_master.engine.work import Work
-from crm_master.ports import Clock, InboxItem, UnitOfWork, UnitOfWorkFactory
+from crm_master.ports import Clock, InboxItem, Level, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 500
+LEASE = 60_000_000  # microseconds; a worker who needs longer shares its observations, and none is applied twice
 
 
 class Reconciler:
@@ -48,9 +50,8 @@ class Reconciler:
             after = items[-1].seq  # what fails is left behind: no list of it is kept
             try:
                 self._process(items)
-            except Exception as error:
-                if is_passing(error) or isinstance(error, FuseBlown):
-                    self._forgive(items)
+            except (Exception, KeyboardInterrupt, SystemExit) as error:
+                self._give_back(items, error)
                 if isinstance(error, FuseBlown):
                     self._ask(error)
                 raise
@@ -63,20 +64,20 @@ class Reconciler:
 
     def _check_links(self, work: Work, uow: UnitOfWork) -> None:
         """Whether this run links more records to customers than policy allows. Raises ``FuseBlown`` before it is done."""
-        self.links += work.links
         if work.links:
             name = self.plan.spec.name
-            reading = fuses.read(Fuse.LINKS, name, self.links, self.known, self.plan.fuses, uow)
+            links = self.links + work.links
+            reading = fuses.read(Fuse.LINKS, name, links, self.known, self.plan.fuses, uow)
             if reading.blown:
                 # counting customers takes as long as there are many: only where it matters
                 self.known = uow.customers.count(name)
-                reading = fuses.read(Fuse.LINKS, name, self.links, self.known, self.plan.fuses, uow)
+                reading = fuses.read(Fuse.LINKS, name, links, self.known, self.plan.fuses, uow)
             if reading.blown:
                 raise FuseBlown(reading, self.run.id)
 
     def _ask(self, error: FuseBlown) -> None:
         with self.store() as uow:
-            most = self.links + uow.inbox.pending(self.plan.spec.name)
+            most = error.reading.found + uow.inbox.pending(self.plan.spec.name)
             fuses.ask(error, most, uow, self.clock())
             uow.commit()
 
@@ -85,37 +86,59 @@ class Reconciler:
         with self.store() as uow:
             if overruled(self.hub, uow) or fuses.standing(Fuse.LINKS, self.plan.spec.name, uow):
                 return []
-            items = uow.inbox.claim(self.plan.spec.name, self.batch, ALONE_FROM, after)
+            items = uow.inbox.claim(
+                self.plan.spec.name, self.batch, self.clock(), LEASE, ALONE_FROM, after
+            )
             uow.commit()
         return items
 
-    def _forgive(self, items: Sequence[InboxItem]) -> None:
-        """An outage of the database counts against no record, as far as the database can be told."""
+    def _give_back(self, items: Sequence[InboxItem], error: BaseException) -> None:
+        """What was not done is anybody's. An outage counts against no record, as far as the database can be told."""
+        ours = isinstance(error, Exception) and not is_passing(error)
+        seqs = [item.seq for item in items]
         with suppress(Exception), self.store() as uow:
-            uow.inbox.forgive([item.seq for item in items])
+            if ours and not isinstance(error, FuseBlown):
+                uow.inbox.release(seqs)
+            else:
+                uow.inbox.forgive(seqs)
             uow.commit()
 
     def _process(self, items: Sequence[InboxItem]) -> None:
         """One transaction for a batch. Where it fails it is halved, until the items that cannot be done stand alone."""
-        with self.store() as uow:
-            at = self.clock()
-            work = Work(self.hub, self.plan, uow, at, self.new_entity_id, self.run.id)
+
+        def once(uow: UnitOfWork) -> Work:
+            work = self._work(uow)
             if len(items) == 1 and items[0].attempts >= DEAD_FROM:
                 # whoever tried this was not there any more to say what became of it
+                uow.lock(Level.RECORD, [items[0].rec_id])
                 work.set_aside(items[0], "nobody who tried to reconcile it lived to tell")
             else:
+                work.lock(items)
                 bisected(items, uow, work.counts, work.reconcile, work.give_up)
+            uow.inbox.release(work.left(items))
             self._check_links(work, uow)
-            uow.commit()
+            return work
+
+        work = transact(self.store, once)
+        self.links += work.links
         self.run.add(work.counts)
 
     def _sweep(self) -> bool:
-        with self.store() as uow:
+        def once(uow: UnitOfWork) -> Work | None:
+            if overruled(self.hub, uow):
+                return None
             ids = uow.customers.take_dirty(self.plan.spec.name, self.batch)
-            if not ids or overruled(self.hub, uow):
-                return False
-            work = Work(self.hub, self.plan, uow, self.clock(), self.new_entity_id, self.run.id)
+            if not ids:
+                return None
+            work = self._work(uow)
             work.sweep(ids)
-            uow.commit()
+            return work
+
+        work = transact(self.store, once)
+        if work is None:
+            return False
         self.run.add(work.counts)
         return True
+
+    def _work(self, uow: UnitOfWork) -> Work:
+        return Work(self.hub, self.plan, uow, self.clock(), self.new_entity_id, self.run.id)

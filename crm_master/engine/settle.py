@@ -21,7 +21,7 @@ from connectors.contract import (
 from connectors.errors import ConnectorError
 from crm_master.domain.changes import abandon, believe
 from crm_master.domain.claims import Instant, Interval
-from crm_master.domain.ids import EntityId
+from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import (
     DeliveryState,
     DeliveryVerb,
@@ -37,6 +37,7 @@ from crm_master.engine.receipts import not_erased
 from crm_master.ports import (
     Clock,
     DeliveryEntry,
+    Level,
     OutboxMessage,
     SourceRecord,
     Task,
@@ -85,6 +86,22 @@ class Settler:
             for delivery, outcome in zip(deliveries, outcomes, strict=True)
         ]
 
+    def lock(self, plan: StreamPlan, confirmed: Sequence[Confirmed], uow: UnitOfWork) -> None:
+        """Lock the customers and records of a whole batch, in the one order; keys that are new there too (RULES 23)."""
+        ids = {item.delivery.record.rec_id for item in confirmed if item.delivery.record}
+        customers = {item.delivery.customer.id for item in confirmed}
+        there = uow.customers.get(customers | uow.records.owners(ids), lock=True)
+        new = [
+            SourceRecord(record_id(ref), ref, item.delivery.customer.entity, since=item.at)
+            for item in confirmed
+            if isinstance(item.outcome, Written) and item.delivery.customer.id in there
+            for ref in [ExternalRef(plan.system, plan.stream, item.outcome.key)]
+            if item.delivery.record is None or item.delivery.record.ref != ref
+        ]
+        if new:
+            uow.records.reserve([*uow.records.get(ids).values(), *new])
+        uow.lock(Level.RECORD, ids)
+
     def settle(
         self, plan: StreamPlan, confirmed: Sequence[Confirmed], uow: UnitOfWork
     ) -> Counter[str]:
@@ -97,6 +114,13 @@ class Settler:
         confirmed = not_erased(self.hub, plan, confirmed, records, at, uow)
         if erased := known - len(confirmed):
             counts["erased"] = erased
+        mine = uow.outbox.mine([item.delivery.message for item in confirmed])
+        # whoever has taken over since looks for what became of it
+        if late := sum(item.delivery.message.id not in mine for item in confirmed):
+            counts["late"] = late
+        confirmed = [item for item in confirmed if item.delivery.message.id in mine]
+        if not confirmed:
+            return counts
         pos = uow.journal.commit("settle", at, self.run_id)
         entries: list[DeliveryEntry] = []
         for item in confirmed:

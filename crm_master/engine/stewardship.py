@@ -11,6 +11,7 @@ from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine import linking, merging, receipts
 from crm_master.engine.explain import find_customer
+from crm_master.engine.transactions import transact
 from crm_master.ports import (
     Clock,
     Customer,
@@ -44,7 +45,8 @@ def decide(
     merge the record that the other became a part of, or ``apart``; of an unknown create ``retry`` or ``drop``; of a refused
     write ``retry`` or ``seen``; of a request to erase ``done`` or ``kept``. All others only take ``seen``.
     """
-    with store() as uow:
+
+    def once(uow: UnitOfWork) -> Task:
         task = uow.tasks.get(task_id)
         if task is None or not task.open:
             raise Undecidable(f"no open task {task_id}; `concord conflicts` lists them")
@@ -53,7 +55,6 @@ def decide(
             if answer not in _ERASED:
                 raise Undecidable(f"a request to erase takes the answers: {', '.join(_ERASED)}")
             receipts.answer(task, answer, author, at, uow)
-            uow.commit()
             return task
         detail = {
             "kind": task.kind.value,
@@ -74,8 +75,9 @@ def decide(
         if change is not None:
             linking.retire(change, uow, at)
         uow.tasks.decide(task_id, {"answer": answer, "author": author}, at)
-        uow.commit()
-    return task
+        return task
+
+    return transact(store, once)
 
 
 def carry_out(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, pos: int) -> None:

@@ -7,13 +7,15 @@ takes over after a crash finds what is left, and does nothing twice (RULES 21).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from crm_master.domain.ids import EntityId
+from crm_master.domain.ids import EntityId, RecordId
 from crm_master.engine.findings import Lacking
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.reconcile import BATCH
 from crm_master.engine.remap import overruled
+from crm_master.engine.transactions import transact
 from crm_master.engine.work import Work
 from crm_master.ports import Applied, Clock, UnitOfWork, UnitOfWorkFactory
 
@@ -78,11 +80,13 @@ class Sweeper:
                 ids = uow.records.outdated(system, stream, hash_, after, self.batch)
                 if overruled(self.hub, uow) or not ids:
                     return not ids
-                after = ids[-1]
-                work = self._work(uow)
-                self._read_anew(work.remap(ids), work, uow)
-                uow.commit()
-            self.run.add(work.counts)
+            self.run.add(transact(self.store, partial(self._remap, ids)).counts)
+            after = ids[-1]
+
+    def _remap(self, ids: Sequence[RecordId], uow: UnitOfWork) -> Work:
+        work = self._work(uow)
+        self._read_anew(work.remap(ids), work, uow)
+        return work
 
     def _read_anew(self, lacking: Lacking, work: Work, uow: UnitOfWork) -> None:
         """Have a stream read whole, of which records lack what is mapped now."""
@@ -100,11 +104,15 @@ class Sweeper:
                 ids = self._outdated(uow, after)
                 if overruled(self.hub, uow) or not ids:
                     return not ids
-                after = ids[-1]
-                work = self._work(uow)
-                work.sweep(ids, reindex=True)
-                uow.commit()
-            self.run.add(work.counts)
+            self.run.add(transact(self.store, partial(self._recompute, ids)).counts)
+            after = ids[-1]
+
+    def _recompute(self, ids: Sequence[EntityId], uow: UnitOfWork) -> Work:
+        work = self._work(uow)
+        found = uow.customers.get(ids, lock=True)
+        # another worker may have been faster
+        work.sweep([of for of in ids if found[of].config_hash != self.hub.hash], reindex=True)
+        return work
 
     def _outdated(self, uow: UnitOfWork, after: EntityId) -> Sequence[EntityId]:
         return uow.customers.outdated(self.plan.spec.name, self.hub.hash, after, self.batch)

@@ -7,6 +7,7 @@ there is withdrawn. Nothing is overwritten: later edits win or lose by policy, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from crm_master.engine.past import changed_fields
 from crm_master.engine.plan import Hub
 from crm_master.engine.restoring import Kept, OneField, Restored, Step, blank, elements_of, taken
 from crm_master.engine.runs import LISTED, by_customer, find_run, said
+from crm_master.engine.transactions import transact
 from crm_master.engine.work import Work
 from crm_master.ports import (
     Clock,
@@ -120,8 +122,9 @@ def undo(
         done.notes += _notes(run_id, uow)
     after: EntityId | None = ""
     while after is not None:
-        with store() as uow:
-            at = clock()
+
+        def once(uow: UnitOfWork, after: EntityId = after) -> tuple[Page, Counter[str]]:
+            at, counts = clock(), Counter[str]()
             page = Page(hub, run_id, uow, after, at, lock=True)
             steps = [s for item in page.found if isinstance(item, Restored) for s in item.steps]
             if steps:
@@ -135,8 +138,11 @@ def undo(
             for entity, ids in page.restored().items():
                 work = Work(hub, hub.entities[entity], uow, at, new_entity_id, run.id)
                 work.sweep(ids)
-                run.add(work.counts)
-            uow.commit()
+                counts += work.counts
+            return page, counts
+
+        page, counts = transact(store, once)
+        run.add(counts)
         done.add(page.found, page.names)
         after = page.last
     run.add({"restored": done.fields, "not_undone": done.not_undone})

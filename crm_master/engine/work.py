@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from crm_master.domain.claims import Instant
-from crm_master.domain.fields import Mapped, Rejected
+from crm_master.domain.fields import Canonical, Mapped, Presence, Rejected
+from crm_master.domain.identity import profile
 from crm_master.domain.ids import EntityId, RecordId
+from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.batches import DEAD_FROM, is_passing
 from crm_master.engine.findings import Findings, Lacking, Scope
 from crm_master.engine.golden import taking_part
 from crm_master.engine.linker import Linker
-from crm_master.engine.matching import index
+from crm_master.engine.matching import BLOCK_CAP, block_hashes, index, values_of
 from crm_master.engine.observe import Observer, translate
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.remake import Remaker
 from crm_master.engine.remap import Remapped, Remapper, outdated
-from crm_master.ports import InboxItem, LinkEntry, SourceRecord, UnitOfWork
+from crm_master.ports import InboxItem, Level, LinkEntry, SourceRecord, UnitOfWork
 
 
 class Work:
@@ -48,6 +51,46 @@ class Work:
         self._failed: dict[RecordId, int] = {}  # since which observation
         self._translated: dict[int, Mapped | Rejected] = {}
 
+    def lock(self, items: Sequence[InboxItem]) -> None:
+        """Lock what these observations may be about, in the one order: block keys, customers, records (RULES 23).
+
+        What turns out to be needed beyond that raises ``NotLocked`` later.
+        """
+        uow, ids = self.uow, {item.rec_id for item in items}
+        hashes = self._expected_blocks(items, uow.records.get(ids))
+        uow.lock(Level.BLOCK, hashes)
+        alike = uow.records.by_blocks(hashes, BLOCK_CAP).values()
+        self._lock_owners(ids.union(*alike), ids)
+
+    def _lock_owners(self, of: Collection[RecordId], ids: Collection[RecordId]) -> None:
+        """Lock the customers of some records with all that is theirs, and records that may be nobody's."""
+        customers = self.uow.records.owners(of)
+        self.uow.lock(Level.CUSTOMER, customers)
+        self.uow.lock(Level.RECORD, self.uow.records.members(customers).union(ids))
+
+    def _expected_blocks(
+        self, items: Sequence[InboxItem], records: Mapping[RecordId, SourceRecord]
+    ) -> set[str]:
+        """The keys under which records that nobody is linked to will most likely be found."""
+        found: set[str] = set()
+        known: dict[RecordId, dict[str, Canonical]] = {}
+        for item in items:
+            record = records.get(item.rec_id)
+            if record is None or item.deleted or _is_linked(record):
+                continue
+            values = known.setdefault(record.rec_id, values_of(record))
+            with suppress(Exception):  # what cannot be read shows when it is its turn
+                mapped = self._translated[item.seq] = translate(self.hub, item)
+                if isinstance(mapped, Mapped):
+                    values |= {
+                        name: reading.value
+                        for name, reading in mapped.readings.items()
+                        if reading.presence is Presence.VALUE
+                    }
+                    keys = profile(values, self.plan.match)
+                    found |= block_hashes(self.plan.spec.name, keys, self.plan.match)
+        return found
+
     def reconcile(self, items: Sequence[InboxItem]) -> None:
         """Steps 3 to 8 for some observations. Raises whatever a record makes the code raise."""
         found = Findings(self.counts)
@@ -64,13 +107,13 @@ class Work:
         if due := [record.rec_id for record in records.values() if outdated(self.hub, record)]:
             self.remap(due)
             records = self.uow.records.get(records.keys())
-        pos = self._commit("reconcile", {"config": self.hub.hash})
         observe = Observer(self.scope, found, self._translated)
         for item in items:
             observe(item, records[item.rec_id])
         links = link(records, items)
         remake = Remaker(self.scope, found)
         remake(records)
+        pos = self._commit("reconcile", {"config": self.hub.hash})
         self.uow.inbox.finish(items, pos)
         remake.save(records, links, pos)
         self.links += found.links
@@ -103,23 +146,24 @@ class Work:
         fields landed rows do not speak of.
         """
         found = Findings(self.counts)
+        self._lock_owners(ids, ids)
         records = self.uow.records.get(ids, lock=True)
         # a customer is not recomputed from records of which one half is read anew
         members = {record.entity_id for record in records.values() if record.entity_id}
+        self.uow.lock(Level.CUSTOMER, members)
         all_of_them = [*records.values(), *self.uow.records.of_entities(members, lock=True)]
         records = {record.rec_id: record for record in all_of_them if outdated(self.hub, record)}
         if not records:
             return frozenset()
         detail = {"ids": list(records), "config": self.hub.hash}
-        pos = at or self._commit("remap", detail)
         lacking: set[tuple[str, str, str]] = set()
-        for done in Remapper(self.hub, journal or self.uow, pos)(list(records.values())):
+        for done in Remapper(self.hub, journal or self.uow, at or None)(list(records.values())):
             self._reread(done, found)
             ref = done.record.ref
             lacking |= {(ref.system, ref.stream, name) for name in done.lacking}
         remake = Remaker(self.scope, found)
         remake(records)
-        remake.save(records, [], pos)
+        remake.save(records, [], at or self._commit("remap", detail))
         self.counts["remapped"] += len(detail["ids"])
         return frozenset(lacking)
 
@@ -137,13 +181,13 @@ class Work:
 
     def sweep(self, ids: Sequence[EntityId], *, reindex: bool = False) -> None:
         """Recompute customers although none of their records was read anew; ``reindex`` if other keys identify them."""
-        pos = self._commit("sweep", {"ids": list(ids), "config": self.hub.hash})
         found = Findings(self.counts, touched=set(ids))
         remake = Remaker(self.scope, found)
         records: dict[RecordId, SourceRecord] = {}
         remake(records)
         for record in records.values() if reindex else ():
             self._reindex(record, found)
+        pos = self._commit("sweep", {"ids": list(ids), "config": self.hub.hash})
         remake.save(records, [], pos)
         self.counts["swept"] += len(ids)
 
@@ -154,6 +198,12 @@ class Work:
             self.counts["failed"] += 1
             return
         self.set_aside(item, f"{type(error).__name__} while it was reconciled")
+
+    def left(self, items: Sequence[InboxItem]) -> list[int]:
+        """Those that were not done: what failed, and what waits behind it."""
+        return [
+            item.seq for item in items if item.seq >= self._failed.get(item.rec_id, item.seq + 1)
+        ]
 
     def set_aside(self, item: InboxItem, reason: str) -> None:
         """Give an item to a person, as bytes."""
@@ -166,3 +216,7 @@ class Work:
 
     def _commit(self, kind: str, detail: Mapping[str, object]) -> int:
         return self.uow.journal.commit(kind, self.scope.at, self.scope.run_id, detail)
+
+
+def _is_linked(record: SourceRecord) -> bool:
+    return record.entity_id is not None and record.status is RecordStatus.LIVE

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from crm_master.domain.claims import Instant
 from crm_master.ports.journal import Journal, Runs, States
+from crm_master.ports.locks import Level, NotLocked
 from crm_master.ports.privacy import Erasures, Suppressions
 from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 from crm_master.ports.rows import (
@@ -47,7 +48,9 @@ __all__ = [
     "Journal",
     "KnownAs",
     "Landing",
+    "Level",
     "LinkEntry",
+    "NotLocked",
     "Outbox",
     "OutboxMessage",
     "Read",

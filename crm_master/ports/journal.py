@@ -24,7 +24,9 @@ class Journal(Protocol):
     """The order in which everything was committed, and with what outcome."""
 
     def commit(self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] = ...) -> int:
-        """The next position, part of this transaction."""
+        """The next position, part of this transaction. Nothing can be locked after it that others may hold: the journal has
+        transactions that meet in a row in the order in which they had it.
+        """
 
     def commits(self) -> Iterator[Commit]: ...
 
@@ -100,7 +102,7 @@ class Runs(Protocol):
 class States(Protocol):
     """Where streams, systems and runs stand."""
 
-    def stream(self, system: str, stream: str) -> StreamState: ...
+    def stream(self, system: str, stream: str, *, lock: bool = False) -> StreamState: ...
 
     def save_stream(self, state: StreamState) -> None: ...
 

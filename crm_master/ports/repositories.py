@@ -28,14 +28,26 @@ class Inbox(Protocol):
     def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
         """Keep the rows that differ from the last one landed for their record. Gives (landed, unchanged)."""
 
-    def claim(self, entity: str, limit: int, alone_from: int, after: int = 0) -> list[InboxItem]:
-        """The oldest pending items behind ``after``, attempts counted; one alone if tried ``alone_from`` times before.
+    def claim(
+        self,
+        entity: str,
+        limit: int,
+        now: Instant,
+        lease: Instant,
+        alone_from: int,
+        after: int = 0,
+    ) -> list[InboxItem]:
+        """Lease the oldest pending items behind ``after`` to one worker, attempts counted.
 
-        An item waits behind one of its record that is pending still, at or before ``after``.
+        One alone if it was tried ``alone_from`` times before. A record's items go in sequence: one waits behind an older one
+        that is pending still, at or before ``after`` or held by somebody else.
         """
 
     def forgive(self, seqs: Collection[int]) -> None:
         """Take back one counted attempt: that it failed was not the items' fault."""
+
+    def release(self, seqs: Collection[int]) -> None:
+        """Give back leased items that were not finished."""
 
     def waiting(self, seqs: Collection[int]) -> set[int]:
         """Those of the items that nobody has finished since they were claimed. Ask after locking their records."""
@@ -89,6 +101,15 @@ class Records(Protocol):
     def of_entities(
         self, ids: Collection[EntityId], *, lock: bool = False
     ) -> list[SourceRecord]: ...
+
+    def members(self, ids: Collection[EntityId]) -> set[RecordId]:
+        """The records of these customers."""
+
+    def owners(self, ids: Collection[RecordId]) -> set[EntityId]:
+        """The customers of these records, and those to whom a person has linked them."""
+
+    def reserve(self, records: Sequence[SourceRecord]) -> None:
+        """Lock records, and make those that are not there: in one sorted order with whoever else makes some."""
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
         """The records under each block key, at most ``cap`` for each."""
@@ -179,8 +200,11 @@ class Customers(Protocol):
     def set_together(self, ids: Collection[RecordId], others: Collection[RecordId]) -> None:
         """Take back what ``set_apart`` said."""
 
-    def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
-        """Have customers reconciled again: those with a record in ``system``, or those named."""
+    def mark_dirty(self, ids: Collection[EntityId]) -> None:
+        """Have customers reconciled again."""
+
+    def mark_all_dirty(self, systems: Collection[str], entities: Collection[str]) -> int:
+        """Have all customers reconciled again who are of these entities, or have a record in these systems."""
 
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         """Some dirty customers, no longer dirty once this transaction is committed."""
@@ -242,6 +266,12 @@ class Outbox(Protocol):
 
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
         """Mark leased messages as sent, and renew their lease. Gives the ids that are still ours to send."""
+
+    def mine(self, messages: Sequence[OutboxMessage]) -> frozenset[str]:
+        """The ids of those leased messages that nobody else has taken over; nobody does so during this transaction."""
+
+    def open(self, ids: Collection[str]) -> set[str]:
+        """Those of the creates whose answer is open still, and stays so during this transaction."""
 
     def save(self, messages: Sequence[OutboxMessage]) -> None:
         """Store the state of leased messages, guarded by their fence."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
 from crm_master.domain.claims import Claim, ClaimKey, Instant, Interval, Shadow, Sources
@@ -164,6 +164,11 @@ class OutboxMessage:
     @property
     def id(self) -> str:
         return f"{self.entity_id}:{self.rec_id or f'{self.system}/{self.stream}'}"
+
+    def become(self, other: OutboxMessage) -> None:
+        """Be as another state of the same message was."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
 
 
 @dataclass(frozen=True, slots=True)

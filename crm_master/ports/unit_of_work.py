@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.ports.journal import Journal, Runs, States
+from crm_master.ports.locks import Level
 from crm_master.ports.privacy import Erasures, Suppressions
 from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 
@@ -61,6 +62,12 @@ class UnitOfWork(Protocol):
     ) -> None: ...
 
     def commit(self) -> None: ...
+
+    def lock(self, level: Level, ids: Collection[str]) -> None:
+        """Lock rows until the end of the transaction, or of the savepoint that fails. Read them afterwards.
+
+        Raises ``NotLocked`` where that would be out of order; so does whatever takes ``lock=True``.
+        """
 
     def savepoint(self) -> AbstractContextManager[Any]:
         """A part of the transaction that can fail alone."""

@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.ports import Customer, HistoryEntry, LinkEntry
+from crm_master.ports import Customer, HistoryEntry, Level, LinkEntry
 from crm_master.store.documents import dump_winners, load_winners
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import (
     apart,
     entity,
@@ -26,15 +27,16 @@ from crm_master.store.sql import chunks, locking, upsert
 class CustomerRepository:
     """See ``crm_master.ports.Customers``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
     def get(self, ids: Collection[EntityId], *, lock: bool = False) -> dict[EntityId, Customer]:
+        if lock:
+            self._locks.take(Level.CUSTOMER, ids)
         found: dict[EntityId, Customer] = {}
         for part in chunks(set(ids)):
             query = sa.select(entity).where(entity.c.id.in_(part)).order_by(entity.c.id)
-            if lock:
-                query = locking(self._connection, query)
             for row in self._connection.execute(query):
                 found[row.id] = _customer(row)
         return found
@@ -76,6 +78,8 @@ class CustomerRepository:
             "changed",
         )
         upsert(self._connection, entity, rows, changed)
+        # they were read under their locks, or nobody else knows them yet
+        self._locks.hold(Level.CUSTOMER, [customer.id for customer in customers])
 
     def add_history(self, entries: Sequence[HistoryEntry]) -> None:
         rows = [
@@ -122,6 +126,7 @@ class CustomerRepository:
 
     def _unsettle_facts(self, parents: Collection[EntityId]) -> None:
         parent, fact = source_record.alias(), source_record.alias()
+        facts: set[EntityId | None] = set()
         for part in chunks(parents):
             about = (
                 sa.select(fact.c.entity_id)
@@ -130,7 +135,8 @@ class CustomerRepository:
                 .join(fact, fact.c.rec_id == reference.c.rec_id)
                 .where(parent.c.entity_id.in_(part))
             )
-            self._mark(entity.c.id.in_(about))
+            facts.update(self._connection.execute(about).scalars())
+        self.mark_dirty({fact for fact in facts if fact is not None})
 
     def links(
         self, *, entity_id: EntityId | None = None, pos: int | None = None
@@ -168,17 +174,20 @@ class CustomerRepository:
                         sa.delete(apart).where(apart.c.rec_id.in_(one), apart.c.other.in_(two))
                     )
 
-    def mark_dirty(self, *, system: str | None = None, ids: Collection[EntityId] = ()) -> int:
-        changed = 0
-        if system is not None:
-            touched = sa.select(source_record.c.entity_id).where(source_record.c.system == system)
-            changed += self._mark(entity.c.id.in_(touched))
+    def mark_dirty(self, ids: Collection[EntityId]) -> None:
+        self._locks.take(Level.CUSTOMER, ids)
         for part in chunks(set(ids)):
-            changed += self._mark(entity.c.id.in_(part))
-        return changed
+            self._connection.execute(
+                sa.update(entity).where(entity.c.id.in_(part)).values(dirty=True)
+            )
 
-    def _mark(self, where: sa.ColumnElement[bool]) -> int:
-        return self._connection.execute(sa.update(entity).where(where).values(dirty=True)).rowcount
+    def mark_all_dirty(self, systems: Collection[str], entities: Collection[str]) -> int:
+        self._locks.take_every(Level.CUSTOMER)
+        there = sa.select(source_record.c.entity_id).where(source_record.c.system.in_(systems))
+        touched = sa.or_(entity.c.id.in_(there), entity.c.type.in_(entities))
+        ids = sa.select(entity.c.id).where(touched).order_by(entity.c.id)
+        marked = sa.update(entity).where(entity.c.id.in_(locking(self._connection, ids)))
+        return self._connection.execute(marked.values(dirty=True)).rowcount
 
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         query = (
@@ -189,6 +198,7 @@ class CustomerRepository:
         )
         query = locking(self._connection, query, skip=True)
         ids = list(self._connection.execute(query).scalars())
+        self._locks.hold(Level.CUSTOMER, ids)
         for part in chunks(ids):
             self._connection.execute(
                 sa.update(entity).where(entity.c.id.in_(part)).values(dirty=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +19,13 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from crm_master.domain.entities import EntitySpec
+from crm_master.ports import Level
 from crm_master.store.customers import CustomerRepository
 from crm_master.store.erasures import ErasureRepository
 from crm_master.store.facts import FactRepository
 from crm_master.store.inbox import InboxRepository
 from crm_master.store.journal import JournalRepository
+from crm_master.store.locks import LockBook
 from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
@@ -124,15 +126,16 @@ class SqlUnitOfWork:
     def __enter__(self) -> Self:
         self._connection: Connection = self._engine.connect()
         self._transaction = self._connection.begin()
-        self.inbox = InboxRepository(self._connection)
-        self.records = RecordRepository(self._connection)
+        self._locks = LockBook(self._connection)
+        self.inbox = InboxRepository(self._connection, self._locks)
+        self.records = RecordRepository(self._connection, self._locks)
         self.sightings = SightingRepository(self._connection)
-        self.customers = CustomerRepository(self._connection)
+        self.customers = CustomerRepository(self._connection, self._locks)
         self.facts = FactRepository(self._connection)
-        self.outbox = OutboxRepository(self._connection)
+        self.outbox = OutboxRepository(self._connection, self._locks)
         self.tasks = TaskRepository(self._connection)
-        self.journal = JournalRepository(self._connection)
-        self.states = StateRepository(self._connection)
+        self.journal = JournalRepository(self._connection, self._locks)
+        self.states = StateRepository(self._connection, self._locks)
         self.erasures = ErasureRepository(self._connection)
         self.suppressions = SuppressionRepository(self._connection, self._key)
         self.runs = RunRepository(self._connection)
@@ -149,10 +152,14 @@ class SqlUnitOfWork:
         self._connection.close()
 
     def commit(self) -> None:
+        self._locks.release()
         self._transaction.commit()
 
+    def lock(self, level: Level, ids: Collection[str]) -> None:
+        self._locks.take(level, ids)
+
     def savepoint(self) -> AbstractContextManager[Any]:
-        return self._connection.begin_nested()
+        return self._locks.savepoint()
 
 
 def _alembic() -> Config:

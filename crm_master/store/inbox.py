@@ -8,9 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState
-from crm_master.ports import InboxItem, Landing, Read
+from crm_master.ports import InboxItem, Landing, Level, Read
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import commit_log, observation, source_record
 from crm_master.store.sql import chunks, locking, upsert
 
@@ -33,8 +35,9 @@ _PENDING_OF = _PENDING.where(observation.c.entity == sa.bindparam("of"))
 class InboxRepository:
     """See ``crm_master.ports.Inbox``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
     def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
         ids = [row.raw_hash.hex() if row.dead else record_id(row.ref) for row in rows]
@@ -60,10 +63,12 @@ class InboxRepository:
                     "raw_hash": row.raw_hash,
                 }
             landed.append(_observation(rec_id, row, run_id))
+        # records first: whoever waits for another's observation of one gets a later place in the sequence
+        ordered = [records[rec_id] for rec_id in sorted(records)]
+        self._locks.expect(Level.RECORD, records)
+        upsert(self._connection, source_record, ordered, ("raw_hash", "reread"))
         if landed:
             self._connection.execute(sa.insert(observation), landed)
-        ordered = [records[rec_id] for rec_id in sorted(records)]
-        upsert(self._connection, source_record, ordered, ("raw_hash", "reread"))
         return len(landed), len(rows) - len(landed)
 
     def _known_dead(self, ids: Collection[str]) -> set[str]:
@@ -84,27 +89,35 @@ class InboxRepository:
                 found[rec_id] = b"" if reread else bytes(hash_)
         return found
 
-    def claim(self, entity: str, limit: int, alone_from: int, after: int = 0) -> list[InboxItem]:
+    def claim(
+        self,
+        entity: str,
+        limit: int,
+        now: Instant,
+        lease: Instant,
+        alone_from: int,
+        after: int = 0,
+    ) -> list[InboxItem]:
+        older = observation.alias("older")
+        waits = sa.exists().where(
+            older.c.rec_id == observation.c.rec_id,
+            older.c.seq < observation.c.seq,
+            older.c.state == InboxState.PENDING.value,
+            sa.or_(older.c.seq <= after, older.c.lease_until > now),
+        )
         pending = (
             sa.select(observation)
             .where(
                 observation.c.state == InboxState.PENDING.value,
                 observation.c.entity == entity,
                 observation.c.seq > after,
+                observation.c.lease_until <= now,
+                ~waits,
             )
             .order_by(observation.c.seq)
         )
-        if after:
-            left = observation.alias("left")
-            pending = pending.where(
-                ~sa.exists().where(
-                    left.c.rec_id == observation.c.rec_id,
-                    left.c.seq <= after,
-                    left.c.state == InboxState.PENDING.value,
-                )
-            )
         query = locking(self._connection, pending.limit(limit), skip=True)
-        items = [_item(row) for row in self._connection.execute(query)]
+        items = self._in_sequence([_item(row) for row in self._connection.execute(query)])
         for place, item in enumerate(items):
             if item.attempts >= alone_from:
                 items = items[:place] or items[:1]
@@ -113,16 +126,35 @@ class InboxRepository:
             self._connection.execute(
                 sa.update(observation)
                 .where(observation.c.seq.in_(part))
-                .values(attempts=observation.c.attempts + 1)
+                .values(attempts=observation.c.attempts + 1, lease_until=now + lease)
             )
         return items
+
+    def _in_sequence(self, items: Sequence[InboxItem]) -> list[InboxItem]:
+        """Leave out what has an older observation of its record before it that somebody else holds."""
+        mine = {item.seq for item in items}
+        before: dict[RecordId, int] = {}
+        for part in chunks({item.rec_id for item in items}):
+            query = sa.select(observation.c.rec_id, observation.c.seq).where(
+                observation.c.rec_id.in_(part), observation.c.state == InboxState.PENDING.value
+            )
+            for rec_id, seq in self._connection.execute(query):
+                if seq not in mine:
+                    before[rec_id] = min(seq, before.get(rec_id, seq))
+        return [item for item in items if item.seq < before.get(item.rec_id, item.seq + 1)]
 
     def forgive(self, seqs: Collection[int]) -> None:
         for part in chunks(set(seqs)):
             self._connection.execute(
                 sa.update(observation)
                 .where(observation.c.seq.in_(part), observation.c.attempts > 0)
-                .values(attempts=observation.c.attempts - 1)
+                .values(attempts=observation.c.attempts - 1, lease_until=0)
+            )
+
+    def release(self, seqs: Collection[int]) -> None:
+        for part in chunks(set(seqs)):
+            self._connection.execute(
+                sa.update(observation).where(observation.c.seq.in_(part)).values(lease_until=0)
             )
 
     def waiting(self, seqs: Collection[int]) -> set[int]:
@@ -147,14 +179,19 @@ class InboxRepository:
                 )
 
     def unpark(self, system: str, stream: str) -> None:
-        self._connection.execute(
-            sa.update(observation)
+        parked = (
+            sa.select(observation.c.seq)
             .where(
                 observation.c.state == InboxState.PARKED.value,
                 observation.c.system == system,
                 observation.c.stream == stream,
             )
-            .values(state=InboxState.PENDING.value, attempts=0)
+            .order_by(observation.c.seq)
+        )
+        self._connection.execute(
+            sa.update(observation)
+            .where(observation.c.seq.in_(locking(self._connection, parked)))
+            .values(state=InboxState.PENDING.value, attempts=0, lease_until=0)
         )
 
     def requeue(self, seqs: Sequence[int]) -> int:
@@ -175,7 +212,12 @@ class InboxRepository:
                 observation.c.attempts > 0,
                 observation.c.state != InboxState.PENDING.value,
             )
-            fresh = {"attempts": 0, "state": InboxState.PENDING.value, "pos": 0}
+            fresh = {
+                "attempts": 0,
+                "state": InboxState.PENDING.value,
+                "lease_until": 0,
+                "pos": 0,
+            }
             for row in self._connection.execute(query.order_by(observation.c.seq)).mappings():
                 copied = {name: value for name, value in row.items() if name != "seq"}
                 again.append(copied | fresh)
@@ -296,6 +338,7 @@ def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:
         "merged_into": row.merged_into,
         "attempts": 0,
         "state": state.value,
+        "lease_until": 0,
         "pos": 0,
         "run_id": run_id,
     }

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef
 from crm_master.ports import Applied, Commit, DeliveryEntry
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import commit_log, config_version, delivery_log
 from crm_master.store.sql import upsert
 
@@ -29,12 +30,14 @@ _APPLIED = (
 class JournalRepository:
     """See ``crm_master.ports.Journal``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
     def commit(
         self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] | None = None
     ) -> int:
+        self._locks.close()
         statement = (
             sa.insert(commit_log)
             .values(kind=kind, at=at, run_id=run_id, detail=dict(detail or {}))

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
-from crm_master.ports import OutboxMessage
+from crm_master.ports import Level, OutboxMessage
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import outbox
 from crm_master.store.sql import chunks, locking, upsert
 
@@ -41,10 +42,12 @@ _WAITS = (
 class OutboxRepository:
     """See ``crm_master.ports.Outbox``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
     def put(self, messages: Sequence[OutboxMessage], at: Instant) -> None:
+        self._locks.take(Level.CUSTOMER, {message.entity_id for message in messages})
         ordered = sorted(messages, key=lambda message: message.id)
         rows = [_row(message) | {"lease_until": 0, "queued_at": at} for message in ordered]
         upsert(self._connection, outbox, rows, ("version", "verb"))
@@ -119,25 +122,38 @@ class OutboxRepository:
         return messages
 
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
-        fences = {message.id: message.fence for message in messages}
-        mine: set[str] = set()
-        for part in chunks(fences.keys()):
-            query = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.id.in_(part))
-            rows = self._connection.execute(locking(self._connection, query))
-            held = [row.id for row in rows if row.fence == fences[row.id]]
+        mine = self.mine(messages)
+        for part in chunks(mine):
             self._connection.execute(
-                sa.update(outbox).where(outbox.c.id.in_(held)).values(lease_until=until)
+                sa.update(outbox).where(outbox.c.id.in_(part)).values(lease_until=until)
             )
-            mine.update(held)
         ours = [message for message in messages if message.id in mine]
         for message in ours:
             message.state = DeliveryState.SENT
         self.save(ours)
-        return frozenset(mine)
+        return mine
+
+    def mine(self, messages: Sequence[OutboxMessage]) -> frozenset[str]:
+        fences = {message.id: message.fence for message in messages}
+        found: set[str] = set()
+        for part in chunks(fences.keys()):
+            query = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.id.in_(part))
+            rows = self._connection.execute(locking(self._connection, query.order_by(outbox.c.id)))
+            found.update(row.id for row in rows if row.fence == fences[row.id])
+        return frozenset(found)
+
+    def open(self, ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(outbox.c.id).where(outbox.c.id.in_(part), outbox.c.state.in_(_OPEN))
+            query = locking(self._connection, query.order_by(outbox.c.id))
+            found.update(self._connection.execute(query).scalars())
+        return found
 
     def save(self, messages: Sequence[OutboxMessage]) -> None:
         if not messages:
             return
+        self._locks.take(Level.CUSTOMER, {message.entity_id for message in messages})
         statement = (
             sa.update(outbox)
             .where(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
@@ -169,6 +185,7 @@ class OutboxRepository:
     def done(self, messages: Sequence[OutboxMessage]) -> None:
         if not messages:
             return
+        self._locks.take(Level.CUSTOMER, {message.entity_id for message in messages})
         rows = [
             {"of": message.id, "under": message.fence, "rendered": message.version}
             for message in sorted(messages, key=lambda message: message.id)
@@ -187,6 +204,7 @@ class OutboxRepository:
         return [outbox_message(row) for row in self._connection.execute(query)]
 
     def retry(self, ids: Collection[str]) -> None:
+        self._lock_customers(ids)
         for part in chunks(set(ids)):
             self._connection.execute(
                 sa.update(outbox)
@@ -194,7 +212,15 @@ class OutboxRepository:
                 .values(state=DeliveryState.PENDING.value, attempts=0, deaths=0, not_before=0)
             )
 
+    def _lock_customers(self, ids: Collection[str]) -> None:
+        found: set[EntityId] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(outbox.c.entity_id).where(outbox.c.id.in_(part))
+            found.update(self._connection.execute(query).scalars())
+        self._locks.take(Level.CUSTOMER, found)
+
     def drop(self, ids: Collection[str]) -> None:
+        self._lock_customers(ids)
         for part in chunks(set(ids)):
             self._connection.execute(sa.delete(outbox).where(outbox.c.id.in_(part)))
 
@@ -207,6 +233,8 @@ class OutboxRepository:
         return found
 
     def of_customers(self, ids: Collection[EntityId], *, lock: bool = False) -> list[OutboxMessage]:
+        if lock:
+            self._locks.take(Level.CUSTOMER, ids)
         found: list[OutboxMessage] = []
         for part in chunks(set(ids)):
             query = sa.select(outbox).where(outbox.c.entity_id.in_(part)).order_by(outbox.c.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 from crm_master.domain.claims import Interval
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import Origin, RecordStatus
-from crm_master.ports import SourceRecord
+from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import block_key, shadow, source_record
 from crm_master.store.sql import chunks, upsert
 
@@ -21,20 +22,12 @@ SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_fr
 )
 
 
-class _By(NamedTuple):
-    """What finds records by the values of a column: the rows, and their locks alone."""
-
-    rows: sa.Select[Any]
-    locked: sa.Select[Any]
-
-
-def _by(column: sa.Column[Any]) -> _By:
-    where, first = column.in_(sa.bindparam("of", expanding=True)), source_record.c.rec_id
-    locked = sa.select(first).where(where).order_by(first).with_for_update()
-    return _By(SELECT.where(where).order_by(first), locked)
-
-
 # asked for every batch: made once
+def _by(column: sa.Column[Any]) -> sa.Select[Any]:
+    where = column.in_(sa.bindparam("of", expanding=True))
+    return SELECT.where(where).order_by(source_record.c.rec_id)
+
+
 _BY_ID, _BY_CUSTOMER = _by(source_record.c.rec_id), _by(source_record.c.entity_id)
 _TO_REREAD = (
     SELECT.where(
@@ -67,28 +60,47 @@ _RECORD_COLUMNS = (
 class RecordRepository:
     """See ``crm_master.ports.Records``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
     def get(self, ids: Collection[RecordId], *, lock: bool = False) -> dict[RecordId, SourceRecord]:
+        if lock:
+            # a statement of its own: whoever waited for a lock must read the shadow as it is by then
+            self._locks.take(Level.RECORD, ids)
         found: dict[RecordId, SourceRecord] = {}
         for part in chunks(set(ids)):
-            for record in self._load(_BY_ID, part, lock=lock):
+            for record in self._load(_BY_ID, part):
                 found[record.rec_id] = record
         return found
 
     def of_entities(self, ids: Collection[EntityId], *, lock: bool = False) -> list[SourceRecord]:
-        return [
-            record
-            for part in chunks(set(ids))
-            for record in self._load(_BY_CUSTOMER, part, lock=lock)
-        ]
+        if lock:
+            self._locks.take(Level.RECORD, self.members(ids))
+        return [record for part in chunks(set(ids)) for record in self._load(_BY_CUSTOMER, part)]
 
-    def _load(self, by: _By, ids: Sequence[str], *, lock: bool) -> list[SourceRecord]:
-        if lock and self._connection.dialect.name == "postgresql":
-            # a statement of its own: whoever waited for a lock must read the shadow as it is by then
-            self._connection.execute(by.locked, {"of": ids}).all()
-        return [record_of(row) for row in self._connection.execute(by.rows, {"of": ids})]
+    def members(self, ids: Collection[EntityId]) -> set[RecordId]:
+        found: set[RecordId] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(source_record.c.rec_id).where(source_record.c.entity_id.in_(part))
+            found.update(self._connection.execute(query).scalars())
+        return found
+
+    def owners(self, ids: Collection[RecordId]) -> set[EntityId]:
+        found: set[EntityId] = set()
+        for part in chunks(set(ids)):
+            query = sa.select(source_record.c.entity_id, source_record.c.placed)
+            for row in self._connection.execute(query.where(source_record.c.rec_id.in_(part))):
+                found.update(owner for owner in row if owner is not None)
+        return found
+
+    def reserve(self, records: Sequence[SourceRecord]) -> None:
+        ordered = sorted(records, key=lambda record: record.rec_id)
+        self._locks.expect(Level.RECORD, [record.rec_id for record in ordered])
+        upsert(self._connection, source_record, [_row(item) for item in ordered], ("rec_id",))
+
+    def _load(self, by: sa.Select[Any], ids: Sequence[str]) -> list[SourceRecord]:
+        return [record_of(row) for row in self._connection.execute(by, {"of": ids})]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
         place = sa.func.row_number().over(
@@ -108,6 +120,7 @@ class RecordRepository:
 
     def save(self, records: Sequence[SourceRecord]) -> None:
         ordered = sorted(records, key=lambda record: record.rec_id)
+        self._locks.take(Level.RECORD, [record.rec_id for record in ordered])
         upsert(self._connection, source_record, [_row(item) for item in ordered], _RECORD_COLUMNS)
         shadows = [
             {

@@ -147,6 +147,7 @@ observation = Table(
     Column("merged_into", Text),
     Column("attempts", Integer, nullable=False),
     Column("state", String(10), nullable=False),
+    Column("lease_until", BigInteger, nullable=False, server_default="0"),
     Column("pos", BigInteger, nullable=False),
     Column("run_id", String(40), nullable=False),
     Index(None, "state", "entity", "seq"),
@@ -259,6 +260,9 @@ block_key = Table(
     Column("rec_id", _Id, primary_key=True),
     Index(None, "rec_id"),
 )
+
+block_lock = Table("block_lock", metadata, Column("hash", _Id, primary_key=True))
+"""A row for each block key that a transaction holds, and only while it does."""
 
 outbox = Table(
     "outbox",

@@ -9,7 +9,8 @@ from sqlalchemy.engine import Connection
 
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import SystemState
-from crm_master.ports import RunEntry, StreamState
+from crm_master.ports import Level, RunEntry, StreamState
+from crm_master.store.locks import LockBook
 from crm_master.store.schema import allowance, run, stream_state, system_state
 from crm_master.store.sql import upsert
 
@@ -36,15 +37,19 @@ _ALLOWANCE = sa.select(allowance.c.number).where(allowance.c.subject == sa.bindp
 class StateRepository:
     """See ``crm_master.ports.States``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, locks: LockBook) -> None:
         self._connection = connection
+        self._locks = locks
 
-    def stream(self, system: str, stream: str) -> StreamState:
+    def stream(self, system: str, stream: str, *, lock: bool = False) -> StreamState:
+        if lock:
+            self._locks.take(Level.STREAM, [f"{system}/{stream}"])
         place = {"of": system, "in": stream}
         row = self._connection.execute(_STREAM, place).mappings().one_or_none()
         return StreamState(system, stream) if row is None else StreamState(**row)
 
     def save_stream(self, state: StreamState) -> None:
+        self._locks.take(Level.STREAM, [f"{state.system}/{state.stream}"])
         upsert(self._connection, stream_state, [asdict(state)], _STREAM_COLUMNS)
 
     def systems(self) -> dict[str, SystemState]:

@@ -66,7 +66,7 @@ def _land(store: Database, *rows: Landing) -> tuple[int, int]:
 
 def _claim(store: Database, limit: int = 100, **more: Any) -> list[InboxItem]:
     with store() as uow:
-        items = uow.inbox.claim("customer", limit, more.get("alone_from", 2), more.get("after", 0))
+        items = uow.inbox.claim("customer", limit, **{"now": 0, "lease": 0, "alone_from": 2} | more)
         uow.commit()
     return items
 
@@ -207,7 +207,7 @@ def test_an_item_that_was_tried_too_often_comes_alone(store: Database) -> None:
     [first] = _claim(store, 1)
     with store() as uow:
         for _ in range(2):
-            uow.inbox.claim("customer", 1, 9, first.seq)
+            uow.inbox.claim("customer", 1, 0, 0, 9, first.seq)
         uow.commit()
     assert [item.ref.key for item in _claim(store)] == ["a"], "those before the repeater come first"
     _finish(store, _claim(store), InboxState.DONE)
@@ -412,8 +412,8 @@ def test_dirty_customers_are_taken_once(store: Database) -> None:
     _customers(store, "E1", "E2", "E3")
     _saved(store, _record("a", "E1"))
     with store() as uow:
-        assert uow.customers.mark_dirty(system="erp") == 1
-        assert uow.customers.mark_dirty(ids=["E3", "E9"]) == 1
+        assert uow.customers.mark_all_dirty(["erp"], []) == 1
+        uow.customers.mark_dirty(ids=["E3", "E9"])
         uow.commit()
     with store() as uow:
         assert uow.customers.take_dirty("order", 9) == []

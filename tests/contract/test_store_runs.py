@@ -13,6 +13,7 @@ from crm_master.ports import (
     DeliveryEntry,
     HistoryEntry,
     Landing,
+    Level,
     LinkEntry,
     OutboxMessage,
     Read,
@@ -63,8 +64,9 @@ def told(store: Database) -> Database:
             ]
         ):
             uow.states.save_run(RunEntry(run_id, verb, target, place, place + 9, "done"))
+        uow.lock(Level.CUSTOMER, ["E1", "E2", "E3"])
         uow.inbox.land([_row("a"), _row("b", deleted=True), _row("c")], "in")
-        items = uow.inbox.claim("customer", 2, 9)
+        items = uow.inbox.claim("customer", 2, 0, 1, 9)
         first = uow.journal.commit("reconcile", 1, "in")
         pos = uow.journal.commit("reconcile", 2, "out", {})
         for item in items:

@@ -114,7 +114,7 @@ def test_the_landed_row_is_the_newest_that_was_reconciled(store: Database) -> No
         for content in (b'{"n":1}', b'{"n":2}', b'{"n":3}'):
             uow.inbox.land([landing(content)], "run")
         uow.inbox.land([landing(b"{}", deleted=True)], "run")
-        items = uow.inbox.claim("customer", 10, 2)
+        items = uow.inbox.claim("customer", 10, 0, 1, 2)
         for pos, item in enumerate(items, 1):
             item.state = InboxState.DONE
             uow.inbox.finish([item], pos)

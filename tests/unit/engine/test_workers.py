@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crm_master.domain.lifecycle import InboxState
-from crm_master.engine.reconcile import Reconciler
+from crm_master.engine.reconcile import LEASE, Reconciler
 from tests.rules.fakes import FULL_MAPPING, Setting, World, mapping
 
 
@@ -34,6 +34,7 @@ def test_rule_23_observations_that_another_worker_has_applied_meanwhile_are_left
     hub.ingest("erp")
     slow, fast = _worker(hub), _worker(hub)
     items = slow._claim(0)
+    hub.clock.sleep(LEASE / 1_000_000)
     fast()
     before = hub.record("erp", "e1"), hub.customer()
 
@@ -49,6 +50,7 @@ def test_rule_23_an_item_that_another_worker_has_finished_is_not_set_aside(hub: 
     slow = _worker(hub)
     for _ in range(3):
         slow._claim(0)
+        hub.clock.sleep(LEASE / 1_000_000)
     items = slow._claim(0)
     assert items[0].attempts == 3
     with hub.store() as uow:
