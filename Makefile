@@ -82,7 +82,11 @@ soak-rows: $(STAMP) ## A sync of very many rows, with poison, in little memory: 
 test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	@test "$$(id -u)" = 0 || { echo "make test-debian installs packages: run it as root."; exit 1; }
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql php-cli php-soap
+	printf 'sympa %s\n' 'sympa/dbconfig-install boolean true' 'sympa/database-type select sqlite3' \
+		'sympa/hostname string lists.example.org' 'sympa/listmaster string listmaster@lists.example.org' \
+		'sympa/use_soap boolean true' 'wwsympa/webserver_type select Other' | debconf-set-selections
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql php-cli php-soap \
+		dbconfig-sqlite3 sympa lighttpd libsoap-lite-perl libfcgi-perl libdbd-sqlite3-perl
 	@$(BIN)/python -m pytest -m debian $(ARGS)
 
 .PHONY: demo

@@ -17,7 +17,7 @@ from zeep.wsdl.bindings.soap import Soap12Binding, SoapBinding
 from zeep.wsdl.messages.soap import RpcMessage
 
 from connectors.errors import BadConfiguration
-from connectors.soap.values import Schema
+from connectors.soap.values import Schema, tell_arrays
 
 SETTINGS = zeep.Settings(
     strict=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False, force_https=False
@@ -127,7 +127,10 @@ class Description:
         else:
             filled = self.schema.filled(arguments, operation.arguments)
         try:
-            message = self._client.create_message(self._proxy, operation.name, **filled)
+            # not by create_message, whose own parameters may be names of arguments
+            message = self._binding.get(operation.name).create(**filled).content
+            if operation.rpc:
+                tell_arrays(message)
             if wsse is not None:
                 message, _ = wsse.apply(message, {})
         except (Error, TypeError) as error:

@@ -27,7 +27,9 @@ from zeep.xsd.types.simple import AnySimpleType
 from connectors.runtime.jsonbody import Unreadable
 
 _NIL, _TYPE = xsi_ns("nil"), xsi_ns("type")
-_ARRAY = "{http://schemas.xmlsoap.org/soap/encoding/}arrayType"
+_XSD = "http://www.w3.org/2001/XMLSchema"
+_ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
+_ARRAY = f"{{{_ENCODING}}}arrayType"
 _TEXT = "_value_1"
 """zeep's name for the text of an element that has attributes besides; documents have it, too."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
@@ -119,7 +121,7 @@ class Schema:
             return _written(value, declared, at)
         if not isinstance(value, Mapping):
             if isinstance(value, list) and getattr(declared, "_array_type", None) is not None:
-                return declared([xsd.AnyObject(xsd.String(), item) for item in value])
+                return declared([_written(item, xsd.String(), at) for item in value])
             raise ValueError(f"{at or 'the body'} is no object")
         fields = self.fields(declared)
         found = {}
@@ -247,6 +249,17 @@ _READ: dict[type[Any], Any] = {
     AnyType: lambda text: text,
 }
 """How simple types are read; the first that fits counts (an integer is a decimal, too)."""
+
+
+def tell_arrays(message: etree._Element) -> None:
+    """Have every encoded array of texts say that it is one: not all servers look into the WSDL."""
+    for node in {item.getparent() for item in message.iter("item")}:
+        told = etree.Element(node.tag, nsmap={"xsd": _XSD, "soapenc": _ENCODING})
+        told.set(_TYPE, "soapenc:Array")
+        told.set(_ARRAY, f"xsd:string[{len(node)}]")
+        for item in node:
+            etree.SubElement(told, "item", {_TYPE: "xsd:string"}).text = item.text
+        node.getparent().replace(node, told)
 
 
 def _written(value: Any, kind: Any, at: str) -> Any:

@@ -157,6 +157,13 @@ class Fetch(Lookup):
     """The address of a record that was merged into another answers with that one."""
 
 
+class Only(Configured):
+    """A condition on records: what is there at a path, upper and lower case alike; ``equals`` is a template."""
+
+    at: str
+    equals: str
+
+
 class Find(Lookup):
     """How to see whether a create took effect; slots ``{correlation}`` and ``{after.…}``.
 
@@ -165,6 +172,13 @@ class Find(Lookup):
 
     whole: bool = True
     """The answer holds records like those of the listing; else only their keys are used."""
+    only: Only | None = None
+    """Which of these records count, where the system cannot be asked for less than all."""
+
+    def templates(self) -> Iterator[Any]:
+        """See ``Call.templates``."""
+        yield from super().templates()
+        yield self.only.equals if self.only else None
 
 
 class Stream(Configured):

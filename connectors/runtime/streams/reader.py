@@ -23,7 +23,7 @@ from connectors.runtime.streams.position import Position
 from connectors.runtime.streams.records import Composer, attach, for_request, key_of
 from connectors.runtime.streams.staging import Staging
 from connectors.runtime.streams.wire import Wire, rows
-from connectors.runtime.templates import Absent
+from connectors.runtime.templates import Absent, render
 
 _BAD_PART = {"": "unreadable"}
 """Stands for a listed row that is no document: the record it belongs to is kept for repair."""
@@ -190,6 +190,10 @@ class Reader:
             try:
                 if find.whole:
                     found: Sequence[RawRecord] = self._lookup(find, scope, strict=True)
+                    if find.only is not None:
+                        wanted = str(render(find.only.equals, scope, strict=True)).casefold()
+                        at = find.only.at
+                        found = [one for one in found if _text(one, at) == wanted]
                 else:
                     found = self._by_keys(find, scope)
             except Absent:
@@ -339,7 +343,10 @@ class Reader:
     def _request(
         self, call: Lookup, scope: Mapping[str, Any], priority: Priority, *, strict: bool = False
     ) -> Any:
-        return self._wire.request(call, scope, strict=strict, priority=priority)
+        try:
+            return self._wire.request(call, scope, strict=strict, priority=priority)
+        except ValueError as error:
+            raise BadConfiguration(f"{call.call} cannot be asked: {error}") from None
 
     def _ask(self, call: Lookup, scope: Mapping[str, Any], priority: Priority) -> Answer:
         """The answer to a listing."""
@@ -356,3 +363,8 @@ class Reader:
         if answer.verdict is not Verdict.OK:
             name = redact.request(answer.request.method, answer.request.template, answer.status)
             raise BadConfiguration(f"{name}: {redact.reason(answer.message)}")
+
+
+def _text(record: RawRecord, at: str) -> str | None:
+    value = None if record.deleted else get(record.document, at)
+    return None if value is None else str(value).casefold()

@@ -11,7 +11,12 @@ from connectors.runtime.manifest import HttpManifest
 from connectors.testing import Profile
 from connectors.yamlfile import ConfigurationMistakes, read_tree
 
-PARAMS = {"tryton": {"database": "d"}, "mailman": {"list": "l.example.org"}, "vendure": {}}
+PARAMS = {
+    "tryton": {"database": "d"},
+    "mailman": {"list": "l.example.org"},
+    "sympa": {"list": "l", "user": "u@example.org"},
+    "vendure": {},
+}
 GOOD = """\
 system: shop
 kind: rest

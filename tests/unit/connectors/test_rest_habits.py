@@ -460,3 +460,24 @@ def test_an_answer_that_is_cut_to_fewer_rows_makes_nobody_gone(start):
     keys = [str(number) for number in range(1, 22)]
     found = connector.fetch("customers", keys)
     assert [key for key in keys if found[key] is None] == ["21"]
+
+
+@pytest.mark.parametrize("ref", ["CRM-1", "crm-1"])
+def test_a_lookup_that_answers_with_everybody_is_narrowed(ref):
+    def manifest(self, **params):
+        text = yaml.safe_load(self.profile.manifest())
+        text["streams"]["customers"]["find"] = [
+            {
+                "call": "GET /customers",
+                "records": "items",
+                "only": {"at": "ref", "equals": "{correlation}"},
+            }
+        ]
+        return load_manifest(yaml.safe_dump(text), params)
+
+    with Simulator() as shop:
+        shop.manifest = manifest.__get__(shop)  # type: ignore[method-assign]
+        shop.add(name="Another", ref="CRM-2")
+        key = shop.add(name="Ada", ref=ref)
+        command = WriteCommand("w", "customers", None, {}, {"name": "Ada"}, "CRM-1")
+        assert [record.key for record in shop.open().find("customers", command)] == [key]
