@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from connectors.contract import Guard
+from connectors.contract import Guard, Scan
 from connectors.errors import RateLimited
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine import erasure
 from crm_master.engine.deliver import Deliverer
 from crm_master.engine.fuses import FuseBlown
+from crm_master.engine.ingest import land
 from crm_master.ports import Receipt
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import Killed, Setting, World, dying
@@ -225,15 +228,13 @@ def test_rule_25_the_kill_switch_holds_deletes_and_a_fuse_does_not(world: MakeWo
     assert sorted(hub.shop.kept) == ["s2"], "each erasure was asked for by a person"
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [Setting(erase="delete"), Setting(erase="delete", observe=True, can=DELETES)],
-    ids=["no way to delete", "observed"],
-)
-def test_rule_25_where_concord_cannot_delete_a_person_is_asked(
-    world: MakeWorld, setting: Setting
-) -> None:
-    hub = _hub(world, shop=setting)
+@pytest.mark.parametrize("why", ["no way to delete", "observed", "observed from now on"])
+def test_rule_25_where_concord_cannot_delete_a_person_is_asked(world: MakeWorld, why: str) -> None:
+    can = {} if why == "no way to delete" else DELETES
+    hub = _hub(world, shop=Setting(erase="delete", observe=why == "observed", can=can))
+    if why == "observed from now on":
+        shop = replace(hub.hub.systems["shop"], observe=True)
+        hub.hub = replace(hub.hub, systems={**hub.hub.systems, "shop": shop})
     before = hub.written()
     receipt = hub.erase(_grace(hub))
     assert (_shop(receipt)["state"], receipt.state) == ("asked", "done")
@@ -281,17 +282,17 @@ def test_rule_25_a_record_made_while_its_customer_was_erased_is_deleted_too(
 
 
 def test_rule_25_what_is_read_meanwhile_takes_no_delete_along(world: MakeWorld) -> None:
-    """The record is landed by a page that was read before the erasure: its rows go, the delete stays."""
+    """A worker that looked before the erasure lands the record after it: its rows go, the delete stays."""
     hub = _deleting(world)
     customer = _grace(hub)
     hub.shop.edit("shop-key-of-grace", phone="9")
-    hub.ingest("shop")
+    pages = list(hub.shop.read("people", None, Scan.DELTA))
     hub.erase(customer)
-    hub.shop.edit("shop-key-of-grace", phone="10")
-    hub.round("erp")
-    hub.ingest("shop", full=True)
-    hub.reconcile()
-    hub.deliver("shop")
+    with hub.store() as uow:
+        land(hub.hub.stream("shop", "people"), pages[0].records, pages[0], 0, uow, "slow")
+        uow.commit()
+    assert hub.reconcile()["suppressed"] == 1
+    assert hub.deliver("shop")["deleted"] == 1
     assert sorted(hub.shop.kept) == ["s2"]
 
 
@@ -312,9 +313,14 @@ def test_rule_25_who_is_let_in_as_somebody_new_loses_the_old_records(world: Make
     assert hub.deliver("shop")["deleted"] == 1
 
 
-def test_rule_25_a_slow_worker_counts_no_delete_twice(world: MakeWorld) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_rule_25_a_slow_worker_deletes_and_counts_nothing_twice(
+    world: MakeWorld, there: bool
+) -> None:
     hub = _deleting(world)
     receipt = hub.erase(_grace(hub))
+    if not there:
+        hub.shop.remove("shop-key-of-grace")
 
     def overtaken() -> None:
         hub.clock.sleep(LEASE)
