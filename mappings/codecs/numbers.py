@@ -118,6 +118,8 @@ class DecimalOptions(Options):
     """Digits after the point that the system keeps: amounts are rounded (half to even) when written."""
     write: Literal["text", "number"] = "text"
     """The JSON kind that the system takes."""
+    minor: Annotated[int, Field(ge=0, le=6)] = 0
+    """The system's amounts are in a minor unit, of so many digits: `1250` is `12.5` with 2."""
 
     @model_validator(mode="after")
     def _apart(self) -> DecimalOptions:
@@ -137,10 +139,19 @@ class Amount(Codec):
 
     def __init__(self, options: DecimalOptions, target: MemberDef) -> None:
         self._point, self._thousands = options.point, options.thousands
+        self._minor = options.minor
         self._places, self._number = options.places, options.write == "number"
-        self.lossy = options.places is not None
+        if self._minor and self._places is None:
+            self._places = self._minor  # there is nothing smaller
+        self.lossy = self._places is not None
 
     def decode(self, native: Native) -> Canonical:
+        value = self._major(native)
+        if value is None or not self._minor:
+            return value
+        return _plain(Decimal(value).scaleb(-self._minor), self._ALLOWED)
+
+    def _major(self, native: Native) -> str | None:
         if isinstance(native, float):
             # A JSON number such as 19.990000000000002 is a system's own rounding slip.
             exact = Decimal(repr(native))
@@ -173,6 +184,10 @@ class Amount(Codec):
             text = format(Decimal(value).quantize(step, ROUND_HALF_EVEN, _EXACT), "f")
             if Decimal(text) == 0:
                 text = text.removeprefix("-")
+        if self._minor:
+            text = format(
+                Decimal(text).scaleb(self._minor).quantize(Decimal(1), ROUND_HALF_EVEN), "f"
+            )
         if not self._number:
             return text.replace(".", self._point)
         exact = _plain(Decimal(text), self._ALLOWED)

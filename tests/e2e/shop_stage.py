@@ -7,7 +7,7 @@ from typing import Any
 from connectors.runtime.connection import Connection
 from examples import peers
 from tests.e2e.proxy import Proxy
-from tests.e2e.stage import Stage
+from tests.e2e.stage import ERP, Stage
 
 SHOP = "shop"
 CUSTOMERS = f"{SHOP}/customers"
@@ -68,6 +68,44 @@ class ShopDesk:
         return card
 
 
+class OrderDesk:
+    """What people do with orders, in the shop and in the ERP."""
+
+    def __init__(self, shop: peers.Vendure, erp: peers.Tryton) -> None:
+        self._shop = peers.VendureClient(shop)
+        self._erp = peers.TrytonClient(erp)
+
+    def close(self) -> None:
+        self._erp.close()
+
+    def place(self, customer: str, goods: dict[str, int]) -> str:
+        """An order that is placed and paid; its id."""
+        return self._shop.place_order(customer, goods)
+
+    def order(self, key: str) -> dict[str, Any]:
+        query = "query($id: ID!) { order(id: $id) { code state fulfillments { state } } }"
+        found: dict[str, Any] = self._shop(query, id=key)["order"]
+        return found
+
+    def cancel(self, key: str) -> None:
+        self._shop(
+            "mutation($input: CancelOrderInput!) { cancelOrder(input: $input)"
+            " { __typename ... on ErrorResult { errorCode message } } }",
+            input={"orderId": key, "cancelShipping": True},
+        )
+
+    def sales(self, number: str) -> list[dict[str, Any]]:
+        """The sales of an order, by the number that the shop gave it."""
+        ids = self._erp.model("sale.sale", "search", [["reference", "=", number]])
+        fields = ["party", "state", "shipments", "lines", "untaxed_amount"]
+        found: list[dict[str, Any]] = self._erp.model("sale.sale", "read", ids, fields)
+        return found
+
+    def ship(self, sale: dict[str, Any]) -> None:
+        for button in ("assign_force", "pick", "pack", "ship", "do"):
+            self._erp.model("stock.shipment.out", button, sale["shipments"])
+
+
 class ShopStage(Stage):
     """Three systems; the shop makes who is in another one and has an address."""
 
@@ -101,3 +139,22 @@ class ShopStage(Stage):
     @property
     def writes(self) -> list[Any]:
         return [*super().writes, *self.to_shop.writes]
+
+
+class OrderStage(ShopStage):
+    """The three systems, with the orders of shop and ERP: who orders in the shop orders in the ERP."""
+
+    def __init__(self, erp: peers.Tryton, lists: peers.Mailman, shop: peers.Vendure) -> None:
+        super().__init__(erp, lists, shop)
+        self.desk = OrderDesk(shop, erp)
+
+    def close(self) -> None:
+        self.desk.close()
+        super().close()
+
+    def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]:
+        found = super().systems(join, create_in_erp)
+        found[ERP]["streams"]["sales"] = {"create": "everybody"}
+        found[ERP]["params"] |= {"company": self.erp.company, "unit": self.erp.unit}
+        found[SHOP]["streams"]["orders"] = {}
+        return found

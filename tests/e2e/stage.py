@@ -258,8 +258,11 @@ class Hub:
         """The version of every golden record."""
         with self.app.store() as uow:
             found: dict[str, int] = {}
-            while page := uow.customers.scan("customer", max(found, default=""), 500):
-                found |= {customer.id: customer.version for customer in page}
+            for entity in self.app.hub.entities:
+                after = ""
+                while page := uow.customers.scan(entity, after, 500):
+                    found |= {customer.id: customer.version for customer in page}
+                    after = page[-1].id
             return found
 
     def assert_at_rest(self) -> None:

@@ -195,6 +195,8 @@ class Stream(Configured):
     """Where a record that was merged into another names that one's key; empty in all others."""
     keep: tuple[str, ...] = ()
     omit: tuple[str, ...] = ()
+    alias: Mapping[str, str] = {}
+    """Keys that the document has besides, and whose value each shows: so two fields can be mapped to one value."""
     sort: Mapping[str, tuple[str, ...]] = {}
     """Lists in the document and the paths that order them."""
     types: Mapping[str, ValueType] = {}

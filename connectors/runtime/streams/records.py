@@ -122,6 +122,8 @@ class Composer:
         if stream.keep:
             kept = {*stream.keep, *stream.include}
             document = {name: value for name, value in document.items() if name in kept}
+        for name, path in stream.alias.items():
+            document[name] = get(document, path)
         for path in stream.omit:
             drop(document, path)
         if stream.stamp is not None and not stream.stamp.keep:

@@ -130,7 +130,8 @@ class Writer:
         reached = {wanted, *(actions[wanted].also if wanted in actions else ())}
         tried: set[tuple[str, str]] = set()
         refused: _Stop | None = None
-        while (present := str(get(self._now(run), name))) not in reached:
+        at = self._stream.alias.get(name, name)
+        while (present := str(get(self._now(run), at))) not in reached:
             result = first_action(actions, present, wanted)
             if result is None:
                 reason = "No action of the manifest leads from the present value to this one."

@@ -99,6 +99,8 @@ READS = [
     Case("a decimal comma", "decimal", {"point": ",", "thousands": "."}, "1.234,50", "1234.5", "1234,5"),
     Case("a number for JSON", "decimal", {"write": "number"}, "12.50", "12.5", 12.5),
     Case("amounts are rounded to what the system keeps", "decimal", {"places": 2}, "1.005", "1.005", "1.00"),
+    Case("cents", "decimal", {"minor": 2, "write": "number"}, 1250, "12.5", 1250),
+    Case("what is smaller than a cent is rounded", "decimal", {"minor": 2}, "1", "0.01", "1"),
     Case("a whole number", "integer", {}, " +7 ", 7, 7),
     Case("a whole number as text", "integer", {"write": "text"}, 7.0, 7, "7"),
     Case("a country's name", "country", {"form": "name", "language": "nl"}, "belgi\u00eb", "BE", "Belgi\u00eb"),

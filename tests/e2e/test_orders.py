@@ -1,0 +1,106 @@
+"""Orders placed in a real shop (Vendure), carried out by a real ERP (Tryton), every call counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crm_master import entrypoints
+from crm_master.domain.lifecycle import TaskKind
+from examples import peers
+from tests.e2e.shop_stage import SHOP, OrderStage
+from tests.e2e.stage import ERP, Hub, deployed
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def stage(
+    module_tryton: peers.Tryton, module_mailman: peers.Mailman, module_vendure: peers.Vendure
+) -> Iterator[OrderStage]:
+    with OrderStage(module_tryton, module_mailman, module_vendure) as found:
+        yield found
+
+
+@pytest.fixture
+def hub(stage: OrderStage, tmp_path: Path) -> Iterator[Hub]:
+    with deployed(stage, tmp_path / "hub", create_in_erp={"when": {"email": "present"}}) as found:
+        yield found
+
+
+def buyer(stage: OrderStage) -> tuple[str, str]:
+    """Somebody whom only the shop knows: id and address."""
+    name, email = stage.nobody()
+    first, last = name.split()
+    customer = stage.seller.add(first, last, email)
+    home = {"streetLine1": "Kerkstraat 1", "city": "Gent", "postalCode": "9000"}
+    stage.seller.add_address(customer, **home, defaultShippingAddress=True)
+    return customer, email
+
+
+def test_an_order_in_the_shop_becomes_a_sale_under_the_right_party(
+    stage: OrderStage, hub: Hub
+) -> None:
+    customer, email = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 3, "G-1": 1})
+    hub.sync()
+    hub.sync()
+    number = stage.desk.order(key)["code"]
+    (sale,) = stage.desk.sales(number)
+    (party,) = stage.parties_of(email)
+    assert sale["party"] == int(party)
+    assert len(sale["lines"]) == 2
+    assert sale["state"] == "processing", "a paid order is confirmed, and Tryton processes it"
+    golden = hub.golden(f"{SHOP}/orders/{key}")
+    assert golden["customer"] == f"{SHOP}/customers/{customer}"
+    assert [line["sku"] for line in golden["lines"]] == ["G-1", "W-1"]
+    hub.assert_at_rest()
+
+
+def test_what_the_erp_has_shipped_is_shipped_in_the_shop(stage: OrderStage, hub: Hub) -> None:
+    customer, _ = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 2})
+    hub.sync()
+    hub.sync()
+    (sale,) = stage.desk.sales(stage.desk.order(key)["code"])
+    stage.desk.ship(sale)
+    hub.sync()
+    hub.sync()
+    assert stage.desk.order(key)["state"] == "Shipped"
+    hub.assert_at_rest()
+
+
+def test_a_sale_whose_answer_is_lost_is_made_once(stage: OrderStage, hub: Hub) -> None:
+    hub.sync()
+    customer, _ = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 1})
+    stage.to_erp.lose("answer", "POST", r"/sale\.sale(\?.*)?$")
+    hub.sync()
+    hub.restart()
+    hub.clock.pass_by(5)
+    hub.sync()
+    assert len(stage.desk.sales(stage.desk.order(key)["code"])) == 1
+    hub.clock.pass_by(60)
+    hub.sync()
+    hub.assert_at_rest()
+
+
+def test_a_cancellation_that_comes_too_late_is_a_question_to_the_owner(
+    stage: OrderStage, hub: Hub
+) -> None:
+    customer, _ = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 1})
+    hub.sync()
+    hub.sync()
+    stage.desk.cancel(key)
+    with pytest.raises(entrypoints.RunFailed):
+        hub.sync()
+    (sale,) = stage.desk.sales(stage.desk.order(key)["code"])
+    assert sale["state"] == "processing"
+    customer_id = hub.show(f"{SHOP}/orders/{key}")["customer"]
+    assert len(hub.tasks(TaskKind.REFUSED, customer_id)) == 1
+    assert stage.desk.order(key)["state"] == "Cancelled"
+    assert hub.golden(f"{SHOP}/orders/{key}")["status"] == "cancelled"
+    assert ERP in hub.tasks(TaskKind.REFUSED, customer_id)[0]["target"]
