@@ -103,7 +103,7 @@ class Trade:
         self.app = App(
             Path(),
             compiled(texts),
-            Database(url),
+            Database(url, lambda _make: b"the key of the erased, for tests"),
             lambda connection: self.systems[connection].connection,
             self.clock,
         )

@@ -48,7 +48,10 @@ class NotErasable(Exception):
 
 @dataclass(slots=True)
 class Person:
-    """Everything by which the hub knows a customer. ``doubtful`` are creates that may have been made."""
+    """Everything by which the hub knows a customer, and the facts about them.
+
+    ``doubtful`` are creates that may have been made.
+    """
 
     ids: list[EntityId]
     entity: str
@@ -187,8 +190,8 @@ def _erased_before(name: str, uow: UnitOfWork) -> Receipt | None:
 def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> Person:
     """Everybody and everything that the customer is. With ``lock`` nobody else can add to it any more (RULES 23)."""
     if lock:
-        uow.lock(Level.CUSTOMER, uow.customers.aliases(id_))
-    ids = uow.customers.aliases(id_)
+        uow.lock(Level.CUSTOMER, _ids(id_, uow))
+    ids = _ids(id_, uow)
     customers = uow.customers.get(ids, lock=lock)
     if id_ not in customers:
         raise NotFound(f"customer {id_} is being changed by somebody else; try again")
@@ -204,6 +207,12 @@ def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> 
         _profiles(plan, customers.values(), records),
         [of for of in messages if of.rec_id is None and of.state in _MAYBE_SENT],
     )
+
+
+def _ids(id_: EntityId, uow: UnitOfWork) -> list[EntityId]:
+    """All ids that the customer has had, and those of the orders and interactions about them (RULES 18)."""
+    own = uow.customers.aliases(id_)
+    return [*own, *sorted(uow.facts.on(own))]
 
 
 def _shared(person: Person, uow: UnitOfWork) -> list[EntityId]:
@@ -263,7 +272,7 @@ def _profiles(
 
 def _suppressions(plan: EntityPlan, person: Person) -> list[Suppression]:
     entity = plan.spec.name
-    found = [Suppression(external_id(record.ref), entity) for record in person.records]
+    found = [Suppression(external_id(record.ref), record.entity) for record in person.records]
     everything: dict[str, frozenset[str]] = {}
     for of in person.profiles:
         everything |= {name: everything.get(name, frozenset()) | of[name] for name in of}

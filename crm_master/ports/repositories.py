@@ -228,6 +228,9 @@ class Facts(Protocol):
     def refer(self, targets: Mapping[RecordId, Mapping[str, RecordId]]) -> None:
         """What each record of a fact refers to by its fields, in the place of what it referred to before."""
 
+    def on(self, ids: Collection[EntityId]) -> set[EntityId]:
+        """The facts about these, and those about those facts."""
+
     def about(
         self, ids: Collection[EntityId], entity_type: str
     ) -> list[tuple[EntityId, Mapping[str, Canonical]]]:

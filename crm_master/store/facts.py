@@ -42,6 +42,24 @@ class FactRepository:
         rows = self._connection.execute(query)
         return {row.entity: row[1] for row in rows}
 
+    def on(self, ids: Collection[EntityId]) -> set[EntityId]:
+        parent, fact = source_record.alias(), source_record.alias()
+        found, newest = set[EntityId](), set(ids)
+        while newest:
+            on: set[EntityId] = set()
+            for part in chunks(newest):
+                query = (
+                    sa.select(fact.c.entity_id)
+                    .select_from(parent)
+                    .join(reference, reference.c.target == parent.c.rec_id)
+                    .join(fact, fact.c.rec_id == reference.c.rec_id)
+                    .where(parent.c.entity_id.in_(part), fact.c.entity_id.is_not(None))
+                )
+                on.update(self._connection.execute(query).scalars())
+            newest = on - found - set(ids)
+            found |= newest
+        return found
+
     def about(
         self, ids: Collection[EntityId], entity_type: str
     ) -> list[tuple[EntityId, Mapping[str, Canonical]]]:

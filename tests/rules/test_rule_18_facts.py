@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from crm_master import entrypoints
 from tests.trade import Trade, only, placed
@@ -110,6 +111,29 @@ def test_a_changed_line_is_written_and_the_other_lines_keep_what_the_target_know
     trade.orders.edit(key, lines=[{"sku": "A", "quantity": "5"}, {"sku": "B", "quantity": "1"}])
     trade.sync()
     assert [of["quantity"] for of in trade.sales.field(sale, "lines")] == ["5", "1"]
+    assert trade.quiet()
+
+
+def test_with_a_customer_their_orders_are_erased_and_stay_out(trade: Trade):
+    ann = trade.shop.add(name="Ann", email="ann@example.org")
+    bob = trade.shop.add(name="Bob", email="bob@example.org")
+    placed(trade, ann, "S-1")
+    placed(trade, bob, "S-2")
+    trade.sync()
+    entrypoints.erase(trade.app, f"shop/customers/{ann}", author="dpo", reason="request 1")
+    engine = trade.app.store.engine
+    with engine.connect() as connection:
+        for table in sa.inspect(engine).get_table_names():
+            kept = str(connection.execute(sa.text(f'SELECT * FROM "{table}"')).all())
+            assert "S-1" not in kept, table
+    placed(trade, ann, "S-3")
+    trade.sync()
+    trade.sync()
+    with engine.connect() as connection:
+        numbers = connection.execute(sa.text("SELECT number FROM v_orders")).scalars().all()
+        landed = connection.execute(sa.text("SELECT raw FROM observation")).scalars().all()
+    assert numbers == ["S-2"]
+    assert not [raw for raw in landed if b"S-1" in raw or b"S-3" in raw]
     assert trade.quiet()
 
 
