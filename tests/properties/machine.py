@@ -56,6 +56,8 @@ class Histories(RuleBasedStateMachine):
         self.chance = chance
         self.world = World(setting, people)
         self.failed = False
+        for name in chance.sample(names, chance.choice((0, 1, 2))):
+            self.world.systems[name].storm(seed, reads=0.1, writes=0.3)
 
     # --- people ------------------------------------------------------------------------------
 
@@ -229,6 +231,17 @@ class Histories(RuleBasedStateMachine):
         record = self._record(which)
         if world.model.known(record.customer) and world.erase(record):
             figures["erasures"] += 1
+
+    @rule(
+        which=numbers,
+        name=st.sampled_from(EDITED),
+        form=st.sampled_from("sslluz"),
+        order=st.permutations(range(len(NAMES))),
+    )
+    def day(self, which: int, name: str, form: str, order: list[int]) -> None:
+        """Somebody works, and then the hub does."""
+        self.edit(which, name, form)
+        self.round(order)
 
     # --- what goes wrong ---------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ import resource
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -37,8 +36,9 @@ class Part:
     failure: str = ""
 
 
-def play(number: int, histories: int) -> Part:
+def play(part: tuple[int, int]) -> Part:
     """Play the histories of one seed. The first that fails ends them; it is not made smaller, which would take minutes."""
+    number, histories = part
     figures.clear()
     failure, said = "", io.StringIO()
     how = settings(
@@ -68,12 +68,9 @@ def soak(histories: int, first: int, processes: int) -> int:
     ]
     total: Counter[str] = Counter()
     failed, memory, began = 0, 0, time.monotonic()
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), max_tasks_per_child=PARTS_PER_PROCESS
-    ) as pool:
-        waiting = [pool.submit(play, *part) for part in parts]
-        for done, future in enumerate(as_completed(waiting), 1):
-            part = future.result()
+    # not of concurrent.futures, which can wait for ever once it has to replace its processes
+    with get_context("spawn").Pool(processes, maxtasksperchild=PARTS_PER_PROCESS) as pool:
+        for done, part in enumerate(pool.imap_unordered(play, parts), 1):
             total += part.figures
             memory = max(memory, part.memory)
             if part.failure:
