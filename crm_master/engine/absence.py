@@ -36,7 +36,7 @@ def confirm_absences(
         return
     with store() as uow:
         due = uow.states.stream(plan.system, plan.stream).absences
-        if not due or fuses.standing(Fuse.DELETES, plan.name, uow):
+        if not due or fuses.standing(Fuse.ABSENCES, plan.name, uow):
             return
         # what was asked for in an earlier run may be there again
         uow.sightings.forget(plan.system, plan.stream, only_gone=True)
@@ -75,7 +75,7 @@ class _Search:
         state.absences = 0
         uow.states.save_stream(state)
         uow.sightings.forget(*self.stream)
-        fuses.spent(Fuse.DELETES, self.plan.name, uow, self.clock())
+        fuses.spent(Fuse.ABSENCES, self.plan.name, uow, self.clock())
 
     def _ask(self, after: RecordId) -> RecordId | None:
         """Ask for the next unseen records. What is there is landed; what is not is noted. Gives where to go on."""
@@ -111,7 +111,7 @@ class _Search:
 
     def _blown(self, uow: UnitOfWork) -> FuseBlown | None:
         gone = uow.sightings.count_gone(*self.stream)
-        reading = fuses.read(Fuse.DELETES, self.plan.name, gone, self.live, self.allowed, uow)
+        reading = fuses.read(Fuse.ABSENCES, self.plan.name, gone, self.live, self.allowed, uow)
         if not reading.blown:
             return None
         most = gone + uow.sightings.count_unseen(*self.stream)

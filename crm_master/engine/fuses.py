@@ -16,8 +16,12 @@ from crm_master.ports import Task, UnitOfWork
 
 
 class Fuse(StrEnum):
-    """What is counted: at a stream (``erp/parties``), links at an entity."""
+    """What is counted: at a stream (``erp/parties``), links at an entity.
 
+    What a stream has lost and what is to be deleted in it are two questions, with two answers, under one share.
+    """
+
+    ABSENCES = "absences"
     DELETES = "deletes"
     LINKS = "links"
     WRITES = "writes"
@@ -67,9 +71,14 @@ class FuseBlown(Exception):
 
 def read(fuse: Fuse, place: str, found: int, of: int, fuses: Fuses, uow: UnitOfWork) -> Reading:
     """How a fuse stands for ``found`` of ``of`` at ``place``."""
-    share = {Fuse.DELETES: fuses.deletes, Fuse.LINKS: fuses.links, Fuse.WRITES: fuses.writes}[fuse]
+    share = {
+        Fuse.ABSENCES: fuses.deletes,
+        Fuse.DELETES: fuses.deletes,
+        Fuse.LINKS: fuses.links,
+        Fuse.WRITES: fuses.writes,
+    }[fuse]
     allowed = max(fuses.floor, int(share * of))
-    if fuse is Fuse.DELETES and of > 1:
+    if fuse in (Fuse.ABSENCES, Fuse.DELETES) and of > 1:
         allowed = min(
             allowed, of - 1
         )  # a source that is empty all at once has been emptied by no one person

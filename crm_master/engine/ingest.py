@@ -95,7 +95,7 @@ def _land(
         if whole:
             # what the scan before had found, and was asked about, is looked at anew
             state.absences = state.watermark
-            fuses.withdraw(Fuse.DELETES, plan.name, uow, micros(page.ended))
+            fuses.withdraw(Fuse.ABSENCES, plan.name, uow, micros(page.ended))
     uow.states.save_stream(state)
     read, rejected = len(page.records) + len(page.rejects), len(kept.rejects)
     counts = {"read": read, "landed": landed, "unchanged": unchanged, "rejected": rejected}

@@ -115,7 +115,7 @@ def test_rule_12_an_empty_listing_blows_the_fuse_and_buries_nobody(world: MakeWo
     hub.set_fuses(deletes=0.4)
     for key in ("s0", "s1", "s2"):
         hub.shop.vanish(key)
-    with pytest.raises(FuseBlown, match="3 deletes of 3 in shop/people; allowed: 1"):
+    with pytest.raises(FuseBlown, match="3 absences of 3 in shop/people; allowed: 1"):
         hub.ingest("shop", full=True)
     hub.reconcile()
     assert _status(hub, "s1") is RecordStatus.LIVE
@@ -124,7 +124,7 @@ def test_rule_12_an_empty_listing_blows_the_fuse_and_buries_nobody(world: MakeWo
     requests = len(hub.shop.requests)
     hub.ingest("shop")
     assert hub.shop.requests[requests:] == ["read"], "while it waits, nobody is asked for again"
-    assert hub.approve_run() == ["deletes shop/people"]
+    assert hub.approve_run() == ["absences shop/people"]
     hub.ingest("shop")
     hub.reconcile()
     assert _status(hub, "s1") is RecordStatus.DELETED
@@ -159,6 +159,27 @@ def test_rule_12_a_later_scan_that_shows_them_answers_for_itself(world: MakeWorl
     assert hub.tasks(TaskKind.FUSE) == []
 
 
+def test_rule_12_a_delivery_to_the_stream_neither_answers_the_question_nor_spends_the_answer(
+    world: MakeWorld,
+) -> None:
+    hub = _hub(world)
+    hub.set_fuses(deletes=0.4)
+    for key in ("s1", "s2"):
+        hub.shop.vanish(key)
+    with pytest.raises(FuseBlown):
+        hub.ingest("shop", full=True)
+    for phone in ("1", "2"):
+        hub.erp.edit("e0", phone=phone)
+        hub.ingest("erp")
+        hub.reconcile()
+        hub.deliver("shop")
+        if phone == "1":
+            assert hub.approve_run() == ["absences shop/people"]
+    hub.ingest("shop")
+    hub.reconcile()
+    assert _status(hub, "s1") is RecordStatus.DELETED
+
+
 def test_rule_12_the_fuse_does_not_stop_a_small_hub(world: MakeWorld) -> None:
     hub = _hub(world)
     for key in ("s0", "s1"):
@@ -172,5 +193,5 @@ def test_rule_12_all_at_once_is_stopped_however_few_they_are(world: MakeWorld) -
     hub = _hub(world)
     for key in ("s0", "s1", "s2"):
         hub.shop.vanish(key)
-    with pytest.raises(FuseBlown, match="3 deletes of 3"):
+    with pytest.raises(FuseBlown, match="3 absences of 3"):
         hub.ingest("shop", full=True)
