@@ -38,19 +38,20 @@ class Eraser:
         self.store = store
         self.clock = clock
         self.run = run
-        self.finished: list[Receipt] = []
 
     def __call__(self) -> list[Receipt]:
-        """Delete until nothing that is due is left. Gives the receipts for which nothing is left anywhere.
+        """Delete until nothing that is due is left. Gives the receipts for which only files are left to be cleaned.
 
-        Raises ``connectors.errors.ConnectorError`` when the system as a whole cannot be asked.
+        Whoever died before that has left theirs among them. Raises ``connectors.errors.ConnectorError`` when the system as a
+        whole cannot be asked.
         """
         while (message := self._claim()) is not None:
             if message.deaths >= DEAD_FROM:
                 self._ask(message, "nobody who tried to delete it lived to tell")
             elif not self._erase(message):
                 break
-        return self.finished
+        with self.store() as uow:
+            return uow.erasures.list("erased")
 
     def _claim(self) -> OutboxMessage | None:
         with self.store() as uow:
@@ -153,5 +154,3 @@ class Eraser:
         if receipt is None:
             return
         self.run.add({count: 1})
-        if receipt.state == "erased":
-            self.finished.append(receipt)

@@ -51,7 +51,7 @@ class Erasures(Protocol):
     def of_customer(self, id_: EntityId) -> Receipt | None:
         """The receipt of an erased customer, by any of the ids that it had."""
 
-    def list(self) -> list[Receipt]: ...
+    def list(self, state: str = "") -> list[Receipt]: ...
 
 
 class Suppressions(Protocol):

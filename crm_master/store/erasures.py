@@ -287,8 +287,10 @@ class ErasureRepository:
     def of_customer(self, id_: EntityId) -> Receipt | None:
         return next((found for found in self.list() if id_ in found.customers), None)
 
-    def list(self) -> list[Receipt]:
+    def list(self, state: str = "") -> list[Receipt]:
         query = sa.select(erasure).order_by(erasure.c.at, erasure.c.id)
+        if state:
+            query = query.where(erasure.c.state == state)
         return [Receipt(**row) for row in self._connection.execute(query).mappings()]
 
 

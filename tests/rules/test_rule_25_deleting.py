@@ -11,6 +11,7 @@ from connectors.errors import RateLimited
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine import erasure
 from crm_master.engine.deliver import Deliverer
+from crm_master.engine.erasing import Eraser
 from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import land
 from crm_master.ports import Receipt
@@ -100,6 +101,19 @@ def test_rule_25_a_delete_whose_end_nobody_saw_is_looked_for(world: MakeWorld, f
     assert len(hub.shop.writes) - before == 1, "nothing is sent twice"
     assert _shop(_receipt(hub, receipt))["state"] == "deleted"
     assert _held(hub.store, WORDS) == []
+
+
+def test_rule_25_files_that_a_dead_worker_did_not_clean_are_cleaned_by_the_next(
+    world: MakeWorld,
+) -> None:
+    hub = _deleting(world)
+    _live(hub)
+    receipt = hub.erase(_grace(hub))
+    Eraser(hub.hub, "shop", hub.shop, hub.store, hub.clock, hub.run())()
+    assert _receipt(hub, receipt).state == "erased", "and nobody cleans"
+    hub.deliver("erp")
+    assert _receipt(hub, receipt).state == "done"
+    assert _in_files(hub, ["shop-key-of-grace"]) == []
 
 
 def _dies() -> None:
