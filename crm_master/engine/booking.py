@@ -112,8 +112,8 @@ def bind(
         land(plan, [item.shown], page, watermark, uow, run_id)
     uow.customers.mark_dirty(ids=[delivery.customer.id])
     uow.outbox.done([delivery.message])
-    unsolved = (TaskKind.UNKNOWN, delivery.message.id)
-    uow.tasks.close([(TaskKind.MATCH, str(ref)), unsolved], item.at)
+    solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
+    uow.tasks.close([(TaskKind.MATCH, str(ref)), *solved], item.at)
     if ours:
         return delivery.entry("found", item.at, sent=delivery.natives, ref=ref)
     return delivery.entry("existed", item.at, ref=ref)

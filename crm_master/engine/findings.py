@@ -63,6 +63,8 @@ class Findings:
     edited: set[RecordId] = field(default_factory=set)
     reindexed: set[RecordId] = field(default_factory=set)  # found under other keys from now on
     vanished: list[SourceRecord] = field(default_factory=list)
+    deleted_by_us: set[RecordId] = field(default_factory=set)
+    """Of those, the ones that a delivery was to delete, and has perhaps: of these nobody has to be told."""
     gone: set[RecordId] = field(default_factory=set)  # deletions that may speak for the customer
     merged: list[SourceRecord] = field(default_factory=list)
     returned: dict[RecordId, tuple[EntityId, Mapping[str, Canonical]]] = field(default_factory=dict)

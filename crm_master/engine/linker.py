@@ -8,7 +8,13 @@ from typing import assert_never
 from crm_master.domain.claims import UNSET
 from crm_master.domain.identity import Decision, Linked, NeedsReview, New
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
-from crm_master.domain.lifecycle import InboxState, RecordStatus, SystemState, TaskKind
+from crm_master.domain.lifecycle import (
+    DeliveryVerb,
+    InboxState,
+    RecordStatus,
+    SystemState,
+    TaskKind,
+)
 from crm_master.engine.facts import ref_of, references_of
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import counts_for
@@ -119,10 +125,17 @@ class Linker:
         told_later = {
             str(of.ref): of for of in self.found.vanished if counts_for(of, self.scope.states)
         }
+        waiting = self.uow.outbox.for_records([of.rec_id for of in self.found.vanished])
+        self.found.deleted_by_us = {
+            of for of, message in waiting.items() if message.verb is DeliveryVerb.DELETE
+        }
         for task in vanished(self.hub, self.plan, self.found.vanished, self.uow):
+            of = record_id(ExternalRef(*task.subject.split("/", 2)))
             if task.kind is TaskKind.MERGE:
                 # while it may have been merged, it speaks for nobody's deletion
-                self.found.gone.discard(record_id(ExternalRef(*task.subject.split("/", 2))))
+                self.found.gone.discard(of)
+            if of in self.found.deleted_by_us:
+                continue
             if task.kind is TaskKind.MERGE or task.subject not in told_later:
                 self.found.ask(task)
         links = []

@@ -116,7 +116,7 @@ class Remaker:
     ) -> None:
         """What became of a customer whose record is gone, in that record's task."""
         for record in records:
-            if record.rec_id in said:
+            if record.rec_id in said.keys() - self.found.deleted_by_us:
                 payload = {
                     "entity": customer.id,
                     "record": str(record.ref),
@@ -177,6 +177,8 @@ class Remaker:
         uow.tasks.close(self.found.renewed, self.scope.at)
         uow.tasks.open(self.found.tasks, self.scope.at, self.scope.run_id)
         uow.tasks.close(self.found.settled, self.scope.at)
+        unneeded = [(TaskKind.REFUSED, id_) for id_ in self.found.unneeded]
+        uow.tasks.close(unneeded, self.scope.at)
 
 
 def _won(golden: dict[str, Canonical], key: ClaimKey, value: Canonical) -> bool:

@@ -10,7 +10,7 @@ from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import abandoned, arrived, patch, withhold
 from crm_master.domain.claims import UNSET, Instant
 from crm_master.domain.fields import Mapped, Native, Rejected
-from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus
+from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
 from crm_master.engine.facts import here
@@ -154,9 +154,11 @@ class Renderer:
         record.shadow = withhold(
             shadow, unshown(self.hub, plan, customer, record), customer.version - 1
         )
-        pos = uow.journal.commit("settle", self.clock(), self.run_id)
+        at = self.clock()
+        pos = uow.journal.commit("settle", at, self.run_id)
         uow.records.save([record])
         uow.outbox.done([message])
+        uow.tasks.close([(TaskKind.REFUSED, message.id)], at)
         entry = DeliveryEntry(
             rec_id=record.rec_id,
             ref=record.ref,

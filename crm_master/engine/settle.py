@@ -200,16 +200,21 @@ class Settler:
                 assert_never(other)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
-        """A target that vanished: its record is a tombstone, its delivery is over, a person is told."""
+        """A target that vanished: its record is a tombstone, its delivery is over, a person is told.
+
+        Unless it was to be deleted: a worker that died over that has perhaps done it, and nobody misses the record.
+        """
         at = self.clock()
         if record.status is RecordStatus.LIVE:
             _bury(record, at)
             take(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
-            plan = self.hub.entities[record.entity]
-            uow.tasks.open(list(vanished(self.hub, plan, [record], uow)), at, self.run_id)
+            if message.verb is not DeliveryVerb.DELETE:
+                plan = self.hub.entities[record.entity]
+                uow.tasks.open(list(vanished(self.hub, plan, [record], uow)), at, self.run_id)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
+        uow.tasks.close([(TaskKind.REFUSED, message.id)], at)
         return update_entry(message, record, "gone", at)
 
     def _deleted(self, delivery: Delivery, uow: UnitOfWork) -> DeliveryEntry:

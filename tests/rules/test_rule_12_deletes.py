@@ -9,7 +9,7 @@ from crm_master.domain.lifecycle import DeletePolicy, RecordStatus, TaskKind
 from crm_master.engine.deletion import silenced
 from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.fakes import Setting, World, dying
 
 CAN = {"delete": True, "guard": Guard.ETAG}
 
@@ -138,6 +138,19 @@ def test_rule_12_a_lost_answer_to_a_delete_is_looked_up(world: MakeWorld) -> Non
     hub.clock.sleep(60)
     hub.round()
     assert hub.shop.kept == {}
+
+
+def test_rule_12_of_a_delete_whose_answer_was_lost_nobody_is_told_either(world: MakeWorld) -> None:
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.erp.remove("e1")
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.round()
+    hub.clock.sleep(4000)
+    hub.round()
+    assert hub.shop.kept == {}
+    assert [task.subject for task in hub.tasks(TaskKind.GONE)] == ["erp/people/e1"]
+    assert hub.rebuilt().equal
 
 
 def test_rule_12_archive_keeps_the_customer_and_tells_nobody(world: MakeWorld) -> None:

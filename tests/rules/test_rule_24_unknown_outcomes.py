@@ -411,3 +411,44 @@ def test_rule_24_what_a_system_asks_for_is_neither_a_hot_loop_nor_for_ever(
     hub.clock.sleep(90_000)
     hub.deliver("shop")
     assert len(hub.shop.kept) == 1
+
+
+@pytest.mark.parametrize("creates", [True, False], ids=["a create", "an update"])
+def test_rule_24_what_was_refused_and_then_done_unheard_is_no_question_any_more(
+    world: MakeWorld, creates: bool
+) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    if creates:
+        hub.erp.add("e2", name="Bob", mail="bob@example.org")
+    else:
+        hub.erp.edit("e1", phone="1")
+    hub.shop.losses = ["refused"]
+    hub.round()
+    task = hub.task(TaskKind.REFUSED)
+    with hub.store() as uow:
+        uow.outbox.retry([task.subject])
+        uow.commit()
+    hub.shop.losses = ["killed"]
+    with dying():
+        hub.deliver("shop")
+    hub.clock.sleep(4000)
+    hub.round()
+    assert hub.written() == 2
+    assert hub.tasks(TaskKind.REFUSED) == []
+
+
+def test_rule_24_what_was_refused_and_is_not_needed_any_more_is_no_question(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", phone="1")
+    hub.shop.losses = ["refused"]
+    hub.round()
+    assert len(hub.tasks(TaskKind.REFUSED)) == 1
+    hub.erp.edit("e1", phone="")
+    hub.round()
+    assert hub.tasks(TaskKind.REFUSED) == []
