@@ -74,6 +74,11 @@ soak: $(STAMP) ## Thousands of random histories: make soak HISTORIES=10000 SEED=
 ROWS = 1000000
 DATABASE = sqlite
 
+.PHONY: soak-crashes
+soak-crashes: $(STAMP) peers ## A process killed at every boundary, on SQLite and on PostgreSQL
+	@$(BIN)/python -m tests.crash
+	@$(BIN)/python -m tests.crash --postgres
+
 .PHONY: soak-rows
 soak-rows: $(STAMP) ## A sync of very many rows, with poison, in little memory: make soak-rows ROWS=100000
 	@$(BIN)/python -m bench.rows --rows $(ROWS) --database $(DATABASE)

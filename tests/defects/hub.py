@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from connectors.testing import Profile, Simulator
 from connectors.testing.simulator import TOKEN
 from crm_master import entrypoints
-from crm_master.bootstrap import App
+from crm_master.bootstrap import App, erasure_key
 from crm_master.engine.ingest import moment
 from crm_master.store import Database
 from crm_master.store.schema import observation
@@ -56,9 +56,12 @@ class Hub:
         create: Any = None,
         mappings: Mapping[str, Mapping[str, Any]] | None = None,
         edit: Callable[[dict[str, str]], None] | None = None,
+        clock: Any = None,
+        url: str = "",
+        initialised: bool = True,
         **params: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.systems = {
             name: Simulator(system, self.clock.time)
             if isinstance(system, Profile)
@@ -76,19 +79,21 @@ class Hub:
         if edit is not None:
             edit(files)
         self.files = files
-        self.url = f"sqlite:///{folder / 'master.db'}"
+        self.folder = folder
+        self.url = url or f"sqlite:///{folder / 'master.db'}"
         for system in self.systems.values():
             system.start()
         self._apps: list[App] = []
         self.app = self.worker()
-        entrypoints.init(self.app)
+        if initialised:
+            entrypoints.init(self.app)
 
     def worker(self) -> App:
         """Another process of the hub: the same files and master, connections of its own."""
         app = App(
-            Path(),
+            self.folder,
             compiled(self.files),
-            Database(self.url),
+            Database(self.url, erasure_key(self.folder, {})),
             lambda connection: self.systems[connection].connection,
             self.clock,
         )
