@@ -43,12 +43,19 @@ class Look(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be."""
+    """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be.
+
+    A stamp that ends it before it began is wrong: it ended when it was ``seen``, then.
+    """
 
     value: str
     lo: int
     late: int
     hi: int
+    seen: int
+
+    def until(self, begin: int) -> int:
+        return self.hi if begin <= self.hi else self.seen
 
 
 class Said(NamedTuple):
@@ -280,7 +287,7 @@ class Model:
 
     def _at_first_sight(self, record: Record, value: str, look: Look) -> Claim:
         when = min(record.stamp(look.at) or 0, look.at)
-        return Claim(value, when, when, when)
+        return Claim(value, when, when, when, when)
 
     def _edit(self, record: Record, made: int, value: str, look: Look) -> Claim:
         """An edit was made after the last complete read and after the hub's last write to the record, and was not yet
@@ -293,7 +300,7 @@ class Model:
         hi, stamp = look.at, record.stamp(look.at)
         if stamp is not None and lo <= stamp + self.systems[record.system].skew < hi:
             hi = stamp + self.systems[record.system].skew
-        return Claim(value, lo, late, hi)
+        return Claim(value, lo, late, hi, look.at)
 
     def winners(self, customer: str, name: str) -> set[str | None]:
         """The values that may be golden; ``None``: nobody speaks of the field."""
@@ -352,7 +359,7 @@ class Model:
         if not heard:
             return None
         latest = max(begin for _, begin in heard)
-        newest = [one for one, _ in heard if one.claim.hi >= latest]
+        newest = [one for one, begin in heard if one.claim.until(begin) >= latest]
         return min(newest, key=lambda one: self.rank[one.system]).claim.value
 
     # --- what should be ----------------------------------------------------------------------
