@@ -88,6 +88,10 @@ class Capabilities:
     absence: bool = True  # a full read shows every record: one that it does not show may be gone
 
 
+LONGEST_REQUEST = 300
+"""Seconds that a request with an effect may take at worst, waiting for its turn included: leases outlast it (RULES 23)."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriteCommand:
     """One write, as a pair of documents: the state that was read, and the state that is wanted.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -62,6 +62,8 @@ class Request:
     priority: Priority = Priority.NORMAL
     parse: Callable[[bytes, str], jsonbody.Parsed] = jsonbody.parse
     """How its answer is read. Raises ``BadAnswer``."""
+    brief: bool = False
+    """Its answer must come to an end before a time-out is over; that of a long listing may take ten."""
     strict: bool = False
     """An answer of success that cannot be read is none: for kinds whose errors may come with status 200."""
 
@@ -177,7 +179,7 @@ class Transport:
         Raises ``NotSent`` if it never left, ``Unreachable`` if its answer was lost, and
         ``RateLimited`` if the budget does not allow it.
         """
-        return self._authorised(request)
+        return self._authorised(replace(request, brief=True))
 
     def _read_once(self, request: Request) -> Answer:
         answer = self._authorised(request)
@@ -312,7 +314,7 @@ class Transport:
         most = self._http.largest_answer_mb * 1024 * 1024
         chunks: list[bytes] = []
         size = 0
-        deadline = time.monotonic() + 10 * self._http.read_timeout
+        deadline = time.monotonic() + (1 if request.brief else 10) * self._http.read_timeout
         for chunk in response.iter_content(1 << 16):
             chunks.append(chunk)
             size += len(chunk)

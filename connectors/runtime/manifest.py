@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
+from connectors.contract import LONGEST_REQUEST
 from connectors.yamlfile import (
     Configured,
     Location,
@@ -70,6 +71,18 @@ class Http(Configured):
     """How often a read is tried; a write is sent once."""
     longest_wait: Seconds = 30
     """A longer ``Retry-After`` is left to the orchestrator."""
+
+    @model_validator(mode="after")
+    def _over_before_its_lease(self) -> Http:
+        """Its turn, the connection, the beginning of the answer, the rest of it, and the last part of that."""
+        longest = self.longest_wait + self.connect_timeout + 3 * self.read_timeout
+        if longest > LONGEST_REQUEST:
+            raise mistake(
+                f"a write that may take {longest:g} seconds: longest_wait + connect_timeout + 3 x read_timeout",
+                f"at most {LONGEST_REQUEST}",
+                "Shorten one of them: whoever writes holds a lease, and must be done before another may take over.",
+            )
+        return self
 
 
 class Login(Configured):

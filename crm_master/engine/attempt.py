@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from connectors.contract import (
+    LONGEST_REQUEST,
     Capabilities,
     Gone,
     Guard,
@@ -50,6 +51,7 @@ from crm_master.ports import (
 )
 
 LEASE = 600_000_000  # microseconds
+MARGIN = LONGEST_REQUEST * 1_000_000  # no write begins when less is left of its lease
 LONG = 3_600_000_000  # after which a fact looks by itself whether its customer is known by now
 
 T = TypeVar("T")
@@ -311,8 +313,6 @@ class Attempt:
 
     def _write_one(self, delivery: Delivery, guard: Guard) -> Outcome:
         """One write, guarded as the stream's manifest says (RULES 6)."""
-        if self.clock() >= self.begin_by:
-            return Retry("not begun: the lease was nearly over", timedelta(0))
         command = delivery.command
         if guard is Guard.REREAD and command.key is not None:
             # the batch was read some writes ago: only what is still so may be overwritten
@@ -324,6 +324,8 @@ class Attempt:
                 return Gone()
             if shown.document != command.before:
                 return Stale()
+        if self.clock() >= self.begin_by:
+            return Retry("not begun: the lease was nearly over", timedelta(0))
         try:
             return self.sink.write([command])[0]
         except Exception as error:

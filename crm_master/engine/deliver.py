@@ -9,7 +9,7 @@ from connectors.errors import RetryLater
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, SystemState
 from crm_master.engine import fuses
-from crm_master.engine.attempt import LEASE, Attempt
+from crm_master.engine.attempt import LEASE, MARGIN, Attempt
 from crm_master.engine.batches import ALONE_FROM, DEAD_FROM
 from crm_master.engine.fuses import Fuse, FuseBlown
 from crm_master.engine.ledger import Run
@@ -20,7 +20,6 @@ from crm_master.engine.transactions import transact
 from crm_master.ports import Clock, OutboxMessage, UnitOfWork, UnitOfWorkFactory
 
 BATCH = 20
-MARGIN = 300_000_000  # what one write with its reads may take at worst: none begins later in the lease than that
 
 FUSES = {DeliveryVerb.WRITE: Fuse.WRITES, DeliveryVerb.DELETE: Fuse.DELETES}
 

@@ -188,3 +188,12 @@ def test_the_simulators_manifest_fits_the_schema():
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigurationMistakes, match=r"none\.yaml:1: file: no such file"):
         load_manifest(tmp_path / "none.yaml")
+
+
+def test_rule_23_a_write_that_could_outlast_its_lease_is_refused():
+    """Its turn 30, the connection 5, then three times 90 seconds: by then another worker may have taken over."""
+    slow = GOOD.replace('http: {base: "/${tenant}/api"}', "http: {read_timeout: 90}")
+    [mistake] = _mistakes(slow)
+    assert (mistake.path, mistake.allowed) == ("http", "at most 300")
+    assert "305 seconds" in mistake.found
+    assert load_manifest(slow.replace("90", "88"), {"tenant": "t"})
