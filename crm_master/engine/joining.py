@@ -20,6 +20,7 @@ from crm_master.engine.transactions import transact
 from crm_master.ports import (
     Clock,
     Customer,
+    Level,
     SourceRecord,
     UnitOfWork,
     UnitOfWorkFactory,
@@ -210,6 +211,7 @@ def rejoin(hub: Hub, store: UnitOfWorkFactory, clock: Clock, run_id: str) -> lis
     def once(uow: UnitOfWork) -> list[str]:
         at = clock()
         names = list(hub.systems)
+        uow.lock(Level.STREAM, [stream.name for stream in hub.streams()])
         uow.journal.commit("activate", at, run_id, dict.fromkeys(names, SystemState.JOINING.value))
         for name in names:
             uow.states.save_system(name, SystemState.JOINING, at)

@@ -34,6 +34,7 @@ from crm_master.ports import (
     Commit,
     Customer,
     DeliveryEntry,
+    Level,
     LinkEntry,
     SourceRecord,
     UnitOfWork,
@@ -110,12 +111,13 @@ class Rebuilder:
                 for name in sorted({customer.entity for customer in found.values()}):
                     of = [id_ for id_ in ids if found[id_].entity == name]
                     self._work(hub, name, uow, commit.at).sweep(of)
-            case "intent":
-                for entry in journal.journal.deliveries(commit.pos):
-                    self._intend(entry, uow)
-            case "settle":
-                for entry in journal.journal.deliveries(commit.pos):
-                    self._settle(entry, uow)
+            case "intent" | "settle":
+                entries = journal.journal.deliveries(commit.pos)
+                uow.lock(Level.RECORD, {record_id(entry.ref) for entry in entries if entry.ref})
+                for entry in entries:
+                    self._intend(entry, uow) if commit.kind == "intent" else self._settle(
+                        entry, uow
+                    )
             case "activate":
                 for system, state in commit.detail.items():
                     uow.states.save_system(system, SystemState(state), commit.at)

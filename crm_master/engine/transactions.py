@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from crm_master.ports import Level, NotLocked, UnitOfWork, UnitOfWorkFactory
 
-TRIES = 10
+TRIES = 50
 _COLLISIONS = ("40001", "40P01", "23505")
 """SQLSTATEs of what another transaction has done meanwhile: serialization, deadlock, the same row made twice."""
 

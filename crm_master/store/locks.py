@@ -1,4 +1,4 @@
-"""The rows that a transaction has locked, always in the same order: the book refuses any other (ADR 17)."""
+"""The rows that a transaction has locked, always in the same order: the book refuses any other (ADR 19)."""
 
 from __future__ import annotations
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from crm_master.domain.lifecycle import InboxState
 from crm_master.engine.reconcile import LEASE, Reconciler
+from crm_master.engine.transactions import transact
+from crm_master.ports import UnitOfWork
 from tests.rules.fakes import FULL_MAPPING, Setting, World, mapping
 
 
@@ -72,3 +75,35 @@ def test_a_value_that_the_mapping_no_longer_reads_can_still_be_edited(hub: World
     hub.erp.edit("e1", consent="N")
     hub.round()
     assert hub.golden["consent"]["status"] == "denied"
+
+
+class _Collision(Exception):
+    """What the driver says of a transaction that the database has ended because of another one."""
+
+    sqlstate = "40P01"
+
+
+@pytest.mark.parametrize("fatal", [False, True], ids=["passing", "for good"])
+def test_rule_23_a_transaction_that_the_database_ended_because_of_another_is_done_again(
+    hub: World, fatal: bool
+) -> None:
+    """The order of locks makes a deadlock impossible between workers; an operator's own session may still cause one."""
+    tries = 0
+
+    def work(uow: UnitOfWork) -> int:
+        nonlocal tries
+        tries += 1
+        uow.states.allow("x", tries)
+        if tries == 1 or fatal:
+            error = _Collision() if not fatal else ZeroDivisionError()
+            raise sa.exc.OperationalError("select", {}, error)
+        return tries
+
+    if fatal:
+        with pytest.raises(sa.exc.OperationalError):
+            transact(hub.store, work)
+        assert tries == 1
+    else:
+        assert transact(hub.store, work) == 2
+    with hub.store() as uow:
+        assert uow.states.allowance("x") == (0 if fatal else 2)
