@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
@@ -60,7 +61,7 @@ def files_for(
     for name in systems:
         fields = (mappings or {}).get(name, FIELDS)
         files[f"mappings/{name}/customers.yaml"] = {"entity": "customer", "fields": dict(fields)}
-    texts = {name: json.dumps(content, indent=1) for name, content in files.items()}  # JSON is YAML
+    texts = {name: yaml.safe_dump(content, sort_keys=False) for name, content in files.items()}
     return texts | {
         f"systems/{name}.yaml": system.profile.manifest() for name, system in systems.items()
     }
