@@ -210,13 +210,13 @@ class Passage:
         Database.migrate = wrapped("migrate", Database.migrate)  # type: ignore[method-assign]
         bootstrap._write_once = wrapped("key file", bootstrap._write_once)
         send = HTTPAdapter.send
-        effect = wrapped("request", send)
 
-        def request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-            harmless = request.method in ("GET", "HEAD") or request.path_url == "/login"
-            return (send if harmless else effect)(self, request, *args, **kwargs)
+        def sent(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            if request.method in ("GET", "HEAD") or request.path_url == "/login":
+                return send(self, request, *args, **kwargs)
+            return wrapped(request.method, send)(self, request, *args, **kwargs)
 
-        HTTPAdapter.send = request  # type: ignore[method-assign]
+        HTTPAdapter.send = sent  # type: ignore[method-assign]
 
 
 def _on_the_way(frame: FrameType | None) -> list[str]:
