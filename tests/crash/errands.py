@@ -253,6 +253,7 @@ def closing(desk: Desk) -> dict[str, Any]:
             f"{task['kind']}"
             for task in entrypoints.tasks(desk.app) + entrypoints.tasks(desk.app, dead=True)
         ),
+        "receipts": sorted(receipt["state"] for receipt in entrypoints.receipts(desk.app)),
         "differences": dict(verdict.reasons),
         "rebuilt": _rebuilt(desk),
     }
