@@ -82,6 +82,8 @@ def soak(histories: int, first: int, processes: int) -> int:
             end = "\r" if sys.stdout.isatty() and done < len(parts) else "\n"
             if end == "\r" or done == len(parts) or done % 4 == 0:
                 print(line, end=end, flush=True)  # noqa: T201
+        pool.close()
+        pool.join()  # so that they clear up
     rest = ", ".join(
         f"{number} {name}" for name, number in sorted(total.items()) if name != "histories"
     )

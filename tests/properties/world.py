@@ -6,7 +6,6 @@ Everything runs on one clock that only moves when it is asked or told to. Whatev
 
 from __future__ import annotations
 
-import atexit
 import random
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import count
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -206,7 +206,8 @@ def _shelf() -> Path:
     """Where the histories of this process keep their databases, one after the other: in memory, if that can be."""
     memory = Path("/dev/shm")
     folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
-    atexit.register(shutil.rmtree, folder)
+    # of a process of a pool no atexit is called
+    Finalize(None, shutil.rmtree, (folder,), exitpriority=0)
     return Path(folder)
 
 
