@@ -211,6 +211,11 @@ def _shelf() -> Path:
     return Path(folder)
 
 
+def tidy() -> None:
+    """Take that away again, from a process that ends without more ado."""
+    shutil.rmtree(_shelf(), ignore_errors=True)
+
+
 @lru_cache(maxsize=1)
 def _template() -> bytes:
     path = _shelf() / "template.db"
