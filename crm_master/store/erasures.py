@@ -34,7 +34,7 @@ from crm_master.store.schema import (
     stream_state,
     task,
 )
-from crm_master.store.sql import chunks, locking, upsert
+from crm_master.store.sql import chunks, locking, unindexed, upsert
 
 _PAGE = 1_000
 _OF_CUSTOMERS = (
@@ -141,7 +141,7 @@ class ErasureRepository:
             for part in chunks(set(ids)):
                 self._connection.execute(sa.delete(column.table).where(column.in_(part)))
         for part in chunks(set(records)):
-            done = observation.c.state == InboxState.DONE.value
+            done = unindexed(observation.c.state) == InboxState.DONE.value
             self._connection.execute(
                 sa.delete(observation).where(observation.c.rec_id.in_(part), done)
             )

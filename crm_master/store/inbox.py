@@ -14,7 +14,7 @@ from crm_master.domain.lifecycle import InboxState
 from crm_master.ports import InboxItem, Landing, Level, Read
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import commit_log, observation, source_record
-from crm_master.store.sql import chunks, locking, upsert
+from crm_master.store.sql import chunks, locking, unindexed, upsert
 
 _NEW_RECORD: dict[str, Any] = {
     "entity_id": None,
@@ -28,6 +28,7 @@ _NEW_RECORD: dict[str, Any] = {
     "reread": False,
 }
 
+_state = unindexed(observation.c.state)
 _PENDING = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
 _PENDING_OF = _PENDING.where(observation.c.entity == sa.bindparam("of"))
 
@@ -136,7 +137,7 @@ class InboxRepository:
         before: dict[RecordId, int] = {}
         for part in chunks({item.rec_id for item in items}):
             query = sa.select(observation.c.rec_id, observation.c.seq).where(
-                observation.c.rec_id.in_(part), observation.c.state == InboxState.PENDING.value
+                observation.c.rec_id.in_(part), _state == InboxState.PENDING.value
             )
             for rec_id, seq in self._connection.execute(query):
                 if seq not in mine:
@@ -161,7 +162,7 @@ class InboxRepository:
         found: set[int] = set()
         for part in chunks(set(seqs)):
             query = sa.select(observation.c.seq).where(
-                observation.c.seq.in_(part), observation.c.state == InboxState.PENDING.value
+                observation.c.seq.in_(part), _state == InboxState.PENDING.value
             )
             found.update(self._connection.execute(query).scalars())
         return found
@@ -242,7 +243,7 @@ class InboxRepository:
         for part in chunks(set(ids)):
             of_part = sa.and_(
                 observation.c.rec_id.in_(part),
-                observation.c.state == InboxState.DONE.value,
+                _state == InboxState.DONE.value,
                 ~observation.c.deleted,
             )
             if before is not None:
@@ -296,7 +297,7 @@ class InboxRepository:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):
             query = sa.select(observation.c.rec_id).where(
-                observation.c.rec_id.in_(part), observation.c.state == InboxState.PENDING.value
+                observation.c.rec_id.in_(part), _state == InboxState.PENDING.value
             )
             found.update(self._connection.execute(query).scalars())
         return found

@@ -285,6 +285,8 @@ outbox = Table(
     Column("reason", Text, nullable=False),
     Column("sent", Json, nullable=False),
     Index(None, "system", "queued_at", "id"),
+    Index(None, "entity", "state"),
+    Index(None, "rec_id"),
 )
 
 delivery_log = Table(

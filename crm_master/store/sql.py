@@ -24,6 +24,14 @@ def chunks(values: Collection[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield part
 
 
+def unindexed(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """A text column that chooses among rows already found, and by which no index is entered.
+
+    Without statistics SQLite takes a state for rarer than a list of keys, and reads everything that is in that state.
+    """
+    return column.concat("")
+
+
 def upsert(
     connection: Connection,
     table: sa.Table,

@@ -1,14 +1,18 @@
-"""A batch costs the same number of statements, however many records it holds."""
+"""A batch costs the same number of statements, however many records it holds, and the same work, however many wait."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from crm_master.engine.reconcile import Reconciler
 from crm_master.store import Database
 from tests.rules.fakes import Setting, World
 
@@ -62,6 +66,48 @@ def test_landing_and_reconciling_take_a_constant_number_of_statements(
     assert {verb: counts[0] for verb, counts in found.items()} == {
         verb: counts[1] for verb, counts in found.items()
     }
+
+
+def test_a_record_costs_the_same_however_many_there_are_and_wait(tmp_path: Path) -> None:
+    """Counted in steps of SQLite's machine, which has no statistics to plan by."""
+    few, many = (_steps(tmp_path / str(number), number) for number in (60, 900))
+    assert {name: steps / few[name] for name, steps in many.items()} == {
+        name: pytest.approx(1, abs=0.2) for name in few
+    }
+
+
+def _steps(folder: Path, number: int) -> dict[str, float]:
+    """What each part of a synchronisation of this many records costs a record."""
+    folder.mkdir()
+    hub = World(folder, {"erp": Setting(), "shop": Setting(creates=())})
+    for name in hub.systems:
+        hub.ingest(name, full=True)
+    hub.approve()
+    hub.set_fuses(links=1, writes=1, deletes=1)
+    hub.erp.page_size = hub.shop.page_size = 20
+    _seed(hub, 0, number)
+    found = Counter[str]()
+
+    def step() -> None:
+        found[part] += 1
+
+    @sa.event.listens_for(hub.store.engine, "checkout")
+    def watch(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(step, 200)
+
+    def reconcile() -> None:
+        run = hub.run("reconcile", "customer")
+        Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, run, batch=20)()
+
+    for part, work in (  # noqa: B007
+        ("landing", partial(hub.ingest, "erp")),
+        ("reconciling", reconcile),
+        ("delivering", partial(hub.deliver, "shop")),
+        ("nothing new", partial(hub.ingest, "erp", full=True)),
+    ):
+        work()
+    hub.close()
+    return {name: steps / number for name, steps in found.items()}
 
 
 @pytest.fixture
