@@ -97,7 +97,7 @@ class Remapper:
             return None if document is None else both.view(document)
 
         document = _document(row) or {}
-        lacking = both.lacking(record, document)
+        lacking = both.lacking(record, row)
         record.claims = remap_claims(record.claims, view_of, spec, read, lacking)
         record.shadow = remap_shadow(
             record.shadow,
@@ -146,13 +146,21 @@ class _Both:
                 continue
         return document
 
-    def lacking(self, record: SourceRecord, document: Document) -> frozenset[str]:
-        """The fields that are read from a place of which the document does not speak at all."""
-        readings = _readings(self.stream.mapping, document, False)
+    def lacking(self, record: SourceRecord, row: InboxItem | None) -> frozenset[str]:
+        """The fields that are read from a place of which the landed row does not speak at all.
+
+        Nor does a row that was written over since: what the hub may have put there is in no shadow.
+        """
+        readings = _readings(self.stream.mapping, _document(row) or {}, False)
+        overtaken = row is not None and row.started < record.shadow.confirmed_at
         return frozenset(
             name
             for name, said in readings.items()
-            if said.presence is Presence.MISSING and self._newly(name, record)
+            if self._newly(name, record)
+            and (
+                said.presence is Presence.MISSING
+                or (overtaken and name not in record.shadow.fields)
+            )
         )
 
     def _newly(self, name: str, record: SourceRecord) -> bool:

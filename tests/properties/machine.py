@@ -17,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
-from tests.properties.model import Record, Trouble, plain
-from tests.properties.world import FIELDS, NAMES, World, drawn_policies, drawn_setting, value_of
+from tests.properties.facts import Record, Trouble, plain
+from tests.properties.setting import FIELDS, NAMES, drawn_policies, drawn_setting
+from tests.properties.world import World, value_of
 
 EDITED = tuple(name for name in FIELDS if name != "email")
 

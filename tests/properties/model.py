@@ -10,113 +10,22 @@ Times are microseconds on the hub's clock. Values are the systems' own; empty is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
-from typing import Any, NamedTuple
 
-_NEVER = 1 << 62
-
-UNDONE_LIMIT = 3
-"""How often the hub writes over the same value of a person before it may give the field up (rule 7)."""
-
-
-class Turn(NamedTuple):
-    """From ``at`` on a field holds ``value``. The hub had ``sent`` something; ``None``: a person's doing.
-
-    ``sure``: the hub has heard of it at once.
-    """
-
-    at: int
-    value: str
-    sent: str | None = None
-    sure: bool = True
-
-
-class Look(NamedTuple):
-    """The hub was shown some records (``None``: all). ``sure``: and has kept that; ``tells``: also of what is gone."""
-
-    at: int
-    keys: frozenset[int] | None
-    sure: bool
-    tells: bool = True
-
-
-class Claim(NamedTuple):
-    """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be.
-
-    A stamp that ends it before it began is wrong: it ended when it was ``seen``, then.
-    """
-
-    value: str
-    lo: int
-    late: int
-    hi: int
-    seen: int
-
-    def until(self, begin: int) -> int:
-        return self.hi if begin <= self.hi else self.seen
-
-
-class Said(NamedTuple):
-    """A claim of a system's record; ``gone``: when that was deleted at the latest, as the hub knows it (rule 11)."""
-
-    system: str
-    claim: Claim
-    gone: int | None
-
-
-class State(NamedTuple):
-    """What the hub may believe of one field of one record: what is there, and what a person last said."""
-
-    seen: str | None
-    claim: Claim | None
-
-
-@dataclass
-class Record:
-    """One record of one system, under all the keys that it has had."""
-
-    number: int
-    born: int
-    system: str
-    customer: str
-    ours: bool
-    turns: dict[str, list[Turn]] = field(default_factory=dict)
-    stamps: list[tuple[int, int | None]] = field(default_factory=list)
-    writes: list[tuple[int, bool]] = field(default_factory=list)
-    died: int = _NEVER
-    at_once: bool = True
-    """Whether the hub believes that it is gone as soon as it is told."""
-    shared: bool = False
-    """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
-    back: bool = False
-    """Somebody took it back: that is another record, and this one has no say any more (rule 12)."""
-
-    @property
-    def alive(self) -> bool:
-        return self.died == _NEVER
-
-    def value(self, name: str, at: int | None = None) -> str:
-        turns = [turn for turn in self.turns.get(name, ()) if at is None or turn.at <= at]
-        return turns[-1].value if turns else ""
-
-    def stamp(self, at: int) -> int | None:
-        return next((stamp for when, stamp in reversed(self.stamps) if when <= at), None)
-
-
-@dataclass
-class System:
-    """One system: how its times may be wrong, and what it makes of what it is sent."""
-
-    name: str
-    skew: int = 0
-    lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
-    looks: list[Look] = field(default_factory=list)
-
-
-class Trouble(AssertionError):
-    """Something that should not be. The text says where."""
+from tests.properties.facts import (
+    NEVER,
+    UNDONE_LIMIT,
+    Claim,
+    Look,
+    Record,
+    Said,
+    State,
+    System,
+    Turn,
+    plain,
+    shows,
+)
 
 
 class Model:
@@ -232,7 +141,7 @@ class Model:
         return all(
             all(turn.sent is None or turn.sure for turn in record.turns.get("email", [])[-1:])
             and any(
-                look.sure and record.born <= look.at < last and _shows(look, record)
+                look.sure and record.born <= look.at < last and shows(look, record)
                 for look in self.systems[record.system].looks
             )
             for record in self.records
@@ -247,7 +156,7 @@ class Model:
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         system = self.systems[record.system]
-        looks = [look for look in system.looks if _shows(look, record)]
+        looks = [look for look in system.looks if shows(look, record)]
         # an answer to a write shows what the system has made of it
         written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
         states = {State("" if record.ours else None, None)}
@@ -406,28 +315,15 @@ class Model:
             looks = [
                 look.at
                 for look in self.systems[record.system].looks
-                if look.sure and _shows(look, record)
+                if look.sure and shows(look, record)
             ]
             for name, turns in record.turns.items():
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
-                    until = _NEVER if following is None else following.at
+                    until = NEVER if following is None else following.at
                     covered = following is not None and following.sent is not None
                     known = record.ours or any(at < turn.at for at in looks)
-                    seen = min((at for at in looks if turn.at <= at < until), default=_NEVER)
-                    outdone = min((at for at in looks if at >= until), default=_NEVER)
+                    seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
+                    outdone = min((at for at in looks if at >= until), default=NEVER)
                     kept = any(seen < at < outdone for at in self.reconciled)
                     if turn.sent is None and turn.value and known and (kept or covered):
                         yield record, name, plain(name, turn.value)
-
-
-def _shows(look: Look, record: Record) -> bool:
-    there = record.born <= look.at < record.died
-    return there and (look.keys is None or record.number in look.keys)
-
-
-def plain(name: str, value: Any) -> str:
-    """A value without what no mapping keeps: the blanks of a telephone number, case in an address."""
-    text = "" if value is None else str(value)
-    if name == "phone":
-        return text.replace(" ", "")
-    return text.casefold() if name == "email" else text

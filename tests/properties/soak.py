@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.properties.machine import Histories, figures
-from tests.properties.world import tidy
+from tests.properties.shelf import tidy
 
 PART = 25
 STEPS = 30

@@ -6,24 +6,17 @@ Everything runs on one clock that only moves when it is asked or told to. Whatev
 
 from __future__ import annotations
 
-import random
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
-from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sqlalchemy.engine import Engine
-
-from connectors.contract import Outcome, RawRecord, Sink, WriteCommand
 from connectors.errors import ConnectorError
-from connectors.testing import Profile, Simulator, drawn
+from connectors.testing import Profile, Simulator
 from connectors.testing.losses import dropped
 from crm_master import entrypoints
 from crm_master.bootstrap import App
@@ -33,212 +26,20 @@ from crm_master.domain.ids import ExternalRef, RecordId, entity_id, record_id
 from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine import linking
 from crm_master.engine.erasure import NotErasable
-from crm_master.engine.ingest import micros, moment
+from crm_master.engine.ingest import micros
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import Hub
 from crm_master.engine.rebuild import Rebuilder
 from crm_master.ports import Customer, RunEntry
-from crm_master.store import Database
-from crm_master.store.database import SqlUnitOfWork
-from crm_master.store.suppressions import Key
-from tests.hubs import compiled, files_for
-from tests.properties.model import Model, Record, System, Trouble, plain
+from tests.hubs import compiled
+from tests.properties.facts import Record, System, Trouble, plain
+from tests.properties.fate import SECOND, Clock, Fate, Killed, MortalSink, MortalStore
+from tests.properties.model import Model
+from tests.properties.setting import CANONICAL, FIELDS, Policies, Setting
+from tests.properties.shelf import empty
 
-SECOND: Instant = 1_000_000
-START: Instant = 1_700_000_000 * SECOND
-FIELDS = ("name", "email", "phone", "city", "status", "note")
-CANONICAL = {
-    "name": "name",
-    "email": "email",
-    "phone": "phone",
-    "city": "address",
-    "note": "owner",
-    "status": "website",
-}
-NAMES = ("erp", "crm", "shop", "desk", "mail")
 ROUNDS = 10
 """After how many rounds, at the latest, everything is quiet once edits and faults have ended."""
-
-
-class Clock:
-    """The one clock. Asking it takes a microsecond; everything else waits for ``sleep``."""
-
-    def __init__(self) -> None:
-        self.now: Instant = START
-
-    def __call__(self) -> Instant:
-        self.now += 1
-        return self.now
-
-    def moment(self) -> datetime:
-        return moment(self())
-
-    def sleep(self, seconds: float) -> None:
-        self.now += int(seconds * SECOND)
-
-
-class Killed(BaseException):
-    """The process of the hub died here."""
-
-
-class Fate:
-    """When the hub's process dies: at the so-manieth commit or write from now on, before or after it."""
-
-    def __init__(self) -> None:
-        self.dead = False
-        self.deaths = 0
-        self._point, self._left = "", 0
-
-    def doom(self, point: str, times: int) -> None:
-        """Points are ``before commit``, ``after commit``, ``before write``, ``after write``."""
-        self._point, self._left = point, times
-
-    def spare(self) -> None:
-        self.dead, self._left = False, 0
-
-    def reach(self, point: str) -> None:
-        """Raises ``Killed`` if this is the point; a dead process does nothing more."""
-        if self.dead:
-            raise Killed
-        if self._left and point == self._point:
-            self._left -= 1
-            if not self._left:
-                self.dead = True
-                self.deaths += 1
-                raise Killed
-
-
-class MortalStore(Database):
-    """The master database of a process that may die. ``on`` is what knows its statements already."""
-
-    def __init__(self, on: Database, fate: Fate) -> None:
-        self.engine, self._key = on.engine, lambda _make: b"the key of the erased"
-        self._fate = fate
-
-    def __call__(self) -> SqlUnitOfWork:
-        self._fate.reach("")
-        return MortalUnitOfWork(self.engine, self._key, self._fate)
-
-
-class MortalUnitOfWork(SqlUnitOfWork):
-    def __init__(self, engine: Engine, key: Key, fate: Fate) -> None:
-        super().__init__(engine, key)
-        self._fate = fate
-
-    def commit(self) -> None:
-        self._fate.reach("before commit")
-        super().commit()
-        self._fate.reach("after commit")
-
-
-class MortalSink:
-    """The connector of a process that may die, and between whose reads and writes people go on working."""
-
-    def __init__(self, sink: Sink, fate: Fate, meanwhile: Callable[[Sequence[str]], None]) -> None:
-        self._sink, self._fate, self._meanwhile = sink, fate, meanwhile
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sink, name)
-
-    def fetch(self, stream: str, keys: Sequence[str]) -> Mapping[str, RawRecord | None]:
-        found = self._sink.fetch(stream, keys)
-        self._meanwhile(keys)
-        return found
-
-    def write(self, commands: Sequence[WriteCommand]) -> Sequence[Outcome]:
-        self._fate.reach("before write")
-        outcomes = self._sink.write(commands)
-        self._fate.reach("after write")
-        return outcomes
-
-
-Policies: TypeAlias = Mapping[str, tuple[str, tuple[str, ...]]]
-"""Field to rule, and the systems that it names."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The systems of one history, and the policies of the hub between them. Equal settings are compiled once."""
-
-    profiles: tuple[Profile, ...]
-    policies: Policies = field(default_factory=dict)
-    creating: frozenset[str] = frozenset()
-    """The systems where everybody is created."""
-
-    def files(self, systems: Mapping[str, Simulator]) -> dict[str, str]:
-        policies = {
-            CANONICAL[name]: {"rule": rule}
-            | ({"order": list(order)} if rule == "source_priority" else {})
-            | ({"owner": list(order)} if rule == "owner" else {})
-            for name, (rule, order) in self.policies.items()
-        }
-        return files_for(systems, policies, creating=self.creating)
-
-
-def drawn_setting(seed: int, wild: bool = True) -> Setting:
-    """Three to five systems by chance: well-behaved ones, or with one habit of every dimension."""
-    chance = random.Random(seed)
-    names = NAMES[: chance.choice((3, 3, 3, 4, 5))]
-    patience: dict[str, Any] = {"longest_wait": 0, "attempts": 2}
-    profiles = tuple(
-        drawn(chance, name=name, **patience) if wild else Profile(name=name, **patience)
-        for name in names
-    )
-    creating = frozenset(name for name in names if chance.random() < 0.4)
-    return Setting(profiles, drawn_policies(chance, names), creating)
-
-
-def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:
-    """A policy for every field by chance."""
-    policies: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for name in ("name", "phone", "city", "status", "note"):
-        match chance.choice(("most_recent", "most_recent", "source_priority", "owner")):
-            case "source_priority":
-                order = chance.sample(names, chance.randint(1, len(names)))
-                policies[name] = ("source_priority", tuple(order))
-            case "owner":
-                policies[name] = ("owner", (chance.choice(names),))
-    return policies
-
-
-@lru_cache(maxsize=1)
-def _shelf() -> Path:
-    """Where the histories of this process keep their databases, one after the other: in memory, if that can be."""
-    memory = Path("/dev/shm")
-    folder = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
-    # of a process of a pool no atexit is called
-    Finalize(None, shutil.rmtree, (folder,), exitpriority=0)
-    return Path(folder)
-
-
-def tidy() -> None:
-    """Take that away again, from a process that ends without more ado."""
-    shutil.rmtree(_shelf(), ignore_errors=True)
-
-
-@lru_cache(maxsize=1)
-def _template() -> bytes:
-    path = _shelf() / "template.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path.read_bytes()
-
-
-@lru_cache
-def _database(name: str) -> Database:
-    """A database of this process. Its engine stays, with every statement that it has compiled."""
-    return Database(f"sqlite:///{_shelf() / name}")
-
-
-def _empty(name: str) -> Database:
-    """That database as ``concord init`` makes it."""
-    database = _database(name)
-    database.close()
-    for rest in _shelf().glob(f"{name}-*"):
-        rest.unlink()
-    (_shelf() / name).write_bytes(_template())
-    return database
 
 
 class World:
@@ -277,7 +78,7 @@ class World:
         app = App(
             Path(),
             self._compiled(self.setting),
-            MortalStore(_empty("hub.db"), self.fate),
+            MortalStore(empty("hub.db"), self.fate),
             lambda name: self.systems[name].connection,
             self.clock,
             lambda: entity_id(0, next(self._ids).to_bytes(10, "big")),
@@ -677,7 +478,7 @@ class World:
 
     def rebuilt(self) -> bool:
         """Whether the golden records made again from the journal are the same."""
-        scratch = _empty("scratch.db")
+        scratch = empty("scratch.db")
         run = Run(RunEntry("rebuild", "rebuild", "", self.clock()), silent)
         try:
             return Rebuilder(self.app.store, scratch, self._recorded_hub, run)().equal

@@ -115,6 +115,27 @@ def test_rule_21_a_newly_mapped_path_that_the_landed_row_lacks_needs_a_full_read
     assert hub.rebuilt().equal
 
 
+def test_rule_21_a_row_that_was_written_over_since_shows_no_newly_mapped_field(
+    world: MakeWorld,
+) -> None:
+    hub = world("shop", "erp")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org", phone="1")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.erp.edit("e1", phone="5")
+    hub.round()
+    assert hub.shop["s1"]["phone"] == "5", "which no landed row of the shop shows"
+    hub.apply(hub.proposed(shop=NO_PHONE))
+    back = hub.proposed(shop=FULL_MAPPING)
+    assert hub.foresee(back).lacking == {"shop/people": {"phone"}}
+    hub.apply(back)
+    assert PHONE not in hub.claims("shop", "s1"), "what the shop showed once, nobody says any more"
+    assert hub.round() == 0
+    assert hub.claims("shop", "s1")[PHONE] == "5", "seen for the first time, in a full read"
+    assert hub.golden["phone"] == "5"
+    assert hub.rebuilt().equal
+
+
 def test_rule_21_a_row_that_shows_nothing_more_is_landed_once_and_says_so(world: MakeWorld) -> None:
     hub = _hub(world)
     hub.apply(hub.proposed(erp=FULL_MAPPING.replace("note: note", "note: nick")))

@@ -1,0 +1,70 @@
+"""What a history begins with: its systems, and how the hub between them is set up."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from connectors.testing import Profile, Simulator, drawn
+from tests.hubs import files_for
+
+FIELDS = ("name", "email", "phone", "city", "status", "note")
+CANONICAL = {
+    "name": "name",
+    "email": "email",
+    "phone": "phone",
+    "city": "address",
+    "note": "owner",
+    "status": "website",
+}
+NAMES = ("erp", "crm", "shop", "desk", "mail")
+
+Policies: TypeAlias = Mapping[str, tuple[str, tuple[str, ...]]]
+"""Field to rule, and the systems that it names."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The systems of one history, and the policies of the hub between them. Equal settings are compiled once."""
+
+    profiles: tuple[Profile, ...]
+    policies: Policies = field(default_factory=dict)
+    creating: frozenset[str] = frozenset()
+    """The systems where everybody is created."""
+
+    def files(self, systems: Mapping[str, Simulator]) -> dict[str, str]:
+        policies = {
+            CANONICAL[name]: {"rule": rule}
+            | ({"order": list(order)} if rule == "source_priority" else {})
+            | ({"owner": list(order)} if rule == "owner" else {})
+            for name, (rule, order) in self.policies.items()
+        }
+        return files_for(systems, policies, creating=self.creating)
+
+
+def drawn_setting(seed: int, wild: bool = True) -> Setting:
+    """Three to five systems by chance: well-behaved ones, or with one habit of every dimension."""
+    chance = random.Random(seed)
+    names = NAMES[: chance.choice((3, 3, 3, 4, 5))]
+    patience: dict[str, Any] = {"longest_wait": 0, "attempts": 2}
+    profiles = tuple(
+        drawn(chance, name=name, **patience) if wild else Profile(name=name, **patience)
+        for name in names
+    )
+    creating = frozenset(name for name in names if chance.random() < 0.4)
+    return Setting(profiles, drawn_policies(chance, names), creating)
+
+
+def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:
+    """A policy for every field by chance."""
+    policies: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for name in ("name", "phone", "city", "status", "note"):
+        match chance.choice(("most_recent", "most_recent", "source_priority", "owner")):
+            case "source_priority":
+                order = chance.sample(names, chance.randint(1, len(names)))
+                policies[name] = ("source_priority", tuple(order))
+            case "owner":
+                policies[name] = ("owner", (chance.choice(names),))
+    return policies
