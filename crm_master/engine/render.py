@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from connectors.contract import RawRecord, WriteCommand
 from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import abandoned, arrived, patch, withhold
-from crm_master.domain.claims import UNSET, Instant
+from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
 from crm_master.domain.survivorship import Reconciled
@@ -70,7 +70,7 @@ class Renderer:
         seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
         if seen.edits or seen.notices or seen.stale or seen.doubts:
             return self._overtaken(plan, message, shown, now, watermark, uow)
-        record.shadow = seen.shadow
+        known, record.shadow = record.shadow, seen.shadow
         if message.verb is DeliveryVerb.DELETE:
             return self._deletion(plan, message, record, customer, shown, natives_of(mapped))
         golden = here(customer.golden, customer.known_as, plan, record.shadow)
@@ -78,6 +78,9 @@ class Renderer:
         needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
             return self._already(plan, message, record, customer, mapped, now.started, uow)
+        if _news(known, seen.shadow):
+            # what a write without an answer has done comes in like all that is seen: by the journal
+            return self._overtaken(plan, message, shown, now, watermark, uow)
         command = WriteCommand(
             id=message.id,
             stream=plan.stream,
@@ -173,3 +176,10 @@ class Renderer:
         )
         uow.journal.add_deliveries([entry], pos)
         return "already"
+
+
+def _news(known: Shadow, seen: Shadow) -> bool:
+    """Whether a record shows something else than it was last known to hold, or holds what nobody knew to have arrived."""
+    return {name: (now.held, now.sent) for name, now in known.fields.items()} != {
+        name: (now.held, now.sent) for name, now in seen.fields.items()
+    }

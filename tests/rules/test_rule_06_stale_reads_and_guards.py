@@ -301,3 +301,26 @@ def test_rule_06_what_arrived_unheard_is_written_over_when_the_golden_record_goe
     assert hub.shop["s1"][field] == before
     assert hub.round() == 0
     assert hub.rebuilt().equal
+
+
+def test_rule_06_what_a_look_before_a_write_has_shown_is_in_the_journal(world: MakeWorld) -> None:
+    """The look shows that the first value has arrived unheard; then the second is put off, and the shop is polled."""
+    hub = world("shop", "erp")  # in whose order they are believed
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.losses = ["done"]
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    hub.erp.edit("e1", name="Ada K")
+    hub.shop.losses = ["retry"]
+    hub.clock.sleep(1000)
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.deliver("shop")
+    hub.ingest("shop")
+    hub.round()
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.golden["name"] == hub.shop["s1"]["name"] == "Ada K"
+    assert hub.rebuilt().equal
