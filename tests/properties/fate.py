@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Engine
 
-from connectors.contract import Outcome, RawRecord, Sink, WriteCommand
+from connectors.contract import Outcome, Page, RawRecord, Sink, WriteCommand
 from crm_master.domain.claims import Instant
 from crm_master.engine.ingest import moment
 from crm_master.store import Database
@@ -91,13 +91,25 @@ class MortalUnitOfWork(SqlUnitOfWork):
 
 
 class MortalSink:
-    """The connector of a process that may die, and between whose reads and writes people go on working."""
+    """The connector of a process that may die, and between whose reads and writes others go on working."""
 
-    def __init__(self, sink: Sink, fate: Fate, meanwhile: Callable[[Sequence[str]], None]) -> None:
-        self._sink, self._fate, self._meanwhile = sink, fate, meanwhile
+    def __init__(
+        self,
+        sink: Sink,
+        fate: Fate,
+        meanwhile: Callable[[Sequence[str]], None],
+        under_way: Callable[[bool], None],
+    ) -> None:
+        self._sink, self._fate = sink, fate
+        self._meanwhile, self._under_way = meanwhile, under_way
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sink, name)
+
+    def read(self, *asked: Any) -> Iterator[Page]:
+        for page in self._sink.read(*asked):
+            self._under_way(page.complete)
+            yield page
 
     def fetch(self, stream: str, keys: Sequence[str]) -> Mapping[str, RawRecord | None]:
         found = self._sink.fetch(stream, keys)

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
-from tests.properties.facts import Record, Trouble, plain
+from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
 from tests.properties.setting import FIELDS, NAMES, drawn_policies, drawn_setting
 from tests.properties.world import World, value_of
 
@@ -119,6 +119,31 @@ class Histories(RuleBasedStateMachine):
 
         world.meanwhile.append(edit)
 
+    @rule(which=numbers)
+    def overtake(self, which: int) -> None:
+        """While the next page of a system is on its way, another worker writes there."""
+        self._world().overtaken.add(self._system(which))
+
+    @rule(which=numbers, also=numbers)
+    def shift(self, which: int, also: int) -> None:
+        """One row goes and another comes while a system's pages are read: where they go by number, one is missed.
+
+        Only when everything was seen before: what somebody changes in a missed row would seem to be changed after the read.
+        """
+        world, system = self._world(), self._system(which)
+        if world.systems[system].profile.page_size < len(world.of(system)) and world.round():
+            here = [record for _, record in world.of(system)]
+
+            def act() -> None:
+                self.remove(here[also % len(here)])
+                token = next(self.tokens)
+                world.add(system, f"n{token}@example.org", name=f"w{token}")
+                figures["shifted pages"] += 1
+
+            world.between = act
+            world.ingest(system, full=True)
+            world.between = None
+
     @rule(which=numbers, name=st.sampled_from(EDITED))
     def clear(self, which: int, name: str) -> None:
         world = self._world()
@@ -130,8 +155,10 @@ class Histories(RuleBasedStateMachine):
     @rule(which=numbers)
     def delete(self, which: int) -> None:
         """A person deletes a record that the hub knows: of one that it may just have made, nobody could tell it."""
+        self.remove(self._record(which))
+
+    def remove(self, record: Record) -> None:
         world = self._world()
-        record = self._record(which)
         alone = sum(other.alive for other in world.model.records) == 1
         if world.model.known(record.customer) and not alone:
             world.clock.sleep(1)
@@ -202,15 +229,19 @@ class Histories(RuleBasedStateMachine):
 
         Not where both are in one system: what becomes of the second record there is another suite's (``test_links``).
         """
+        self._merged(self._record(which), self._record(also))
+
+    def _merged(self, one: Record, two: Record) -> bool:
         world, model = self._world(), self._world().model
-        one, two = self._record(which), self._record(also)
         both = [record.system for record in model.of(one.customer, two.customer)]
         if one.customer == two.customer or len(set(both)) < len(both):
-            return
+            return False
         if {one.customer, two.customer} & model.erased:
-            return
-        if model.known(one.customer) and model.known(two.customer) and world.merge(one, two):
-            figures["merges"] += 1
+            return False
+        known = model.known(one.customer) and model.known(two.customer)
+        merged = known and world.merge(one, two)
+        figures["merges"] += merged
+        return merged
 
     @rule(which=numbers)
     def split(self, which: int) -> None:
@@ -243,6 +274,57 @@ class Histories(RuleBasedStateMachine):
         """Somebody works, and then the hub does."""
         self.edit(which, name, form)
         self.round(order)
+
+    @rule(
+        which=numbers,
+        name=st.sampled_from(EDITED),
+        form=st.sampled_from("slu"),
+        order=st.permutations(range(len(NAMES))),
+    )
+    def insist(self, which: int, name: str, form: str, order: list[int]) -> None:
+        """Somebody puts the same value back as often as the hub writes over it."""
+        world, record = self._world(), self._record(which)
+        value = self._text(name, form)
+        for _ in range(UNDONE_LIMIT + 1):
+            world.clock.sleep(1)
+            if not record.alive or record.value(name) == value:
+                break
+            if not world.edit(record, name, value):
+                break
+            self.round(order)
+            figures["edits insisted on"] += 1
+
+    @rule(
+        which=numbers,
+        name=st.sampled_from(EDITED),
+        form=st.sampled_from("slu"),
+        point=st.sampled_from(POINTS),
+        order=st.permutations(range(len(NAMES))),
+    )
+    def interrupt(self, which: int, name: str, form: str, point: str, order: list[int]) -> None:
+        """The hub dies over what it makes of an edit; what it leaves is read before another goes on; then others edit."""
+        world, record = self._world(), self._record(which)
+        self.edit(which, name, form)
+        world.fate.doom(point, 4)
+        self.round(order)
+        world.fate.spare()
+        for system in world.systems:
+            world.ingest(system)
+        world.reconcile()
+        others = [of for of in world.model.of(record.customer) if of.alive and of is not record]
+        any(world.edit(other, name, self._text(name, form)) for other in others)
+        world.clock.sleep(700)
+        self.round(order)
+
+    @rule(which=numbers, also=numbers, order=st.permutations(range(len(NAMES))))
+    def mistake(self, which: int, also: int, order: list[int]) -> None:
+        """An operator makes two customers one, and sees the mistake when the systems show it already."""
+        world, absorbed = self._world(), self._record(also)
+        if world.setting.creating or not self._merged(self._record(which), absorbed):
+            return
+        self.round(order)
+        if world.model.known(absorbed.customer) and world.split(absorbed):
+            figures["mistakes undone"] += 1
 
     # --- what goes wrong ---------------------------------------------------------------------
 
@@ -321,6 +403,7 @@ def check(world: World, chance: random.Random) -> None:
     _nobody_is_there_twice(world)
     _golden_records_follow(world)
     _no_edit_is_lost(world)
+    _nobody_is_given_up(world)
     if world.idle:
         raise Trouble(f"written although nothing differed: {world.idle}")
     if not world.rebuilt():
@@ -400,6 +483,13 @@ def _golden_records_follow(world: World) -> None:
                 if value is not None and model.unsettled(record, name, value):
                     held = record.value(name)
                     raise Trouble(f"{record.system} {customer}: {name} is {held!r}, not {value!r}")
+
+
+def _nobody_is_given_up(world: World) -> None:
+    """Rule 12: who was said to be gone was deleted."""
+    for subject in world.said_to_be_gone():
+        if subject not in world.buried:
+            raise Trouble(f"{subject} is said to be gone, and was not")
 
 
 def _no_edit_is_lost(world: World) -> None:

@@ -22,6 +22,7 @@ from tests.properties.facts import (
     Said,
     State,
     System,
+    Trouble,
     Turn,
     plain,
     shows,
@@ -101,15 +102,20 @@ class Model:
         return [of for of in self.records if of.customer in customers and not of.back]
 
     def sent(self, at: int, record: Record, values: Mapping[str, str], *, sure: bool) -> list[str]:
-        """The hub wrote to a record. Gives the fields that held the very same before."""
+        """The hub wrote to a record. Gives the fields that held the same before, or to which it had just sent the same."""
         system = self.systems[record.system]
         record.writes.append((at, sure))
         idle = []
         for name, value in values.items():
             held = record.value(name)
             kept = system.lossy.get(name, lambda _old, new: new)(held, value)
-            if plain(name, held) == plain(name, value):
+            last = record.turns.get(name, [])[-1:]
+            again = any(turn.sure and turn.sent == value for turn in last)
+            lossy = name in system.lossy
+            if again or (not lossy and plain(name, held) == plain(name, value)):
                 idle.append(name)
+            if self._undone(record, name) >= UNDONE_LIMIT:
+                raise Trouble(f"{system.name}: {name} is written over once more")
             record.turns.setdefault(name, []).append(Turn(at, kept, value, sure))
         return idle
 
@@ -273,14 +279,24 @@ class Model:
 
     # --- what should be ----------------------------------------------------------------------
 
-    def given_up(self, record: Record, name: str) -> bool:
+    def given_up(self, record: Record, name: str, until: int = NEVER) -> bool:
         """Whether a field may be in quarantine: the hub wrote over one value of others that often, and it came back."""
         came: dict[str, int] = {}
-        turns = record.turns.get(name, [])
+        turns = [turn for turn in record.turns.get(name, ()) if turn.at < until]
         for before, turn in pairwise(turns):
             if turn.sent is None and before.sent is not None:
                 came[turn.value] = came.get(turn.value, 0) + 1
         return any(times >= UNDONE_LIMIT for times in came.values())
+
+    def _undone(self, record: Record, name: str) -> int:
+        """How often, one after the other, a person has put the same value back and the hub has surely written over it."""
+        turns, times = record.turns.get(name, []), 0
+        for before, turn in zip(turns[-2::-2], turns[::-2], strict=False):
+            same = turn.sent is None and turn.value == turns[-1].value
+            if not same or before.sent is None or not before.sure:
+                break
+            times += 1
+        return times
 
     def unsettled(self, record: Record, name: str, golden: str) -> bool:
         """Whether a field neither holds what is golden nor what the system made of it when it was last sent."""
@@ -307,7 +323,8 @@ class Model:
     def edits(self) -> Iterator[tuple[Record, str, str]]:
         """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
 
-        Of several edits that it was shown before it worked through any of them, the last counts.
+        Of several edits that it was shown before it worked through any of them, the last counts. Of a field in quarantine
+        none does (rule 7).
         """
         for record in self.records:
             if record.customer in self.erased:
@@ -325,5 +342,10 @@ class Model:
                     seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
                     outdone = min((at for at in looks if at >= until), default=NEVER)
                     kept = any(seen < at < outdone for at in self.reconciled)
-                    if turn.sent is None and turn.value and known and (kept or covered):
+                    said = (
+                        turn.sent is None
+                        and turn.value
+                        and not self.given_up(record, name, turn.at)
+                    )
+                    if said and known and (kept or covered):
                         yield record, name, plain(name, turn.value)

@@ -50,11 +50,20 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
     names = NAMES[: chance.choice((3, 3, 3, 4, 5))]
     patience: dict[str, Any] = {"longest_wait": 0, "attempts": 2}
     profiles = tuple(
-        drawn(chance, name=name, **patience) if wild else Profile(name=name, **patience)
+        drawn(chance, name=name, **patience, **_small_or_lax(chance))
+        if wild
+        else Profile(name=name, **patience)
         for name in names
     )
-    creating = frozenset(name for name in names if chance.random() < 0.4)
+    # only where nobody is made may customers be parted
+    share = chance.choice((0, 0.5, 0.5))
+    creating = frozenset(name for name in names if chance.random() < share)
     return Setting(profiles, drawn_policies(chance, names), creating)
+
+
+def _small_or_lax(chance: random.Random) -> dict[str, Any]:
+    """Pages of two rows, so that something can come between them; and no watch over the hub's own key."""
+    return {"page_size": chance.choice((2, 100)), "unique": chance.choice((("ref",), ()))}
 
 
 def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:

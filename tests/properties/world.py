@@ -58,6 +58,14 @@ class World:
         self.keys: dict[tuple[str, str], Record] = {}
         self.dead: dict[tuple[str, str], Record] = {}
         self.meanwhile: list[Callable[[Sequence[Record]], object]] = []
+        self.overtaken: set[str] = set()
+        """The systems to which another worker delivers while the last page of the next read is on its way."""
+        self.between: Callable[[], object] | None = None
+        """What people do between two pages of the next read that has two."""
+        self.buried: set[str] = set()
+        """The names of all records that a person has ever deleted."""
+        self._began: dict[str, Instant] = {}
+        self._whole = True
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
         self._ids = count(1)
@@ -85,7 +93,10 @@ class World:
         )
         for name in self.systems:
             app._open[name] = MortalSink(
-                app.connect(name), self.fate, partial(self._interrupted, name)
+                app.connect(name),
+                self.fate,
+                partial(self._interrupted, name),
+                partial(self._under_way, name),
             )
         return app
 
@@ -129,6 +140,7 @@ class World:
     def delete(self, record: Record) -> None:
         """A person deletes a record."""
         key, simulator = self.key(record), self.systems[record.system]
+        self.buried.add(self._name(record))
         at = self.clock()
         simulator.remove(key)
         at_once = not simulator.met and not self.fate.deaths
@@ -193,11 +205,18 @@ class World:
     # --- the hub -----------------------------------------------------------------------------
 
     def ingest(self, system: str, *, full: bool = False) -> bool:
+        self._whole = not self._goes_on(system, full)
         return self._run(
             system,
             lambda: entrypoints.ingest(self.app, system, "customers", full=full),
             "full" if full else "delta",
         )
+
+    def _goes_on(self, system: str, full: bool) -> bool:
+        """Whether a read will go on where another was cut off: what it does not come to, that one has shown."""
+        with self.app.store() as uow:
+            state = uow.states.stream(system, "customers")
+        return bool(state.scan_started) and (state.full or not full)
 
     def reconcile(self) -> bool:
         well = self._run(None, lambda: entrypoints.reconcile(self.app, "customer"))
@@ -342,6 +361,19 @@ class World:
             while self.meanwhile:
                 self.meanwhile.pop()(shown)
 
+    def _under_way(self, system: str, last: bool) -> None:
+        """A page was read and is not landed yet, and others go on: what it shows is nobody's word on what comes of that."""
+        if not last and (act := self.between) is not None:
+            self.between = None
+            self._whole = False
+            self._digest(system, "", False, False)
+            act()
+        if last and system in self.overtaken:
+            self.overtaken.discard(system)
+            self._whole = False
+            self._digest(system, "", False, False)
+            self.deliver(system)
+
     def _tells(self, system: str) -> bool:
         """Whether a read of what has changed, or what there is instead, also tells what is gone."""
         profile = self.systems[system].profile
@@ -352,7 +384,7 @@ class World:
         simulator = self.systems[system]
         accepted = simulator.accepted[self._accepted[system] :]
         self._accepted[system] = len(simulator.accepted)
-        scanned: Instant = 0
+        scanned = self._began.pop(system, 0)
         for request in accepted:
             at, target = micros(request.at), urlsplit(request.target)
             query, key = parse_qs(target.query), unquote(target.path.partition("/customers/")[2])
@@ -367,10 +399,11 @@ class World:
                 self.model.fetched(at, system, [of for _, of in self.of(system)], sure=False)
             else:
                 scanned = scanned or at
-        if reading and scanned:
-            self.model.read(
-                scanned, system, sure=well, tells=reading == "full" or self._tells(system)
-            )
+        if scanned and not reading:
+            self._began[system] = scanned
+        elif scanned:
+            tells = reading == "full" or self._tells(system)
+            self.model.read(scanned, system, sure=well and self._whole, tells=tells)
         self._stamped(system)
 
     def _written(self, system: str, at: Instant, key: str, *, sure: bool) -> None:
@@ -387,9 +420,8 @@ class World:
             raise Trouble(f"{system}: {record.customer} was erased, and is written")
         self.sent |= {(record.number, name, value) for name, value in values.items()}
         idle = self.model.sent(at, record, values, sure=sure)
-        lossy = self.model.systems[system].lossy
         if sure and write.method != "POST":
-            self.idle += [f"{system}: {name}" for name in idle if name not in lossy]
+            self.idle += [f"{system}: {name}" for name in idle]
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -399,6 +431,8 @@ class World:
             system.calm()
         self.fate.spare()
         self.meanwhile.clear()
+        self.overtaken.clear()
+        self.between = None
         for number in range(ROUNDS):
             self.clock.sleep(7200)
             before = self.writes()
@@ -498,6 +532,11 @@ class World:
         with self.app.store() as uow:
             ids = {entry.entity_id for entry in uow.customers.links()}
             return str(uow.customers.histories(sorted(ids)))
+
+    def said_to_be_gone(self) -> set[str]:
+        """The records of which people were ever told that they are gone."""
+        every = entrypoints.tasks(self.app, every=True)
+        return {task["subject"] for task in every if task["kind"] == "gone"}
 
     def questions(self) -> str:
         """All that people were told or asked, and the dead letters."""
