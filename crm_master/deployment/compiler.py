@@ -202,6 +202,15 @@ class _Compiler:
             if mapping is not None:
                 self._mappings[name, stream] = mapping
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
+        if system.erase == "delete" and not any(plan.deletes for plan in streams.values()):
+            self._mistakes.append(
+                hub.origin.mistake(
+                    ("systems", name, "erase"),
+                    f"delete, and no stream of systems/{kind}.yaml has steps that delete",
+                    "request (a person deletes), keep",
+                    "Write writes.delete into the manifest, or choose another.",
+                )
+            )
         return SystemPlan(name, streams, system.observe, system.join, system.erase, system.schedule)
 
     def _mapping(self, kind: str, stream: str, params: Mapping[str, Any]) -> CompiledMapping | None:

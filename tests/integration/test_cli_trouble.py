@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from crm_master import cli, entrypoints
@@ -203,3 +204,14 @@ def test_a_database_that_is_away_or_a_wrong_address_is_one_message(
 def test_a_master_that_is_another_file_is_named(desk: Desk) -> None:
     (desk.home / "concord.db").write_text("Dear diary, " * 100, encoding="utf-8")
     desk.concord("status", status=1, said="concord.db cannot be used: file is not a database.")
+
+
+def test_a_system_that_is_to_delete_the_erased_and_cannot_is_refused(desk: Desk) -> None:
+    desk.edit("hub.yaml", "system: crm\n", "system: crm\n    erase: delete\n")
+    desk.concord("check")
+    path = desk.home / "systems/crm.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    del manifest["streams"]["customers"]["writes"]["delete"]
+    path.write_text(yaml.safe_dump(manifest))
+    said = "systems.crm.erase: delete, and no stream of systems/crm.yaml has steps that delete"
+    desk.concord("check", status=2, said=said)
