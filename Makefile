@@ -95,7 +95,7 @@ test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	@$(BIN)/python -m pytest -m debian $(ARGS)
 
 .PHONY: demo
-demo: $(STAMP) peers ## Two real systems kept in step, before your eyes
+demo: $(STAMP) peers ## One customer in four real systems: an order, a complaint, a conflict
 	@$(BIN)/python -m examples.demo
 
 .PHONY: up

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Ended:
 class InProcess:
     """An Airflow of its own in ``folder``, for the deployment in ``home``.
 
-    Make it before anything imports Airflow: that reads its settings once.
+    Make it before anything imports Airflow: that reads its settings once. So does the first run with the DAGs.
     """
 
     def __init__(self, folder: Path, home: Path) -> None:
@@ -40,11 +41,15 @@ class InProcess:
 
         initdb()
 
-    def run(self, dag_id: str, **conf: Any) -> Ended:
-        """Run a DAG to its end. Raises ``ConfigurationMistakes`` or ``LookupError``."""
+    @cached_property
+    def _bag(self) -> Any:
         from airflow.dag_processing.dagbag import DagBag
 
-        bag = DagBag(str(DAGS))
+        return DagBag(str(DAGS))
+
+    def run(self, dag_id: str, **conf: Any) -> Ended:
+        """Run a DAG to its end. Raises ``ConfigurationMistakes`` or ``LookupError``."""
+        bag = self._bag
         if dag_id not in bag.dags:
             raise LookupError(f"no DAG {dag_id!r}: {bag.import_errors or sorted(bag.dags)}")
         dag = bag.dags[dag_id]

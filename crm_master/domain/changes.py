@@ -126,7 +126,10 @@ def patch(
         intents[name] = want
         if spec.fields[name].cardinality is Cardinality.GROUP and missing is not None:
             stands = now.held if now.sent is UNSET else now.sent
-            intents[name] = {**(stands if isinstance(stands, dict) else {}), **missing}
+            # what is to be empty and is: the system may fill it in with what it thinks fit, and that is no difference then
+            empties = {part: None for part, native in (want or {}).items() if native is None}
+            stands = stands if isinstance(stands, dict) else {}
+            intents[name] = {**empties, **stands, **missing}
     only_read = _only_read(reconciled.golden, shadow, lenses)
     unshown = reconciled.withheld.union(holds, only_read)
     return Patch(writes, intents, holds, frozenset(accepted), matched, unshown, frozenset(crossing))

@@ -1,1 +1,1 @@
-"""The demo: two real systems, kept in step."""
+"""The demo: one customer whom four real systems know, and a company that stays (`make up`)."""

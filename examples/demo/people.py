@@ -1,4 +1,4 @@
-"""Invented customers, the way two systems come to hold them: overlapping, and never quite alike.
+"""Invented customers, the way several systems come to hold them: overlapping, and never quite alike.
 
 Nobody here exists. Addresses of electronic mail end in example.org, example.com and example.net;
 telephone numbers are well-formed and made up; VAT numbers have right check digits.

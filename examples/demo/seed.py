@@ -1,4 +1,4 @@
-"""Fills a running Tryton and a running Mailman with overlapping, messy, invented customers.
+"""Fills running systems with overlapping, messy, invented customers.
 
     with peers.tryton() as erp, peers.mailman() as lists:
         seeded = seed(erp, lists)
@@ -25,19 +25,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from examples.demo.people import Person, messy_email, messy_name, people
-from examples.peers import Mailman, MailmanClient, Tryton, TrytonClient
+from examples.demo.selling import ShopDesk
+from examples.peers import BackOffice, Clerk, Mailman, MailmanClient, Tryton, TrytonClient, Vendure
 
-IN_TRYTON = 240
-IN_BOTH = 120
-IN_MAILMAN = 200
-DUPLICATES = 3
 _TRUNK = {"ES": ("+34", ""), "DE": ("+49", "0")}
-_FORGOTTEN = 17  # every so many of the numbers from abroad are left as they are dialled there
+_FORGOTTEN = 7  # every so many of the numbers from abroad are left as they are dialled there
 
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """Who was put where. `parties` and `members` map a person's number to the system's key.
+    """Who was put where. Each map leads from a person's number to the system's key.
 
     `duplicates` are parties that somebody made although the person had one already.
     """
@@ -46,6 +43,8 @@ class Seeded:
     parties: dict[int, int]
     members: dict[int, str]
     duplicates: dict[int, int]
+    shoppers: dict[int, str]
+    contacts: dict[int, int]
 
     @property
     def in_both(self) -> list[Person]:
@@ -56,27 +55,36 @@ class Seeded:
 def seed(
     erp: Tryton,
     lists: Mailman,
+    shop: Vendure | None = None,
+    office: BackOffice | None = None,
     *,
     number: int = 1,
-    tryton: int = IN_TRYTON,
-    mailman: int = IN_MAILMAN,
-    both: int = IN_BOTH,
+    tryton: int,
+    mailman: int,
+    both: int,
     duplicates: int = 0,
 ) -> Seeded:
     """Put `tryton` people into Tryton and `mailman` into Mailman, `both` of them into both.
 
-    `duplicates` of those who are in both get a second party in Tryton.
+    A third of all are in the shop, another third in the back office, if those are given. `duplicates` of those who are in
+    both Tryton and Mailman get a second party in Tryton.
     """
     if both > min(tryton, mailman):
         raise ValueError(f"{both} people cannot be in both of {tryton} and {mailman}")
     everybody = people(tryton + mailman - both, number)
     chance = random.Random(number)
     shared = [person for person in everybody[tryton - both : tryton] if not person.is_company]
+    # Whoever is not in Tryton may be on the list under a second address, by which nobody else would know them.
+    findable = [
+        one for one in everybody if one.number < tryton or not (one.second_email or one.is_company)
+    ]
     return Seeded(
         people=everybody,
         parties=_fill_tryton(erp, everybody[:tryton], chance),
         members=_fill_mailman(lists, everybody[tryton - both :], chance),
         duplicates=_enter_twice(erp, shared[:duplicates]),
+        shoppers=_fill_shop(shop, findable[::3], chance) if shop else {},
+        contacts=_fill_office(office, findable[1::3], chance) if office else {},
     )
 
 
@@ -168,3 +176,25 @@ def _fill_mailman(lists: Mailman, customers: list[Person], chance: random.Random
     finally:
         client.close()
     return members
+
+
+def _fill_shop(shop: Vendure, customers: list[Person], chance: random.Random) -> dict[int, str]:
+    desk = ShopDesk(shop)
+    shoppers = {}
+    for customer in customers:
+        # As people register themselves: the shop has two fields for names, and what is in which is up to them.
+        first, _, last = messy_name(customer.name, chance).strip().partition(" ")
+        shoppers[customer.number] = desk.add(first, last, messy_email(customer.email, chance))
+    return shoppers
+
+
+def _fill_office(
+    office: BackOffice, customers: list[Person], chance: random.Random
+) -> dict[int, int]:
+    desk = Clerk(office)
+    contacts = {}
+    for customer in customers:
+        contact = {"name": messy_name(customer.name, chance)}
+        contact["email"] = messy_email(customer.email, chance)
+        contacts[customer.number] = int(desk.add(**contact)["number"])
+    return contacts

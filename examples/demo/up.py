@@ -1,4 +1,4 @@
-"""`make up`: Airflow with Concord's DAGs and the demo's two systems, until Ctrl-C. Everything listens on 127.0.0.1."""
+"""`make up`: Airflow with Concord's DAGs and the demo's systems, until Ctrl-C. Everything listens on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from examples import peers
 from examples.demo.cluster import USER, Cluster
-from examples.demo.stage import deploy, fill
+from examples.demo.stage import Company
 
 
 def main() -> int:
@@ -20,13 +20,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="concord-up-"))
     port = int(os.environ.get("PORT") or 0) or None
     try:
-        _say("Tryton and Mailman start, and are filled with invented customers ...")
-        with peers.tryton() as erp, peers.mailman() as lists:
-            fill(erp, lists)
-            home = deploy(folder / "hub", erp, lists)
+        _say("The systems start, and are filled with invented customers ...")
+        with Company(folder / "shared") as company:
+            company.fill()
+            home = company.deploy(folder / "hub")
             _say("Airflow starts: web page, scheduler, DAG processor (half a minute or more) ...")
             with Cluster(folder / "airflow", home, port=port) as cluster:
-                _tell(cluster, erp, lists, home)
+                _tell(cluster, company, home)
                 signal.pause()
     except KeyboardInterrupt:
         _say("\nStopped.")
@@ -38,12 +38,16 @@ def main() -> int:
     return 0
 
 
-def _tell(cluster: Cluster, erp: peers.Tryton, lists: peers.Mailman, home: Path) -> None:
+def _tell(cluster: Cluster, company: Company, home: Path) -> None:
+    erp, shop, lists = company.erp, company.shop, company.lists
     _say(
         f"""
   Airflow   {cluster.url}   login {USER}, password {cluster.password}
   Tryton    {erp.url}   login {erp.user_name}, password {erp.password}, database {erp.database}
+  Vendure   {shop.url}/admin-api   login {shop.user_name}, password {shop.password}
   Mailman   {lists.url}   login {lists.user_name}, password {lists.password}
+  Office    {company.office.url}/backoffice   (SOAP) login {company.office.user_name}, password {company.office.password}
+  Calls     {company.shared}
 
 The systems are read now, and every five minutes. They join within five minutes: see the DAG maintain__join.
 Look on with `concord status`:  CONCORD_HOME={home} .venv/bin/concord status

@@ -13,7 +13,7 @@ from crm_master import cli
 ROOT = Path(__file__).parents[2]
 SHIPPED = {
     "hub": ["examples/demo/hub/hub.yaml"],
-    "policy": ["mappings/policies/customer.yaml"],
+    "policy": ["mappings/policies/customer.yaml", "examples/demo/hub/policies/customer.yaml"],
     "entity": ["mappings/entities/customer.yaml"],
     "mapping": [
         "mappings/tryton/parties.yaml",

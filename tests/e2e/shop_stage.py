@@ -6,104 +6,12 @@ from typing import Any
 
 from connectors.runtime.connection import Connection
 from examples import peers
+from examples.demo.selling import OrderDesk, ShopDesk
 from tests.e2e.proxy import Proxy
 from tests.e2e.stage import ERP, Stage
 
 SHOP = "shop"
 CUSTOMERS = f"{SHOP}/customers"
-_CARD = """
-query($email: String!) { customers(options: {filter: {emailAddress: {eq: $email}}}) { items {
-  id firstName lastName emailAddress phoneNumber customFields { concordKey newsletterConsent }
-  addresses { id streetLine1 city postalCode defaultShippingAddress } } } }
-"""
-
-
-class ShopDesk:
-    """What people do in the shop's administration."""
-
-    def __init__(self, shop: peers.Vendure) -> None:
-        self._call = peers.VendureClient(shop)
-
-    def add(self, first: str, last: str, email: str, **more: Any) -> str:
-        """A new customer's id."""
-        customer = {"firstName": first, "lastName": last, "emailAddress": email, **more}
-        made = self._call(
-            "mutation($input: CreateCustomerInput!)"
-            " { createCustomer(input: $input) { ... on Customer { id } } }",
-            input=customer,
-        )
-        return str(made["createCustomer"]["id"])
-
-    def edit(self, customer: str, **changes: Any) -> None:
-        self._call(
-            "mutation($input: UpdateCustomerInput!)"
-            " { updateCustomer(input: $input) { __typename } }",
-            input={"id": customer, **changes},
-        )
-
-    def add_address(self, customer: str, **address: Any) -> str:
-        """A new address's id."""
-        made = self._call(
-            "mutation($customer: ID!, $input: CreateAddressInput!)"
-            " { createCustomerAddress(customerId: $customer, input: $input) { id } }",
-            customer=customer,
-            input={"countryCode": "BE", **address},
-        )
-        return str(made["createCustomerAddress"]["id"])
-
-    def edit_address(self, address: str, **changes: Any) -> None:
-        self._call(
-            "mutation($input: UpdateAddressInput!) { updateCustomerAddress(input: $input) { id } }",
-            input={"id": address, **changes},
-        )
-
-    def cards(self, email: str) -> list[dict[str, Any]]:
-        """Everybody with this address."""
-        found: list[dict[str, Any]] = self._call(_CARD, email=email)["customers"]["items"]
-        return found
-
-    def card(self, email: str) -> dict[str, Any]:
-        """The one customer with this address."""
-        (card,) = self.cards(email)
-        return card
-
-
-class OrderDesk:
-    """What people do with orders, in the shop and in the ERP."""
-
-    def __init__(self, shop: peers.Vendure, erp: peers.Tryton) -> None:
-        self._shop = peers.VendureClient(shop)
-        self._erp = peers.TrytonClient(erp)
-
-    def close(self) -> None:
-        self._erp.close()
-
-    def place(self, customer: str, goods: dict[str, int]) -> str:
-        """An order that is placed and paid; its id."""
-        return self._shop.place_order(customer, goods)
-
-    def order(self, key: str) -> dict[str, Any]:
-        query = "query($id: ID!) { order(id: $id) { code state fulfillments { state } } }"
-        found: dict[str, Any] = self._shop(query, id=key)["order"]
-        return found
-
-    def cancel(self, key: str) -> None:
-        self._shop(
-            "mutation($input: CancelOrderInput!) { cancelOrder(input: $input)"
-            " { __typename ... on ErrorResult { errorCode message } } }",
-            input={"orderId": key, "cancelShipping": True},
-        )
-
-    def sales(self, number: str) -> list[dict[str, Any]]:
-        """The sales of an order, by the number that the shop gave it."""
-        ids = self._erp.model("sale.sale", "search", [["reference", "=", number]])
-        fields = ["party", "state", "shipments", "lines", "untaxed_amount"]
-        found: list[dict[str, Any]] = self._erp.model("sale.sale", "read", ids, fields)
-        return found
-
-    def ship(self, sale: dict[str, Any]) -> None:
-        for button in ("assign_force", "pick", "pack", "ship", "do"):
-            self._erp.model("stock.shipment.out", button, sale["shipments"])
 
 
 class ShopStage(Stage):

@@ -319,6 +319,21 @@ def test_rule_07_a_lossy_member_survives_an_edit_of_another_member(world: MakeWo
     assert hub.round() == 0
 
 
+def test_rule_07_a_member_that_a_system_fills_in_by_itself_is_no_difference(
+    world: MakeWorld,
+) -> None:
+    """A shop that takes no address without a city: where nobody says one, it puts its own."""
+    hub = _pair(world)
+    hub.shop.makes = lambda document: {**document, "city": document.get("city") or "Gent"}
+    hub.erp.add("e2", name="Bob", mail="bob@example.org", street="Main St 2", city=None)
+    hub.shop.add("s2", name="Bob", mail="bob@example.org", street=None, city=None)
+    hub.round()
+    assert (hub.shop["s2"]["street"], hub.shop["s2"]["city"]) == ("Main St 2", "Gent")
+    assert hub.erp["e2"]["city"] is None
+    assert hub.verify().converged
+    assert hub.round() == 0
+
+
 def test_rule_07_an_element_that_is_taken_out_again_and_again_is_quarantined(
     world: MakeWorld,
 ) -> None:
