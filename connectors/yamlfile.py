@@ -233,7 +233,10 @@ def fill(
     ``unknown`` is told the place and the name of each that is no param; it then counts as empty.
     """
     if isinstance(value, dict):
-        return {key: fill(part, params, unknown, (*at, key)) for key, part in value.items()}
+        # a key is a text, also where a param is a number
+        keys = [_written(fill(k, params, unknown, at)) if type(k) is str else k for k in value]
+        parts = [fill(part, params, unknown, (*at, key)) for key, part in value.items()]
+        return dict(zip(keys, parts, strict=True))
     if isinstance(value, list):
         return [fill(part, params, unknown, (*at, place)) for place, part in enumerate(value)]
     if not isinstance(value, str):

@@ -37,7 +37,7 @@ class Call:
 class _Fault:
     method: str
     path: re.Pattern[str]
-    loses: Loss
+    loses: Loss | None
     then: Callable[[], None]
 
 
@@ -87,9 +87,14 @@ class Proxy:
         with self._lock:
             self._faults.append(_Fault(method, re.compile(path), loses, then))
 
+    def before(self, method: str, path: str, then: Callable[[], None]) -> None:
+        """``then`` happens just before the next such request is handed on."""
+        with self._lock:
+            self._faults.append(_Fault(method, re.compile(path), None, then))
+
     @property
     def losing(self) -> bool:
-        """Whether a loss that was asked for has not happened yet."""
+        """Whether something that was asked for has not happened yet."""
         return bool(self._faults)
 
     @contextmanager
@@ -174,6 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path + _operation(body)
         fault = proxy.fault_for(self.command, self.path + _operation(body))
+        if fault is not None and fault.loses is None:
+            fault.then()
+            fault = None
         if fault is not None and fault.loses == "request":
             self._break(fault, path)
             return

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import yaml
 
@@ -46,6 +46,19 @@ class Customer:
     @property
     def on_list(self) -> str:
         return f"{SUBSCRIBERS}/{self.user}"
+
+
+class Played(Protocol):
+    """Systems that a hub can be set up over."""
+
+    def connections(self) -> dict[str, Connection]: ...
+
+    def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]: ...
+
+    def forget_calls(self) -> None: ...
+
+    @property
+    def writes(self) -> list[Any]: ...
 
 
 class Stage:
@@ -174,7 +187,7 @@ class Clock:
 class Hub:
     """A deployment of a test's own."""
 
-    stage: Stage
+    stage: Played
     home: Path
     clock: Clock
     opened: list[entrypoints.App] = field(default_factory=list)
@@ -212,6 +225,7 @@ class Hub:
 
     def command(self, *words: str) -> subprocess.Popen[str]:
         """``concord``, as a process of its own."""
+        assert isinstance(self.stage, Stage)
         connections = {
             "AIRFLOW_CONN_CONCORD_ERP": {
                 "conn_type": "http",
@@ -286,7 +300,7 @@ class Hub:
 
 @contextmanager
 def deployed(
-    stage: Stage,
+    stage: Played,
     home: Path,
     *,
     policies: Mapping[str, Any] | None = None,

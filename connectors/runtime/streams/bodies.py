@@ -67,9 +67,10 @@ class Bodies:
         if path in self._stream.references:
             return self._references.resolve(path, value)
         kind = self._stream.types.get(path)
-        if kind == "text" and value is None:
-            return ""  # what is empty in this system
-        return self._wire.encode(value, kind) if kind and value is not None else value
+        if value is None:
+            # what is empty in this system
+            return self._stream.nothing.get(path, "" if kind == "text" else None)
+        return self._wire.encode(value, kind) if kind else value
 
 
 def covered(name: str, diff: Diff, steps: tuple[Step, ...]) -> bool:

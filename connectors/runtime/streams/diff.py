@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,10 +38,16 @@ class Diff:
         yield from (name for name, changes in self.children.items() if changes)
 
 
-def compare(before: Document, after: Document, children: Mapping[str, Children]) -> Diff:
+def compare(
+    before: Document,
+    after: Document,
+    children: Mapping[str, Children],
+    named: Collection[str] = (),
+) -> Diff:
     """The difference of two documents. A key that left the document is to be emptied.
 
-    In a create, empty values are no change: there is nothing that they would empty.
+    In a create, empty values are no change: there is nothing that they would empty. Of objects that are ``named``, the
+    members that differ are the change.
     """
     changed: dict[str, Any] = {}
     by_child: dict[str, tuple[Child, ...]] = {}
@@ -51,6 +57,9 @@ def compare(before: Document, after: Document, children: Mapping[str, Children])
             continue
         if name in children:
             by_child[name] = tuple(_children(_items(old), _items(new), children[name]))
+        elif name in named:
+            was, now = old or {}, new or {}
+            changed[name] = {k: now.get(k) for k in {**was, **now} if was.get(k) != now.get(k)}
         elif old or new not in (None, "", [], {}):
             changed[name] = new
     return Diff(changed, by_child)

@@ -86,6 +86,17 @@ class Stamp(Configured):
     """
     keep: bool = False
     """Leave the times in the document. Else a document changes only when a field does."""
+    since: str | None = None
+    """How ``{since}`` is written, where the system wants it otherwise than it gives times; as ``format``."""
+
+
+class Named(Configured):
+    """A list of named values that the document shows as one object, such as custom fields: ``{7: …, 9: …}``."""
+
+    by: str
+    """Where an item of the list has its name."""
+    value: str
+    """Where it has its value."""
 
 
 class Marker(Configured):
@@ -197,6 +208,10 @@ class Stream(Configured):
     omit: tuple[str, ...] = ()
     alias: Mapping[str, str] = {}
     """Keys that the document has besides, and whose value each shows: so two fields can be mapped to one value."""
+    named: Mapping[str, Named] = {}
+    """Lists of named values that the document shows as objects; each value is written by itself."""
+    nothing: Mapping[str, str | int | bool] = {}
+    """Values that stand for nothing: read as absent keys, and written where nothing is."""
     sort: Mapping[str, tuple[str, ...]] = {}
     """Lists in the document and the paths that order them."""
     types: Mapping[str, ValueType] = {}

@@ -223,11 +223,23 @@ class Reader:
 
     def rows_of(self, lookup: Lookup, scope: Mapping[str, Any]) -> list[Any]:
         """The decoded rows of a lookup; none where it answers that there is nothing."""
+        return self._rows_of(lookup, scope)[0]
+
+    def present(self, key: str | int) -> tuple[Any, str | None]:
+        """One record's row at this moment (``None`` where it is gone), and its version."""
+        fetch, shape = self._stream.fetch, self._stream.key
+        found, headers = self._rows_of(fetch, {"key": key, "keys": [key]})
+        row = next((row for row in found if key_of(row, shape) == key), None)
+        return row, self._composer.etag(row, headers)
+
+    def _rows_of(
+        self, lookup: Lookup, scope: Mapping[str, Any]
+    ) -> tuple[list[Any], Mapping[str, str]]:
         answer = self._transport.read(self._request(lookup, scope, Priority.NORMAL, strict=True))
         if answer.verdict is Verdict.GONE:
-            return []
+            return [], answer.headers
         self._accept(answer)
-        return [self._wire.decode(row) for row in rows(answer, lookup)]
+        return [self._wire.decode(row) for row in rows(answer, lookup)], answer.headers
 
     def _by_keys(self, find: Lookup, scope: Mapping[str, Any]) -> Sequence[RawRecord]:
         keys = [key_of(row, self._stream.key) for row in self.rows_of(find, scope)]

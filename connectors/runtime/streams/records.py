@@ -12,7 +12,7 @@ from connectors.contract import BadRow, Document, RawRecord
 from connectors.errors import BadConfiguration
 from connectors.runtime import jsonbody
 from connectors.runtime.paths import MISSING, convert, drop, get, walk
-from connectors.runtime.streams.models import Include, Key, Stamp, Stream
+from connectors.runtime.streams.models import Include, Key, Named, Stamp, Stream
 
 _LONGEST_KEY = 500
 _GREATEST = 10**30
@@ -63,7 +63,7 @@ class Clockwork:
 
     def write(self, time: datetime) -> Any:
         """A time as the system's own requests want it."""
-        match self._stamp.format:
+        match self._stamp.since or self._stamp.format:
             case "native":
                 return time
             case "iso":
@@ -107,12 +107,7 @@ class Composer:
         stream = self._stream
         key = key_of(document, stream.key)
         stamp = self.clockwork.latest(document) if self.clockwork else None
-        etag = None
-        if stream.etag == "header":
-            etag = headers.get("ETag")
-        elif stream.etag is not None:
-            found = get(document, stream.etag)
-            etag = None if found is None else str(found)
+        etag = self.etag(document, headers)
         deleted = False
         if stream.deleted is not None:
             deleted = get(document, stream.deleted.at) == stream.deleted.equals
@@ -122,8 +117,13 @@ class Composer:
         if stream.keep:
             kept = {*stream.keep, *stream.include}
             document = {name: value for name, value in document.items() if name in kept}
+        for name, shape in stream.named.items():
+            document[name] = by_name(document.get(name), shape)
         for name, path in stream.alias.items():
             document[name] = get(document, path)
+        for path, nothing in stream.nothing.items():
+            if get(document, path) == nothing:
+                drop(document, path)
         for path in stream.omit:
             drop(document, path)
         if stream.stamp is not None and not stream.stamp.keep:
@@ -137,6 +137,13 @@ class Composer:
         if merged_into is not None:
             return RawRecord(str(key), {}, stamp, etag, True, merged_into)
         return RawRecord(str(key), document, stamp, etag, deleted)
+
+    def etag(self, document: Any, headers: Mapping[str, str]) -> str | None:
+        """The version of a record: in it, or in the headers of the answer that shows it alone."""
+        if self._stream.etag == "header":
+            return headers.get("ETag")
+        found = None if self._stream.etag is None else get(document, self._stream.etag)
+        return None if found is None else str(found)
 
 
 def key_of(document: Any, key: Key) -> str | int | None:
@@ -171,6 +178,16 @@ def attach(document: Document, name: str, include: Include, found: list[Any]) ->
         document[name] = parts[0] if parts else None
     else:
         document[name] = parts
+
+
+def by_name(items: Any, shape: Named) -> dict[str, Any]:
+    """A list of named values as one object."""
+    found = {}
+    for item in items if isinstance(items, list) else ():
+        name = get(item, shape.by)
+        if isinstance(name, str | int):
+            found[str(name)] = get(item, shape.value)
+    return found
 
 
 def ordered(items: Any, by: tuple[str, ...]) -> Any:

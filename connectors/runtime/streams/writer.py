@@ -95,7 +95,7 @@ class Writer:
             kind = "update" if command.after else "delete"
         steps: tuple[Step, ...] = getattr(self._stream.writes, kind)
         before = command.before if kind != "create" else {}
-        diff = compare(before, command.after, self._stream.children)
+        diff = compare(before, command.after, self._stream.children, self._stream.named)
         private = (*scalars(command.before), *scalars(command.after), command.correlation)
         run = _Run(command, kind, diff, command.key, command.etag, private=private)
         actions = {} if kind == "delete" else self._stream.writes.actions
@@ -157,12 +157,10 @@ class Writer:
                     self._step(step, None, run)
 
     def _now(self, run: _Run) -> Any:
-        """The record as the system shows it at this moment."""
+        """The record as the system shows it at this moment; what follows is guarded by its version."""
         if run.key is None:
             run.key = self._named(run).key
-        key = for_request(run.key, self._stream.key)
-        found = self._reader.rows_of(self._stream.fetch, {"key": key, "keys": [key]})
-        row = next((row for row in found if key_of(row, self._stream.key) == key), None)
+        row, run.etag = self._reader.present(for_request(run.key, self._stream.key))
         if row is None:
             self._stop(run, GoneOutcome())
         return row

@@ -11,11 +11,11 @@ from connectors.runtime.manifest import HttpManifest
 from connectors.testing import Profile
 from connectors.yamlfile import ConfigurationMistakes, read_tree
 
-PARAMS = {
+PARAMS: dict[str, dict[str, Any]] = {
     "tryton": {"database": "d"},
     "mailman": {"list": "l.example.org"},
     "sympa": {"list": "l", "user": "u@example.org"},
-    "vendure": {},
+    "request_tracker": {f"{name}_field": 1 for name in ("key", "number", "channel", "kind")},
 }
 GOOD = """\
 system: shop
