@@ -36,6 +36,14 @@ class Look(NamedTuple):
     tells: bool = True
 
 
+class Line(NamedTuple):
+    """From ``at`` on a field is mapped in a system, or not any more. ``sure``: at once for all records (rule 21)."""
+
+    at: int
+    mapped: bool
+    sure: bool
+
+
 class Claim(NamedTuple):
     """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be.
 
@@ -107,6 +115,17 @@ class System:
     skew: int = 0
     lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    lines: dict[str, list[Line]] = field(default_factory=dict)
+
+    def maps(self, name: str, at: int = NEVER) -> bool:
+        """Whether a field is mapped here; at first all are."""
+        lines = [line.mapped for line in self.lines.get(name, ()) if line.at <= at]
+        return lines[-1] if lines else True
+
+    def has_mapped(self, name: str, since: int) -> bool:
+        """Whether a field was mapped here then, and all the time since."""
+        changed = any(line.at > since for line in self.lines.get(name, ()))
+        return self.maps(name) and not changed
 
 
 class Trouble(AssertionError):

@@ -18,10 +18,8 @@ from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
 from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
-from tests.properties.setting import FIELDS, NAMES, drawn_policies, drawn_setting
+from tests.properties.setting import EDITED, FIELDS, NAMES, drawn_setting, redrawn
 from tests.properties.world import World, value_of
-
-EDITED = tuple(name for name in FIELDS if name != "email")
 
 figures: Counter[str] = Counter()
 """What the histories of this process held, for the last line of a soak."""
@@ -35,10 +33,10 @@ numbers = st.integers(0, 255)
 
 
 class Histories(RuleBasedStateMachine):
-    """What is left to others: several records of one customer in one system, and so merges there (``test_links``); changes
-    of mappings (``test_plan_and_apply``); what deletions do elsewhere where policy does not ignore them (the tests of rule
-    12); undo of a run (``test_undo``). Each would be a rule more here, a line in ``World`` that puts it on record, and a
-    line in ``Model`` that says what follows."""
+    """What is left to others: several records of one customer in one system, and so merges there (``test_links``); fields
+    that are read from other places, or otherwise (``test_plan_and_apply``); what deletions do elsewhere where policy does
+    not ignore them (the tests of rule 12); undo of a run (``test_undo``). Each would be a rule more here, a line in
+    ``World`` that puts it on record, and a line in ``Model`` that says what follows."""
 
     wild = True
 
@@ -217,11 +215,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seed=numbers)
     def change(self, seed: int) -> None:
-        """Other policies, planned and applied."""
+        """Other policies and mappings, planned and applied."""
         world = self._world()
-        world.propose(drawn_policies(random.Random(seed), list(world.systems)))
+        before = world.setting
+        world.propose(redrawn(random.Random(seed), before))
         world.apply()
-        figures["changes of policy"] += 1
+        figures["changes of policy"] += world.setting.policies != before.policies
+        figures["fields mapped or not"] += world.setting.unmapped != before.unmapped
+        figures["changes of codec"] += world.setting.coded != before.coded
 
     @rule(which=numbers, also=numbers)
     def merge(self, which: int, also: int) -> None:
@@ -433,8 +434,8 @@ def _systems_are_as_recorded(world: World) -> None:
 def _a_plan_is_what_is_done(
     world: World, chance: random.Random, polling: Iterator[Sequence[str]]
 ) -> None:
-    """Rule 21: when all is quiet, other policies are planned; then applied, and what is written is what was planned."""
-    world.propose(drawn_policies(chance, list(world.systems)))
+    """Rule 21: when all is quiet, other policies and mappings are planned; applied, what was planned is what is written."""
+    world.propose(redrawn(chance, world.setting))
     planned = world.planned()
     world.sent.clear()
     if not world.apply():

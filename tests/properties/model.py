@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
 
+from tests.properties.belief import believed
 from tests.properties.facts import (
     NEVER,
     UNDONE_LIMIT,
-    Claim,
+    Line,
     Look,
     Record,
     Said,
@@ -107,10 +108,15 @@ class Model:
         record.writes.append((at, sure))
         idle = []
         for name, value in values.items():
+            if not system.maps(name):
+                raise Trouble(f"{record.system}: {name} is not mapped, and is written")
             held = record.value(name)
             kept = system.lossy.get(name, lambda _old, new: new)(held, value)
             last = record.turns.get(name, [])[-1:]
-            again = any(turn.sure and turn.sent == value for turn in last)
+            again = any(
+                turn.sure and turn.sent == value and not self._read_anew(record, name, turn)
+                for turn in last
+            )
             lossy = name in system.lossy
             if again or (not lossy and plain(name, held) == plain(name, value)):
                 idle.append(name)
@@ -122,6 +128,11 @@ class Model:
     def read(self, at: int, system: str, *, sure: bool, tells: bool) -> None:
         """A whole stream was read, or may have been."""
         self.systems[system].looks.append(Look(at, None, sure, tells))
+
+    def mapped(self, at: int, system: str, name: str, *, mapped: bool, sure: bool) -> None:
+        """A field was taken out of a system's mapping, or put in again (rule 21)."""
+        line = Line(at, mapped, sure)
+        self.systems[system].lines.setdefault(name, []).append(line)
 
     def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
         """Single records were read."""
@@ -161,61 +172,7 @@ class Model:
 
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
-        system = self.systems[record.system]
-        looks = [look for look in system.looks if shows(look, record)]
-        # an answer to a write shows what the system has made of it
-        written = [turn for turn in record.turns.get(name, ()) if turn.sent is not None]
-        states = {State("" if record.ours else None, None)}
-        if record.ours and not record.writes[0][1]:
-            states.add(
-                State(None, None)
-            )  # it may be taken for somebody else's, if a person says so
-        events: list[Look | Turn] = [*looks, *written]
-        for event in sorted(events, key=lambda event: event.at):
-            if isinstance(event, Turn):
-                after = {State(plain(name, event.value), state.claim) for state in states}
-            else:
-                after = {new for state in states for new in self._seen(record, name, state, event)}
-            states = after if event.sure else states | after
-        return frozenset(states)
-
-    def _seen(self, record: Record, name: str, state: State, look: Look) -> Iterator[State]:
-        """What the hub may believe after a look."""
-        before = [turn for turn in record.turns.get(name, ()) if turn.at <= look.at]
-        value = plain(name, before[-1].value if before else "")
-        if state.seen is None:
-            yield State(value, self._at_first_sight(record, value, look) if value else None)
-            return
-        if value == state.seen:
-            yield state
-            return
-        last = before[-1]
-        edit = State(value, self._edit(record, last.at, value, look))
-        if last.sent is not None:
-            yield State(value, state.claim)
-            if not last.sure and plain(name, last.sent) != value:
-                yield edit  # what a lossy system made of a write whose answer was lost may be taken for an edit
-            return
-        yield edit
-        if value in {plain(name, turn.sent) for turn in before if turn.sent is not None}:
-            yield State(value, state.claim)  # the hub's own value, typed by a person
-
-    def _at_first_sight(self, record: Record, value: str, look: Look) -> Claim:
-        when = min(record.stamp(look.at) or 0, look.at)
-        return Claim(value, when, when, when, when)
-
-    def _edit(self, record: Record, made: int, value: str, look: Look) -> Claim:
-        """An edit was made after the last complete read and after the hub's last write to the record, and was not yet
-        there in either: so those before it count, and where it is open whether the hub knows of one, it is open here."""
-        looks = self.systems[record.system].looks
-        whole = [(look.at, look.sure) for look in looks if look.keys is None]
-        before = [(at, sure) for at, sure in (*whole, *record.writes) if at < made]
-        lo = max((at for at, sure in before if sure), default=0)
-        late = max((at for at, _ in before), default=0)
-        hi, stamp = look.at, record.stamp(look.at)
-        if stamp is not None and lo <= stamp + self.systems[record.system].skew < hi:
-            hi = stamp + self.systems[record.system].skew
-        return Claim(value, lo, late, hi, look.at)
+        return believed(self.systems[record.system], record, name, self.reconciled)
 
     def winners(self, customer: str, name: str) -> set[str | None]:
         """The values that may be golden; ``None``: nobody speaks of the field."""
@@ -291,6 +248,7 @@ class Model:
     def _undone(self, record: Record, name: str) -> int:
         """How often, one after the other, a person has put the same value back and the hub has surely written over it."""
         turns, times = record.turns.get(name, []), 0
+        turns = [turn for turn in turns if not self._read_anew(record, name, turn)]
         for before, turn in zip(turns[-2::-2], turns[::-2], strict=False):
             same = turn.sent is None and turn.value == turns[-1].value
             if not same or before.sent is None or not before.sure:
@@ -300,7 +258,8 @@ class Model:
 
     def unsettled(self, record: Record, name: str, golden: str) -> bool:
         """Whether a field neither holds what is golden nor what the system made of it when it was last sent."""
-        if plain(name, record.value(name)) == plain(name, golden):
+        mapped = self.systems[record.system].maps(name)
+        if not mapped or plain(name, record.value(name)) == plain(name, golden):
             return False
         turns = record.turns.get(name, [])
         return not turns or turns[-1].sent is None or plain(name, turns[-1].sent) != golden
@@ -310,21 +269,27 @@ class Model:
         turns = record.turns.get(name, [])
         if not turns or not turns[-1].sent or not turns[-1].value:
             return False
+        if self._read_anew(record, name, turns[-1]):
+            return False
         held, sent = plain(name, turns[-1].value), plain(name, turns[-1].sent)
         typed = [
             (other.customer, plain(name, turn.value))
             for other in self.records
             for turn in other.turns.get(name, ())
-            if turn.sent is None
+            if turn.sent is None or self._read_anew(other, name, turn)
         ]
         ours = {value for customer, value in typed if customer == record.customer}
         return sent in {value for _, value in typed} and not {held, sent} & ours
+
+    def _read_anew(self, record: Record, name: str, turn: Turn) -> bool:
+        """Whether a field was not mapped in between: when it is, the hub takes what it shows for its system's word."""
+        return not self.systems[record.system].has_mapped(name, turn.at)
 
     def edits(self) -> Iterator[tuple[Record, str, str]]:
         """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
 
         Of several edits that it was shown before it worked through any of them, the last counts. Of a field in quarantine
-        none does (rule 7).
+        none does (rule 7), and those of a field that is taken out of the mapping are withdrawn (21).
         """
         for record in self.records:
             if record.customer in self.erased:
@@ -346,6 +311,7 @@ class Model:
                         turn.sent is None
                         and turn.value
                         and not self.given_up(record, name, turn.at)
+                        and not self._read_anew(record, name, turn)
                     )
                     if said and known and (kept or covered):
                         yield record, name, plain(name, turn.value)

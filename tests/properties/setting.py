@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from connectors.testing import Profile, Simulator, drawn
+from tests.hubs import FIELDS as LINES
 from tests.hubs import files_for
 
 FIELDS = ("name", "email", "phone", "city", "status", "note")
@@ -19,6 +20,7 @@ CANONICAL = {
     "note": "owner",
     "status": "website",
 }
+EDITED = tuple(name for name in FIELDS if name != "email")
 NAMES = ("erp", "crm", "shop", "desk", "mail")
 
 Policies: TypeAlias = Mapping[str, tuple[str, tuple[str, ...]]]
@@ -33,6 +35,10 @@ class Setting:
     policies: Policies = field(default_factory=dict)
     creating: frozenset[str] = frozenset()
     """The systems where everybody is created."""
+    unmapped: frozenset[tuple[str, str]] = frozenset()
+    """Fields that the mapping of a system leaves out: system, field."""
+    coded: frozenset[str] = frozenset()
+    """The systems whose mapping names a codec for the city, that reads it as the default one does."""
 
     def files(self, systems: Mapping[str, Simulator]) -> dict[str, str]:
         policies = {
@@ -41,7 +47,17 @@ class Setting:
             | ({"owner": list(order)} if rule == "owner" else {})
             for name, (rule, order) in self.policies.items()
         }
-        return files_for(systems, policies, creating=self.creating)
+        mappings = {name: self._lines(name) for name in systems}
+        return files_for(systems, policies, creating=self.creating, mappings=mappings)
+
+    def _lines(self, system: str) -> dict[str, Any]:
+        lines = dict(LINES)
+        if system in self.coded:
+            lines["address.city"] = {"at": "city", "as": "name"}
+        for name in FIELDS:
+            if (system, name) in self.unmapped:
+                lines.pop("address.city" if name == "city" else CANONICAL[name])
+        return lines
 
 
 def drawn_setting(seed: int, wild: bool = True) -> Setting:
@@ -77,3 +93,20 @@ def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:
             case "owner":
                 policies[name] = ("owner", (chance.choice(names),))
     return policies
+
+
+def redrawn(chance: random.Random, setting: Setting) -> Setting:
+    """The same with other policies by chance, and one field of a system mapped that was not, or the other way round."""
+    names = [profile.name for profile in setting.profiles]
+    policies = drawn_policies(chance, names) if chance.random() < 0.7 else setting.policies
+    system, unmapped, coded = chance.choice(names), setting.unmapped, setting.coded
+    match chance.choice(("lines", "lines", "codec", "")):
+        case "lines":
+            out = sorted(unmapped)
+            if len(out) > 2 or (out and chance.random() < 0.5):
+                unmapped ^= {chance.choice(out)}
+            else:
+                unmapped ^= {(system, chance.choice(EDITED))}
+        case "codec":
+            coded ^= {system}
+    return replace(setting, policies=policies, unmapped=unmapped, coded=coded)

@@ -35,7 +35,7 @@ from tests.hubs import compiled
 from tests.properties.facts import Record, System, Trouble, plain
 from tests.properties.fate import SECOND, Clock, Fate, Killed, MortalSink, MortalStore
 from tests.properties.model import Model
-from tests.properties.setting import CANONICAL, FIELDS, Policies, Setting
+from tests.properties.setting import CANONICAL, FIELDS, Setting
 from tests.properties.shelf import empty
 
 ROUNDS = 10
@@ -64,7 +64,7 @@ class World:
         """What people do between two pages of the next read that has two."""
         self.buried: set[str] = set()
         """The names of all records that a person has ever deleted."""
-        self._began: dict[str, Instant] = {}
+        self._began: dict[str, tuple[Instant, bool]] = {}
         self._whole = True
         self._accepted = dict.fromkeys(self.systems, 0)
         self._writes = dict.fromkeys(self.systems, 0)
@@ -227,13 +227,11 @@ class World:
     def deliver(self, system: str) -> bool:
         return self._run(system, lambda: entrypoints.deliver(self.app, system))
 
-    def propose(self, policies: Policies) -> None:
-        """Somebody edits the policies. They are not in force yet."""
-        self._proposed = replace(self.setting, policies=policies)
-        proposed = self._compiled(self._proposed)
-        self.app = replace(
-            self.app, proposed=proposed if policies != self.setting.policies else None
-        )
+    def propose(self, setting: Setting) -> None:
+        """Somebody edits policies and mappings. They are not in force yet."""
+        self._proposed = setting
+        proposed = self._compiled(setting)
+        self.app = replace(self.app, proposed=proposed if setting != self.setting else None)
 
     def apply(self) -> bool:
         """Put them in force. Whoever dies over it may have done so; else they are dropped."""
@@ -243,6 +241,9 @@ class World:
             applied = uow.journal.applied()
         if applied is not None and applied.hash == after.hub.hash:
             self.app = after
+            for system, name in self.setting.unmapped ^ self._proposed.unmapped:
+                mapped = (system, name) not in self._proposed.unmapped
+                self.model.mapped(self.clock(), system, name, mapped=mapped, sure=well)
             self.setting, self.model.policies = self._proposed, self._proposed.policies
         self.app = replace(self.app, proposed=None)
         return well
@@ -384,7 +385,7 @@ class World:
         simulator = self.systems[system]
         accepted = simulator.accepted[self._accepted[system] :]
         self._accepted[system] = len(simulator.accepted)
-        scanned = self._began.pop(system, 0)
+        scanned, all_of_it = self._began.pop(system, (0, True))
         for request in accepted:
             at, target = micros(request.at), urlsplit(request.target)
             query, key = parse_qs(target.query), unquote(target.path.partition("/customers/")[2])
@@ -398,11 +399,13 @@ class World:
             elif "ref" in query or "email" in query:
                 self.model.fetched(at, system, [of for _, of in self.of(system)], sure=False)
             else:
+                # who is told to ask for what has changed asks for all where a newly mapped field calls for it
+                all_of_it = all_of_it and not (scanned == 0 and {"since", "token"} & query.keys())
                 scanned = scanned or at
         if scanned and not reading:
-            self._began[system] = scanned
+            self._began[system] = (scanned, all_of_it)
         elif scanned:
-            tells = reading == "full" or self._tells(system)
+            tells = reading == "full" or all_of_it or self._tells(system)
             self.model.read(scanned, system, sure=well and self._whole, tells=tells)
         self._stamped(system)
 
