@@ -147,11 +147,12 @@ class _Both:
         return document
 
     def lacking(self, record: SourceRecord, row: InboxItem | None) -> frozenset[str]:
-        """The fields that are read from a place of which the landed row does not speak at all.
+        """The fields that are read from a place of which neither the landed row nor the shadow speaks at all.
 
         Nor does a row that was written over since: what the hub may have put there is in no shadow.
         """
-        readings = _readings(self.stream.mapping, _document(row) or {}, False)
+        document = self.standing(record, _document(row) or {}, lambda now: now.held)
+        readings = _readings(self.stream.mapping, document, False)
         overtaken = row is not None and row.started < record.shadow.confirmed_at
         return frozenset(
             name

@@ -13,7 +13,7 @@ from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.plan import Hub
 from crm_master.ports import UnitOfWork
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Kept, Killed, World, dying
+from tests.rules.fakes import FULL_MAPPING, Kept, Killed, Setting, World, dying
 
 PHONE = ClaimKey("phone")
 NAME = ClaimKey("name")
@@ -154,6 +154,24 @@ def test_rule_21_what_was_delivered_since_the_row_was_landed_is_no_edit(world: M
     assert PHONE not in hub.claims("shop", "s1")
     assert hub.golden["phone"] == "five"
     assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_21_what_was_delivered_into_a_record_that_was_never_read_is_no_edit(
+    world: MakeWorld,
+) -> None:
+    """The hub has made the record, so no landed row shows it: what it holds is known from the answer to that."""
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="5")
+    hub.settle()
+    [key] = hub.shop.kept
+    moved = FULL_MAPPING.replace("phone: phone", "phone: {at: phone, as: {enum: {five: '5'}}}")
+    hub.apply(hub.proposed(erp=moved, shop=moved))
+    assert hub.round() == 0
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    assert PHONE not in hub.claims("shop", key)
+    assert hub.golden["phone"] == "five"
     assert hub.rebuilt().equal
 
 
