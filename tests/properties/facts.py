@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 NEVER = 1 << 62
+
+RETIRED = -1
+"""In the place of the time when a record was gone: its claims count no more, because it is a part of another (rule 13)."""
 
 UNDONE_LIMIT = 3
 """How often the hub writes over the same value of a person before it may give the field up (rule 7)."""
@@ -92,6 +95,8 @@ class Record:
     """Whether the hub believes that it is gone as soon as it is told."""
     shared: bool = False
     """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
+    into: Record | None = None
+    """The record of its system that people have merged it into (rule 13)."""
     back: bool = False
     """Somebody took it back: that is another record, and this one has no say any more (rule 12)."""
 
@@ -114,6 +119,8 @@ class System:
     name: str
     skew: int = 0
     lossy: Mapping[str, Callable[[str, str], str]] = field(default_factory=dict)
+    tells_merges: Literal["", "always", "sometimes"] = ""
+    """Whether it says, when asked for a record that was merged into another, which that is: and whether it is asked."""
     looks: list[Look] = field(default_factory=list)
     lines: dict[str, list[Line]] = field(default_factory=dict)
 

@@ -33,9 +33,9 @@ numbers = st.integers(0, 255)
 
 
 class Histories(RuleBasedStateMachine):
-    """What is left to others: several records of one customer in one system, and so merges there (``test_links``); fields
-    that are read from other places, or otherwise (``test_plan_and_apply``); what deletions do elsewhere where policy does
-    not ignore them (the tests of rule 12); undo of a run (``test_undo``). Each would be a rule more here, a line in
+    """What is left to others: several live records of one customer in one system, and so merges of such (``test_links``);
+    fields that are read from other places, or otherwise (``test_plan_and_apply``); what deletions do elsewhere where policy
+    does not ignore them (the tests of rule 12); undo of a run (``test_undo``). Each would be a rule more here, a line in
     ``World`` that puts it on record, and a line in ``Model`` that says what follows."""
 
     wild = True
@@ -163,6 +163,30 @@ class Histories(RuleBasedStateMachine):
             world.delete(record)
             figures["deletions"] += 1
 
+    @rule(which=numbers, also=numbers)
+    def join(self, which: int, also: int) -> None:
+        """People merge two records of their system, of two customers whom the hub knows.
+
+        Not the only word of a customer: what is said of whom nobody speaks of any more is nobody's concern.
+        """
+        world, model = self._world(), self._world().model
+        loser = self._record(which)
+        others = [of for _, of in world.of(loser.system) if of.customer != loser.customer]
+        if not others or not self._speaks_without(loser):
+            return
+        survivor = others[also % len(others)]
+        customers = {loser.customer, survivor.customer}
+        # who shows the address of two customers is a question to a person
+        if all(map(model.known, customers)) and not customers & (model.parted | model.erased):
+            world.clock.sleep(1)
+            world.join(loser, survivor)
+            figures["merges in systems"] += 1
+
+    def _speaks_without(self, record: Record) -> bool:
+        """Whether a customer has another record whose word counts."""
+        others = self._world().model.of(record.customer)
+        return any(other is not record and other.into is None for other in others)
+
     @rule(which=numbers)
     def restore(self, which: int) -> None:
         """A record that was deleted is there again, under its key."""
@@ -253,6 +277,9 @@ class Histories(RuleBasedStateMachine):
         world, model = self._world(), self._world().model
         record = self._record(which)
         if world.setting.creating or record.ours or record.customer in model.erased:
+            return
+        # what was merged into a record goes with it, if the hub knows of that
+        if any(other.into is record for other in model.records) or not self._speaks_without(record):
             return
         if model.known(record.customer) and world.split(record):
             figures["splits"] += 1

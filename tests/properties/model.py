@@ -16,6 +16,7 @@ from itertools import pairwise, product
 from tests.properties.belief import believed
 from tests.properties.facts import (
     NEVER,
+    RETIRED,
     UNDONE_LIMIT,
     Line,
     Look,
@@ -72,6 +73,11 @@ class Model:
     def deleted(self, at: int, record: Record, *, at_once: bool) -> None:
         """A person deleted a record."""
         record.died, record.at_once = at, at_once
+
+    def joined(self, at: int, loser: Record, survivor: Record, *, at_once: bool) -> None:
+        """A person merged a record of their system into another (rule 13)."""
+        self.deleted(at, loser, at_once=at_once)
+        loser.into = survivor
 
     def restored(self, at: int, record: Record) -> Record:
         """A person took back a record that the hub knows to be gone: to the hub a new one."""
@@ -186,19 +192,30 @@ class Model:
         ]
         found: set[str | None] = set()
         for chosen in product(*possible):
-            said = [Said(system, claim, gone) for system, claim, gone in chosen if claim]
+            said = [
+                Said(system, claim, gone)
+                for system, claim, gone in chosen
+                if claim and gone != RETIRED
+            ]
             for begins in product(*({one.claim.lo, one.claim.late} for one in said)):
                 found.add(self._decided(name, said, begins))
         return found
 
     def gone(self, record: Record) -> set[int | None]:
-        """When a record was gone at the latest, by what the hub may know of it; ``None``: it may be there for all that."""
+        """When a record was gone at the latest, by what the hub may know of it; ``None``: it may be there for all that.
+
+        Whoever names the survivor of a merge when asked for the other makes its claims retire; who merely shows it deleted,
+        or shows nothing any more, leaves its last words.
+        """
         system = self.systems[record.system]
         found: set[int | None] = {None}
+        merged = system.tells_merges if record.into else ""
         for look in system.looks:
             told = look.tells and (look.keys is None or record.number in look.keys)
             if look.at < record.died or not told:
                 continue
+            if merged:
+                found.add(RETIRED)
             stamp = (record.stamp(look.at) or look.at) + system.skew
             found |= {
                 look.at,
@@ -208,7 +225,8 @@ class Model:
                 found.discard(None)
                 if record.at_once:
                     break
-        return found
+        certain = None not in found and record.at_once and record.into and record.into.alive
+        return {RETIRED} if merged == "always" and certain else found
 
     def _decided(self, name: str, said: Sequence[Said], begins: Sequence[int]) -> str | None:
         """The value that wins, if the claims began then."""

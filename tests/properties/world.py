@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from connectors.errors import ConnectorError
@@ -143,10 +143,27 @@ class World:
         self.buried.add(self._name(record))
         at = self.clock()
         simulator.remove(key)
-        at_once = not simulator.met and not self.fate.deaths
-        self.model.deleted(at, record, at_once=at_once)
+        self.model.deleted(at, record, at_once=self._heard_at_once(record))
+        self._dead(record, key, at)
+
+    def join(self, loser: Record, survivor: Record) -> None:
+        """A person merges two records of their system."""
+        key, simulator = self.key(loser), self.systems[loser.system]
+        self.buried.add(self._name(loser))
+        at = self.clock()
+        simulator.merge(key, self.key(survivor))
+        self.model.joined(at, loser, survivor, at_once=self._heard_at_once(loser))
+        self._dead(loser, key, at)
+        for name in FIELDS:
+            self._typed(at, survivor, name, simulator.field(self.key(survivor), name))
+        self._stamped(loser.system)
+
+    def _heard_at_once(self, record: Record) -> bool:
+        return not self.systems[record.system].met and not self.fate.deaths
+
+    def _dead(self, record: Record, key: str, at: Instant) -> None:
         self.dead[record.system, key] = self.keys.pop((record.system, key))
-        stamp = simulator.trash[key].get("updated")
+        stamp = self.systems[record.system].trash[key].get("updated")
         if stamp is not None:
             record.stamps.append((at, micros(datetime.fromisoformat(stamp))))
 
@@ -457,12 +474,31 @@ class World:
             if task["kind"] == "fuse":
                 entrypoints.approve_run(self.app, task["run"], "ada")
                 continue
+            if task["kind"] == "merge":
+                self._tell_apart(task)
+                continue
             made = task["kind"] == "unknown" and self._made_there(task)
             entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
 
     def _questions(self) -> list[dict[str, Any]]:
         tasks = entrypoints.tasks(self.app)
-        return [task for task in tasks if task["kind"] in ("unknown", "refused", "fuse")]
+        return [task for task in tasks if task["kind"] in ("unknown", "refused", "fuse", "merge")]
+
+    def _tell_apart(self, task: Mapping[str, Any]) -> None:
+        """Two records of two customers were merged in their system. Whoever is in another system twice is two people."""
+        system, _, key = task["record"].split("/")
+        loser = self.dead[system, key]
+        assert loser.into is not None
+        mine, theirs = self.model.of(loser.customer), self.model.of(loser.into.customer)
+        others = {record.system for record in mine if record is not loser}
+        if others & {record.system for record in theirs}:
+            entrypoints.decide(self.app, task["id"], "apart", "ada")
+            return
+        try:
+            entrypoints.decide(self.app, task["id"], task["into"][0], "ada")
+        except linking.NotLinkable:
+            return  # an answer is to be waited for first
+        self.model.merged(loser.into.customer, loser.customer)
 
     def _made_there(self, task: Mapping[str, Any]) -> bool:
         system = task["subject"].partition(":")[2].split("/")[0]
@@ -565,4 +601,7 @@ def _system(profile: Profile) -> System:
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
-    return System(profile.name, skew, lossy)
+    # where addresses are keys, the name of a survivor that has moved leads nowhere
+    always = profile.deletes == "hard" and profile.keys == "own"
+    asked: Literal["always", "sometimes"] = "always" if always else "sometimes"
+    return System(profile.name, skew, lossy, asked if profile.aliases != "gone" else "")
