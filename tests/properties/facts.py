@@ -123,6 +123,8 @@ class System:
     """Whether it says, when asked for a record that was merged into another, which that is: and whether it is asked."""
     looks: list[Look] = field(default_factory=list)
     lines: dict[str, list[Line]] = field(default_factory=dict)
+    changed: int = 0
+    """When its mapping was changed last."""
 
     def maps(self, name: str, at: int = NEVER) -> bool:
         """Whether a field is mapped here; at first all are."""

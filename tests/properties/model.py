@@ -119,9 +119,9 @@ class Model:
             held = record.value(name)
             kept = system.lossy.get(name, lambda _old, new: new)(held, value)
             last = record.turns.get(name, [])[-1:]
+            # a change of its mapping is a reason to try again (rule 7)
             again = any(
-                turn.sure and turn.sent == value and not self._read_anew(record, name, turn)
-                for turn in last
+                turn.sure and turn.sent == value and turn.at > system.changed for turn in last
             )
             lossy = name in system.lossy
             if again or (not lossy and plain(name, held) == plain(name, value)):
@@ -136,9 +136,13 @@ class Model:
         self.systems[system].looks.append(Look(at, None, sure, tells))
 
     def mapped(self, at: int, system: str, name: str, *, mapped: bool, sure: bool) -> None:
-        """A field was taken out of a system's mapping, or put in again (rule 21)."""
+        """A field was taken out of a system's mapping, or put in again (rule 21). Say ``remapped`` of it, too."""
         line = Line(at, mapped, sure)
         self.systems[system].lines.setdefault(name, []).append(line)
+
+    def remapped(self, at: int, system: str) -> None:
+        """A system's mapping is another one from now on."""
+        self.systems[system].changed = at
 
     def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
         """Single records were read."""

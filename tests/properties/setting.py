@@ -47,10 +47,11 @@ class Setting:
             | ({"owner": list(order)} if rule == "owner" else {})
             for name, (rule, order) in self.policies.items()
         }
-        mappings = {name: self._lines(name) for name in systems}
+        mappings = {name: self.lines(name) for name in systems}
         return files_for(systems, policies, creating=self.creating, mappings=mappings)
 
-    def _lines(self, system: str) -> dict[str, Any]:
+    def lines(self, system: str) -> dict[str, Any]:
+        """The fields of a system's mapping."""
         lines = dict(LINES)
         if system in self.coded:
             lines["address.city"] = {"at": "city", "as": "name"}

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from connectors.errors import ConnectorError
@@ -261,15 +261,24 @@ class World:
             for system, name in self.setting.unmapped ^ self._proposed.unmapped:
                 mapped = (system, name) not in self._proposed.unmapped
                 self.model.mapped(self.clock(), system, name, mapped=mapped, sure=well)
+            for system in self.systems:
+                if self.setting.lines(system) != self._proposed.lines(system):
+                    self.model.remapped(self.clock(), system)
             self.setting, self.model.policies = self._proposed, self._proposed.policies
         self.app = replace(self.app, proposed=None)
         return well
 
-    def planned(self) -> set[tuple[int, str, str]]:
-        """Each value that the plan of what is proposed says is to be written: record, field, value."""
+    def planned(self) -> set[tuple[int, str, str]] | None:
+        """Each value that the plan of what is proposed says is to be written: record, field, value.
+
+        ``None`` if it says that a newly mapped field must be read first: then it cannot know.
+        """
         found: set[tuple[int, str, str]] = set()
         hub = entrypoints.as_proposed(self.app).hub
-        for write in entrypoints.plan(self.app, each=True).each:
+        plan = entrypoints.plan(self.app, each=True)
+        if plan.lacking:
+            return None
+        for write in plan.each:
             system, stream = write.stream.split("/")
             key = (write.record or "").rpartition("/")[2]
             shown = self.systems[system].records[key]
@@ -601,7 +610,4 @@ def _system(profile: Profile) -> System:
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
-    # where addresses are keys, the name of a survivor that has moved leads nowhere
-    always = profile.deletes == "hard" and profile.keys == "own"
-    asked: Literal["always", "sometimes"] = "always" if always else "sometimes"
-    return System(profile.name, skew, lossy, asked if profile.aliases != "gone" else "")
+    return System(profile.name, skew, lossy)
