@@ -123,8 +123,6 @@ class System:
     """Whether it says, when asked for a record that was merged into another, which that is: and whether it is asked."""
     looks: list[Look] = field(default_factory=list)
     lines: dict[str, list[Line]] = field(default_factory=dict)
-    changed: int = 0
-    """When its mapping was changed last."""
 
     def maps(self, name: str, at: int = NEVER) -> bool:
         """Whether a field is mapped here; at first all are."""
@@ -148,8 +146,8 @@ def shows(look: Look, record: Record) -> bool:
 
 
 def plain(name: str, value: Any) -> str:
-    """A value without what no mapping keeps: the blanks of a telephone number, case in an address."""
-    text = "" if value is None else str(value)
+    """A value without what no mapping keeps: blanks around it and in a telephone number, case in an address."""
+    text = "" if value is None else str(value).strip()
     if name == "phone":
         return text.replace(" ", "")
     return text.casefold() if name == "email" else text

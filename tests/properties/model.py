@@ -45,6 +45,8 @@ class Model:
         self.policies = policies
         self.fields = fields
         self.records: list[Record] = []
+        self.changed = 0
+        """When policies or mappings were changed last."""
         self.reconciled: list[int] = []
         """When the hub has worked through all that it had kept."""
         self.people: dict[str, str] = {}
@@ -119,9 +121,9 @@ class Model:
             held = record.value(name)
             kept = system.lossy.get(name, lambda _old, new: new)(held, value)
             last = record.turns.get(name, [])[-1:]
-            # a change of its mapping is a reason to try again (rule 7)
             again = any(
-                turn.sure and turn.sent == value and turn.at > system.changed for turn in last
+                turn.sure and turn.sent == value and not self._wavered(record, name, turn.at)
+                for turn in last
             )
             lossy = name in system.lossy
             if again or (not lossy and plain(name, held) == plain(name, value)):
@@ -131,18 +133,35 @@ class Model:
             record.turns.setdefault(name, []).append(Turn(at, kept, value, sure))
         return idle
 
+    def _wavered(self, record: Record, name: str, since: int) -> bool:
+        """Whether what is golden may have been another value meanwhile: a reason to try again (rule 7)."""
+        return (
+            self.changed > since
+            or record.shared
+            or any(
+                not other.alive
+                or any(
+                    turn.sent is None
+                    and not any(
+                        look.sure and turn.at <= look.at < since
+                        for look in self.systems[other.system].looks
+                        if shows(look, other)
+                    )
+                    for turn in other.turns.get(name, ())
+                )
+                for other in self.records
+                if other.customer == record.customer
+            )
+        )
+
     def read(self, at: int, system: str, *, sure: bool, tells: bool) -> None:
         """A whole stream was read, or may have been."""
         self.systems[system].looks.append(Look(at, None, sure, tells))
 
     def mapped(self, at: int, system: str, name: str, *, mapped: bool, sure: bool) -> None:
-        """A field was taken out of a system's mapping, or put in again (rule 21). Say ``remapped`` of it, too."""
+        """A field was taken out of a system's mapping, or put in again (rule 21)."""
         line = Line(at, mapped, sure)
         self.systems[system].lines.setdefault(name, []).append(line)
-
-    def remapped(self, at: int, system: str) -> None:
-        """A system's mapping is another one from now on."""
-        self.systems[system].changed = at
 
     def fetched(self, at: int, system: str, records: Iterable[Record], *, sure: bool) -> None:
         """Single records were read."""

@@ -261,9 +261,7 @@ class World:
             for system, name in self.setting.unmapped ^ self._proposed.unmapped:
                 mapped = (system, name) not in self._proposed.unmapped
                 self.model.mapped(self.clock(), system, name, mapped=mapped, sure=well)
-            for system in self.systems:
-                if self.setting.lines(system) != self._proposed.lines(system):
-                    self.model.remapped(self.clock(), system)
+            self.model.changed = self.clock()
             self.setting, self.model.policies = self._proposed, self._proposed.policies
         self.app = replace(self.app, proposed=None)
         return well
