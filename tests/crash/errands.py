@@ -141,8 +141,11 @@ def fuses(desk: Desk) -> None:
 
 
 def deletions(desk: Desk) -> None:
-    """Records that a full read no longer shows, more than a fuse allows, and what follows elsewhere."""
-    _sync_past_fuses(desk.app, full=True)
+    """Records that a full read no longer shows, more than a fuse allows, and what follows elsewhere.
+
+    Who finds that the shop was read whole does not read it whole again: what was found missing then must not be forgotten.
+    """
+    _sync_past_fuses(desk.app, full=fulls(desk.app) == desk.notes["fulls"])
 
 
 def erasure(desk: Desk) -> None:
@@ -195,6 +198,12 @@ def proof(desk: Desk) -> None:
     """Everything is compared, and made again from the journal."""
     assert entrypoints.verify(desk.app).converged
     assert entrypoints.rebuild(desk.app).equal
+
+
+def fulls(app: App) -> int:
+    """How often the shop was read whole."""
+    with app.store() as uow:
+        return uow.states.stream("shop", "customers").fulls
 
 
 def _sync_past_fuses(app: App, *, full: bool = False) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from connectors.testing import Profile
 from crm_master import entrypoints
+from tests.crash.errands import fulls
 from tests.crash.stage import Scenario
 from tests.defects.hub import LEASE, Hub
 from tests.hubs import FIELDS, files_for
@@ -243,10 +244,11 @@ def all_linked(hub: Hub) -> None:
     assert values(hub, "city") == {name: ["Ghent", "Ghent"] for name in people(1, 2, 3)}
 
 
-def deletions(hub: Hub) -> None:
+def deletions(hub: Hub) -> Mapping[str, Any]:
     at_rest(hub, 1, 2, 3, 4)
     for key in ("1", "2"):
         hub.shop.remove(key)
+    return {"fulls": fulls(hub.app)}
 
 
 def erasure(hub: Hub) -> Mapping[str, Any]:
