@@ -32,7 +32,7 @@ from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft
 from crm_master.engine.facts import here, look_up, unknown_here
-from crm_master.engine.ingest import read_each
+from crm_master.engine.ingest import read_each, spot_page
 from crm_master.engine.ledger import Run
 from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
 from crm_master.engine.plan import Hub, StreamPlan
@@ -316,6 +316,7 @@ class Attempt:
         command = delivery.command
         if guard is Guard.REREAD and command.key is not None:
             # the batch was read some writes ago: only what is still so may be overwritten
+            started = self.clock()
             try:
                 shown = self.sink.fetch(command.stream, [command.key])[command.key]
             except ConnectorError as error:
@@ -323,6 +324,7 @@ class Attempt:
             if shown is None:
                 return Gone()
             if shown.document != command.before:
+                delivery.overtaken = spot_page([shown], started, self.clock())
                 return Stale()
         if self.clock() >= self.begin_by:
             return Retry("not begun: the lease was nearly over", timedelta(0))

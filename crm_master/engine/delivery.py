@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connectors.contract import Outcome, RawRecord, WriteCommand
+from connectors.contract import Outcome, Page, RawRecord, WriteCommand
 from crm_master.domain.changes import patch, projection, sources_of
 from crm_master.domain.claims import Instant, Sources
 from crm_master.domain.fields import Mapped, Native, Presence
@@ -29,6 +29,7 @@ class Delivery:
     natives: dict[str, Native]
     held: dict[str, Native] = field(default_factory=dict)  # of a delete: what it takes away
     found: bool = False  # a create whose answer was lost, and that was looked for and found
+    overtaken: Page | None = None  # what the last look before the write showed instead
 
     @property
     def sources(self) -> Mapping[str, Sources]:

@@ -30,6 +30,7 @@ from crm_master.domain.lifecycle import (
 )
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
+from crm_master.engine.ingest import land
 from crm_master.engine.merging import vanished
 from crm_master.engine.moving import update_entry
 from crm_master.engine.plan import Hub, StreamPlan
@@ -185,7 +186,9 @@ class Settler:
                 counts["overtaken"] += 1
                 # the next attempt reads anew; a system that says so again and again is not pressed
                 pause = 0 if delivery.message.attempts < 2 else wait(delivery.message, None)
-                return self._later(delivery, "stale", "changed since it was read", pause, uow)
+                entry = self._later(delivery, "stale", "changed since it was read", pause, uow)
+                self._land(plan, delivery, uow)
+                return entry
             case Retry(reason, after):
                 counts["postponed"] += 1
                 pause = wait(delivery.message, after)
@@ -249,6 +252,17 @@ class Settler:
         uow.outbox.save([message])
         outcome = "unknown" if partial else outcome
         return delivery.entry(outcome, self.clock(), reason=reason)
+
+    def _land(self, plan: StreamPlan, delivery: Delivery, uow: UnitOfWork) -> None:
+        """What the last look before the write showed comes in first, and only then the delivery is rendered again."""
+        page, message = delivery.overtaken, delivery.message
+        if page is None:
+            return
+        watermark = uow.states.stream(plan.system, plan.stream).watermark
+        landed, _ = land(plan, page.records, page, watermark, uow, self.run_id)
+        if landed:
+            message.state = DeliveryState.OVERTAKEN
+            uow.outbox.save([message])
 
     def _unknown(self, delivery: Delivery, reason: str, uow: UnitOfWork) -> DeliveryEntry:
         """It may have happened. An update is read again before it is rendered again; a create is looked for."""

@@ -177,6 +177,28 @@ def test_rule_06_compare_and_set_finds_the_edit_between_the_read_and_the_write(
     assert hub.shop["s1"]["name"] == "Ada Lovelace"
 
 
+def test_rule_06_what_the_last_look_before_a_write_shows_is_landed_whatever_becomes_of_the_record(
+    world: MakeWorld,
+) -> None:
+    """A person edits between the two looks before a write, and deletes the record behind the second."""
+    hub = _pair(world, guard=Guard.REREAD)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.round("erp")
+
+    def edit() -> None:
+        hub.shop.edit("s1", phone="1")
+        hub.shop.meanwhile = lambda: hub.shop.remove("s1")
+
+    hub.shop.meanwhile = edit
+    hub.deliver("shop")
+    hub.reconcile()
+
+    assert hub.golden["phone"] == "1"
+    hub.round()
+    hub.round()
+    assert hub.erp["e1"]["phone"] == "1"
+
+
 def test_rule_06_a_system_that_always_answers_stale_is_not_asked_for_ever(world: MakeWorld) -> None:
     hub = _pair(world, guard=Guard.ETAG)
     hub.erp.edit("e1", name="Ada Lovelace")
