@@ -25,10 +25,10 @@ class Rehearsed:
 
     def die_at(self, number: int) -> None:
         """Play it with a death at this point. Raises ``AssertionError`` unless it ends as without."""
-        killed_at, ending = self.stage.play(number)
         name = f"{self.stage.scenario.name}, killed {self.points[number]} (point {number})"
-        assert killed_at == self.points[number], f"{name}: it was {killed_at}"
         try:
+            killed_at, ending = self.stage.play(number)
+            assert killed_at == self.points[number], f"it was {killed_at}"
             upright(ending)
             other = list(_differences(_comparable(self.ending), _comparable(ending)))
             assert not other, "\n".join(other)
