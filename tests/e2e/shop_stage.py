@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.runtime.connection import Connection
+from connectors.testing.proxy import Proxy
 from examples import peers
 from examples.demo.selling import OrderDesk, ShopDesk
-from tests.e2e.proxy import Proxy
 from tests.e2e.stage import ERP, Stage
 
 SHOP = "shop"

@@ -16,12 +16,12 @@ from typing import Any, Protocol, Self
 import yaml
 
 import mappings
-from connectors.runtime.connection import Connection
+from connectors.runtime.connection import Connection, variable
+from connectors.testing.proxy import Proxy
 from crm_master import bootstrap, entrypoints
 from crm_master.domain.lifecycle import TaskKind
 from examples import peers
 from examples.demo.desks import MailmanDesk, TrytonDesk
-from tests.e2e.proxy import Proxy
 
 ERP, LIST = "erp", "mailing"
 PARTIES, SUBSCRIBERS = f"{ERP}/parties", f"{LIST}/subscribers"
@@ -225,21 +225,17 @@ class Hub:
 
     def command(self, *words: str) -> subprocess.Popen[str]:
         """``concord``, as a process of its own."""
-        assert isinstance(self.stage, Stage)
-        connections = {
-            "AIRFLOW_CONN_CONCORD_ERP": {
-                "conn_type": "http",
-                "host": self.stage.to_erp.url,
-                "password": self.stage.erp.key,
-            },
-            "AIRFLOW_CONN_CONCORD_MAILING": {
-                "conn_type": "http",
-                "host": self.stage.to_list.url,
-                "login": self.stage.lists.user_name,
-                "password": self.stage.lists.password,
-            },
+        texts = {
+            variable(name): json.dumps(
+                {
+                    "conn_type": "http",
+                    "host": at.base_url,
+                    "login": at.login,
+                    "password": at.password,
+                }
+            )
+            for name, at in self.stage.connections().items()
         }
-        texts = {name: json.dumps(content) for name, content in connections.items()}
         return subprocess.Popen(
             [sys.executable, "-m", "crm_master.cli", "--home", str(self.home), *words],
             env=os.environ | texts | {"CONCORD_USER": "steward"},

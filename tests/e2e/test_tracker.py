@@ -10,9 +10,9 @@ from typing import Any, Self
 import pytest
 
 from connectors.runtime.connection import Connection
+from connectors.testing.proxy import Proxy
 from examples import peers
 from examples.peers.tracker import Agent, RequestTracker, params
-from tests.e2e.proxy import Proxy
 from tests.e2e.stage import Hub, deployed
 
 pytestmark = pytest.mark.debian

@@ -1,4 +1,4 @@
-"""A proxy between Concord and one real system: it counts what passes, and loses what a test wants lost."""
+"""A proxy between Concord and one real system: it counts what passes, and makes the trouble that a test asks for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import json
 import re
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from connectors.testing.faults import Fault, Faults, Trouble
+
 HOST = "127.0.0.1"
+_PAUSE = 0.5  # seconds
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _GRAPHQL = re.compile(r"\s*(?P<kind>query|mutation)?[^{]*\{\s*(?:\w+:\s*)?(?P<field>\w+)")
+_SOAP = re.compile(rb"[:<]Body[^>]*>\s*<(?:[\w-]+:)?(\w+)")
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "proxy-connection"}
 
 Loss = Literal["answer", "request"]
@@ -33,11 +38,30 @@ class Call:
     status: int | None
 
 
-@dataclass(slots=True)
-class _Fault:
+READ_TROUBLES: Sequence[tuple[Trouble, bool]] = (
+    (429, False),
+    (500, False),
+    (503, False),
+    ("reset", False),
+    ("cut", True),
+    ("garbage", True),
+    ("hang", True),
+)
+WRITE_TROUBLES: Sequence[tuple[Trouble, bool]] = (
+    *READ_TROUBLES,
+    (500, True),
+    (503, True),
+    ("reset", True),
+)
+"""What the proxy does to reads and to writes, and whether the request has taken effect by then. ``garbage`` is half of the
+answer, as if it were all; one that is to ``hang`` comes after a pause in its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
     method: str
     path: re.Pattern[str]
-    loses: Loss | None
+    fault: Fault | None
     then: Callable[[], None]
 
 
@@ -45,14 +69,17 @@ class Proxy:
     """Stands before the system at ``port`` on loopback.
 
     A call is a write unless its method is safe (RFC 9110), or it is a POST whose path is one of ``searches``. The path of a
-    GraphQL request goes on with its kind and first field: ``/admin-api/mutation/createCustomer``.
+    GraphQL request goes on with its kind and first field: ``/admin-api/mutation/createCustomer``; that of a SOAP request
+    with its operation: ``/backoffice/CreateCustomer``. ``faults`` meets reads as GET and writes as POST, whatever their
+    methods.
     """
 
     def __init__(self, port: int, searches: str = r"(?!)") -> None:
         self.calls: list[Call] = []
         self.target = port
         self._searches = re.compile(searches)
-        self._faults: list[_Fault] = []
+        self.faults = Faults()
+        self._wanted: list[_Wanted] = []
         self._lock = threading.Lock()
         self._server: _Server | None = _Server(self, 0)
         self.port = self._server.server_port
@@ -84,18 +111,30 @@ class Proxy:
         self, loses: Loss, method: str, path: str, then: Callable[[], None] = lambda: None
     ) -> None:
         """Lose the next such request or its answer; ``then`` happens before the caller notices."""
+        self.trouble("reset", method, path, after=loses == "answer", then=then)
+
+    def trouble(
+        self,
+        what: Trouble,
+        method: str,
+        path: str,
+        *,
+        after: bool = False,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Trouble for the next request whose path is like this; ``after``: once the system has done what was asked."""
         with self._lock:
-            self._faults.append(_Fault(method, re.compile(path), loses, then))
+            self._wanted.append(_Wanted(method, re.compile(path), Fault(what, after=after), then))
 
     def before(self, method: str, path: str, then: Callable[[], None]) -> None:
         """``then`` happens just before the next such request is handed on."""
         with self._lock:
-            self._faults.append(_Fault(method, re.compile(path), None, then))
+            self._wanted.append(_Wanted(method, re.compile(path), None, then))
 
     @property
     def losing(self) -> bool:
         """Whether something that was asked for has not happened yet."""
-        return bool(self._faults)
+        return bool(self._wanted)
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -118,13 +157,17 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fault_for(self, method: str, path: str) -> _Fault | None:
+    def trouble_for(
+        self, method: str, path: str, *, write: bool
+    ) -> tuple[Fault | None, Callable[[], None]]:
+        """What this request meets, and what happens then: before the caller notices, or, without a fault, at once."""
         with self._lock:
-            for fault in self._faults:
-                if fault.method == method and fault.path.search(path):
-                    self._faults.remove(fault)
-                    return fault
-        return None
+            for wanted in self._wanted:
+                if wanted.method == method and wanted.path.search(path):
+                    self._wanted.remove(wanted)
+                    return wanted.fault, wanted.then
+            met = self.faults.meet("POST" if write else "GET")
+        return met, lambda: None
 
 
 class _Server(ThreadingHTTPServer):
@@ -177,19 +220,32 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path).path + _operation(body)
-        fault = proxy.fault_for(self.command, self.path + _operation(body))
-        if fault is not None and fault.loses is None:
-            fault.then()
-            fault = None
-        if fault is not None and fault.loses == "request":
-            self._break(fault, path)
-            return
-        status, headers, content = self._ask(body)
+        operation = _operation(body)
+        path = urlsplit(self.path).path + operation
+        write = proxy.is_write(Call(self.command, path, None))
+        fault, then = proxy.trouble_for(self.command, self.path + operation, write=write)
+        if fault is None:
+            then()
+        status, content = 0, b""
+        headers: list[tuple[str, str]] = []
+        if fault is None or fault.after:
+            status, headers, content = self._ask(body)
         if fault is not None:
-            self._break(fault, path)
+            then()
+            if isinstance(fault.what, int):
+                status, headers, content = fault.what, list(fault.headers.items()), b""
+        broken = fault is not None and fault.what in ("reset", "cut")
+        proxy.calls.append(Call(self.command, path, None if broken else status))
+        if fault is not None and fault.what == "reset":
+            self._break()
             return
-        proxy.calls.append(Call(self.command, path, status))
+        if fault is not None and fault.what == "garbage":
+            content = content[: len(content) // 2]
+        self._answer(status, headers, content, "" if fault is None else str(fault.what))
+
+    def _answer(
+        self, status: int, headers: list[tuple[str, str]], content: bytes, how: str
+    ) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in _HOP:
@@ -197,6 +253,16 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        middle = len(content) // 2
+        if how in ("cut", "hang"):
+            self.wfile.write(content[:middle])
+            self.wfile.flush()
+            content = content[middle:]
+        if how == "cut":
+            self._break()
+            return
+        if how == "hang":
+            time.sleep(_PAUSE)
         self.wfile.write(content)
         self.wfile.flush()
 
@@ -218,10 +284,8 @@ class _Handler(BaseHTTPRequestHandler):
                     raise
         raise AssertionError("the loop above returns or raises")
 
-    def _break(self, fault: _Fault, path: str) -> None:
-        self.server.proxy.calls.append(Call(self.command, path, None))
+    def _break(self) -> None:
         self.close_connection = True
-        fault.then()
         with suppress(OSError):
             self.request.shutdown(socket.SHUT_RDWR)
 
@@ -230,6 +294,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _operation(body: bytes) -> str:
+    if (soap := _SOAP.search(body)) is not None:
+        return "/" + soap[1].decode()
     if not body.startswith(b'{"query":'):
         return ""
     found = _GRAPHQL.match(str(json.loads(body)["query"]))
