@@ -141,12 +141,14 @@ class Retry:
 class Refused:
     """The system will not take this write, however often it is sent. ``reason`` holds no personal data.
 
-    ``partial``: some of it was written before the system refused the rest.
+    ``partial``: some of it was written before the system refused the rest. ``missing``: ``path`` names something by a code
+    that the system does not have; it will take the write when it has.
     """
 
     reason: str
     path: str | None = None
     partial: bool = False
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,20 @@ class Settler:
             case Unknown(reason):
                 counts["unknown"] += 1
                 return self._unknown(delivery, reason, uow)
+            case Refused(missing=True) if self.hub.entities[
+                delivery.customer.entity
+            ].spec.references:
+                counts["waiting"] += 1
+                reason = f"waits until {outcome.path} is known there"
+                return self._later(
+                    delivery,
+                    "waiting",
+                    reason,
+                    wait(delivery.message, None),
+                    uow,
+                    partial=outcome.partial,
+                    state=DeliveryState.WAITING,
+                )
             case Refused(reason, path):
                 counts["refused"] += 1
                 return self._refused(delivery, reason, path, at, uow, partial=outcome.partial)
@@ -241,13 +255,14 @@ class Settler:
         uow: UnitOfWork,
         *,
         partial: bool = False,
+        state: DeliveryState = DeliveryState.PENDING,
     ) -> DeliveryEntry:
         """Nothing was written, or only a part: back into the queue. What may be there is on its way still (RULES 6)."""
         message = delivery.message
         if delivery.record is not None and not partial:
             delivery.record.shadow = abandon(delivery.record.shadow)
             uow.records.save([delivery.record])
-        message.state, message.reason, message.sent = DeliveryState.PENDING, reason, {}
+        message.state, message.reason, message.sent = state, reason, {}
         message.not_before = self.clock() + pause
         uow.outbox.save([message])
         outcome = "unknown" if partial else outcome

@@ -111,6 +111,11 @@ class Work:
         for item in items:
             observe(item, records[item.rec_id])
         links = link(records, items)
+        facts = [name for name, plan in self.hub.entities.items() if plan.spec.references]
+        if links and facts:
+            # what facts wait for may be among them (RULES 20)
+            news = {records[of.rec_id].ref.system for of in links if of.rec_id in records}
+            self.uow.outbox.look_again(facts, news)
         remake = Remaker(self.scope, found)
         remake(records)
         pos = self._commit("reconcile", {"config": self.hub.hash})

@@ -249,6 +249,9 @@ class Outbox(Protocol):
     def resume(self, ids: Collection[RecordId]) -> None:
         """Take up deliveries that waited for a newer state of their record."""
 
+    def look_again(self, entities: Collection[str], systems: Collection[str]) -> None:
+        """Have deliveries of these facts tried at once that wait until what they refer to is known in these systems."""
+
     def cancel(self, ids: Collection[str]) -> None:
         """Take back what was not begun."""
 

@@ -14,7 +14,7 @@ from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
 from crm_master.ports import Level, OutboxMessage
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import outbox
-from crm_master.store.sql import chunks, locking, upsert
+from crm_master.store.sql import chunks, locking, unindexed, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (
@@ -56,6 +56,24 @@ class OutboxRepository:
 
     def resume(self, ids: Collection[RecordId]) -> None:
         self._again(outbox.c.rec_id, set(ids), (DeliveryState.OVERTAKEN.value,))
+
+    def look_again(self, entities: Collection[str], systems: Collection[str]) -> None:
+        query = (
+            sa.select(outbox.c.id)
+            .where(
+                outbox.c.entity.in_(sorted(entities)),
+                outbox.c.state == DeliveryState.WAITING.value,
+                unindexed(outbox.c.system).in_(sorted(systems)),
+                outbox.c.not_before > 0,
+            )
+            .order_by(outbox.c.id)
+        )
+        # what another worker has in hand is looked at by it
+        found = self._connection.execute(locking(self._connection, query, skip=True)).scalars()
+        for part in chunks(set(found)):
+            self._connection.execute(
+                sa.update(outbox).where(outbox.c.id.in_(part)).values(attempts=0, not_before=0)
+            )
 
     def _again(self, column: sa.Column[str], values: set[str], states: Collection[str]) -> None:
         for part in chunks(values):

@@ -215,7 +215,7 @@ class Writer:
             body = self._bodies.body(step, scope, run.diff)
             request = self._wire.request(step, scope, body=body)
         except NoReference as missing:
-            self._stop(run, Refused(str(missing), missing.path))
+            self._stop(run, Refused(str(missing), missing.path, missing=True))
         except Absent as absent:
             self._stop(run, Refused(f"{step.call} needs {{{absent.slot}}}.", absent.slot))
         except ValueError:
@@ -284,7 +284,7 @@ class Writer:
             elif isinstance(outcome, Stale | GoneOutcome):
                 outcome = Retry(f"The record changed or went away {part}.", partial=True)
             elif isinstance(outcome, Refused):
-                outcome = Refused(f"{outcome.reason} ({part})", outcome.path, partial=True)
+                outcome = replace(outcome, reason=f"{outcome.reason} ({part})", partial=True)
             elif isinstance(outcome, Retry):
                 outcome = Retry(f"{outcome.reason} ({part})", outcome.after, partial=True)
         raise _Stop(outcome)

@@ -163,7 +163,7 @@ def test_a_wrong_value_is_refused_without_repeating_it(erp):
     assert isinstance(refused, Refused)
     assert "WRONG" not in refused.reason
     (unknown,) = erp.write([_update(record, lang={"code": "xx-nowhere"})])
-    assert unknown == Refused("The system knows no such code here.", "lang")
+    assert unknown == Refused("The system knows no such code here.", "lang", missing=True)
 
 
 def test_what_a_write_sends_is_written_in_one_piece(erp):

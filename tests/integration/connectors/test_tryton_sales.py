@@ -150,7 +150,7 @@ def test_what_was_shipped_comes_in_a_delta(erp, party, module_tryton):
 
 def test_a_product_or_an_address_that_is_not_there_is_refused(erp, party):
     (unknown,) = erp.write([_sale(party, lines=[{"product": {"code": "NONE"}, "quantity": 1}])])
-    assert unknown == Refused("The system knows no such code here.", "lines.product")
+    assert unknown == Refused("The system knows no such code here.", "lines.product", missing=True)
     command = WriteCommand("w", "parties", None, {}, {"name": "Homeless"}, f"CRM-P{next(_numbers)}")
     homeless = int(erp.write([command])[0].key)
     draft = _made(erp, homeless)
