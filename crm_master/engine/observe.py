@@ -31,6 +31,12 @@ def translate(hub: Hub, item: InboxItem) -> Mapped | Rejected:
     return stream.mapping.apply(document, full_payload=stream.full_payload)
 
 
+def _found_gone(record: SourceRecord) -> int:
+    """Since when a record is known to be gone. What was read of it before, and waited, is a last word (RULES 11)."""
+    gone = 0 if record.gone is None else record.gone.hi
+    return max(gone, record.shadow.confirmed_at)
+
+
 class Observer:
     """Applies observations to their records, one after the other."""
 
@@ -58,7 +64,7 @@ class Observer:
         if isinstance(mapped, Rejected):
             self.found.dead(item, f"{mapped.path}: {mapped.reason}".removeprefix(": "))
             return
-        if record.status is RecordStatus.DELETED and item.started >= record.shadow.confirmed_at:
+        if record.status is RecordStatus.DELETED and item.started >= _found_gone(record):
             self._reappear(record)
         before = record.shadow.fields
         found = attribute(

@@ -134,6 +134,29 @@ def test_rule_11_a_target_that_vanished_before_a_write_has_spoken_last_words_too
     assert hub.rebuilt().equal
 
 
+def test_rule_11_what_was_read_before_the_end_and_waited_is_a_last_word(world: MakeWorld) -> None:
+    """It was there when that was read: so it has not come back, and is nobody new."""
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("s1", name="Ada Lovelace")
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.erp.edit("e1", mail="countess@example.org", phone="1")
+    hub.ingest("erp")
+    del hub.erp.kept["e1"]  # only the delivery finds out, while what was read waits
+    hub.deliver("erp")
+    assert hub.record("erp", "e1").status is RecordStatus.DELETED
+    hub.reconcile()
+    assert hub.record("erp", "e1").status is RecordStatus.DELETED
+    assert hub.golden["email"] == "countess@example.org"
+    hub.round()
+    assert hub.shop["s1"]["phone"] == "1"
+    assert hub.rebuilt().equal
+
+
 def test_rule_11_who_comes_back_speaks_as_before(world: MakeWorld) -> None:
     hub = _gone(world, {"name": ERP_FIRST})
     hub.shop.edit("s1", name="Countess")
