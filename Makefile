@@ -90,6 +90,7 @@ test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	printf 'sympa %s\n' 'sympa/dbconfig-install boolean true' 'sympa/database-type select sqlite3' \
 		'sympa/hostname string lists.example.org' 'sympa/listmaster string listmaster@lists.example.org' \
 		'sympa/use_soap boolean true' 'wwsympa/webserver_type select Other' | debconf-set-selections
+	echo 'request-tracker5 request-tracker5/dbconfig-install boolean false' | debconf-set-selections
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql php-cli php-soap \
 		dbconfig-sqlite3 sympa lighttpd libsoap-lite-perl libfcgi-perl libdbd-sqlite3-perl \
 		request-tracker5 rt5-db-sqlite rt5-standalone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,7 +41,12 @@ class ReadConformance(Steps):
         connector = self.connect(system)
         once, again = by_key(self.scan(connector)), by_key(self.scan(connector))
         assert once == again
-        assert connector.fetch(self.stream, keys) == once
+        alone = connector.fetch(self.stream, keys)
+        # some systems show the version of a record with that record alone
+        versions = {key: record.etag for key, record in alone.items() if record}
+        assert alone == {
+            key: replace(record, etag=record.etag or versions[key]) for key, record in once.items()
+        }
 
     def test_a_fetch_tells_who_is_gone(self, system: Simulated) -> None:
         here, gone = self.fill(system, 2)

@@ -19,7 +19,7 @@ from examples.peers.processes import HOST, Server, http_answers
 
 PROGRAM = Path("/usr/share/request-tracker5/libexec/standalone_httpd")
 SETUP = "/usr/sbin/rt-setup-database-5"
-FIELDS = ("Key", "Number", "Channel", "Kind")
+FIELDS = ("Key", "Number", "Channel", "Kind", "Reply")
 _CONFIG = """use utf8;
 Set($rtname, 'example.org');
 Set($Organization, 'example.org');
@@ -39,7 +39,8 @@ Set($BcryptCost, 4);
 # What a deployment's administrator sets up: the fields, the channel of what comes by mail, and who the hub is.
 _INITIAL = """
 our @CustomFields = map {{ {{
-    Name => $_, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', Queue => 0,
+    Name => $_, Type => 'FreeformSingle', Queue => 0,
+    LookupType => 'RT::Queue-RT::Ticket' . ($_ eq 'Reply' ? '-RT::Transaction' : ''),
 }} }} qw({fields});
 our @Users = ({{ Name => '{user}', Password => '{password}', Privileged => 1, Timezone => 'UTC',
     EmailAddress => 'hub@localhost' }});
@@ -129,9 +130,9 @@ class Agent:
 
     def fields(self) -> dict[str, int]:
         """The ids of the custom fields, by name."""
-        hub = self.ticket(self.open("Which fields are there?"))
-        self.call("PUT", f"/ticket/{hub['id']}", {"Status": "deleted"})
-        return {field["name"]: int(field["id"]) for field in hub["CustomFields"]}
+        wanted = json.dumps([{"field": "Name", "value": name} for name in FIELDS])
+        path = "/customfields?" + urllib.parse.urlencode({"query": wanted, "fields": "Name"})
+        return {row["Name"]: int(row["id"]) for row in self.call("GET", path)["items"]}
 
     def open(self, subject: str, requestor: str = "", **more: Any) -> int:
         """A new ticket, as a mail by that address makes it."""
@@ -154,6 +155,12 @@ class Agent:
         """Answer a ticket."""
         body = {"Content": text, "ContentType": "text/plain"}
         self.call("POST", f"/ticket/{number}/correspond", body)
+
+    def replies(self, number: int) -> list[int]:
+        """The numbers of a ticket's replies, in order."""
+        query = f"Type = 'Correspond' AND TicketId = {number}"
+        path = "/transactions?" + urllib.parse.urlencode({"query": query, "orderby": "id"})
+        return [int(row["id"]) for row in self.call("GET", path)["items"]]
 
     def tickets(self, query: str = "id > 0") -> list[int]:
         """The numbers of the tickets that a search finds."""

@@ -19,8 +19,34 @@ pytestmark = pytest.mark.debian
 EVERYBODY = {"create": "everybody"}
 
 
+ANSWERED = {"create": {"when": {"part_of": "present", "direction": "outbound"}}}
+REGISTER = """
+system: register
+kind: files
+title: Register of answers
+streams:
+  answers:
+    key: [number]
+    read: {files: "answers*.csv", settle: 0}
+"""
+ANSWERS = """
+entity: interaction
+fields:
+  customer: {at: customer, as: {reference: {whole: true}}}
+  part_of: {at: about, as: {reference: {whole: true}}}
+  number: number
+  direction: {const: outbound}
+  text: text
+"""
+
+
 class DeskStage:
-    """Both systems. People go to them directly, the hub to the desk through a proxy."""
+    """Both systems. People go to them directly, the hub to the desk through a proxy.
+
+    With a ``register`` there is a third one: a folder with answers that were written elsewhere.
+    """
+
+    register: Path | None = None
 
     def __init__(self, desk: RequestTracker, office: peers.BackOffice) -> None:
         self.desk, self.office = desk, office
@@ -37,13 +63,14 @@ class DeskStage:
         self.to_desk.close()
 
     def connections(self) -> dict[str, Connection]:
-        return {
+        register = {} if self.register is None else {"register": Connection(self.register.as_uri())}
+        return register | {
             "desk": Connection(self.to_desk.url, self.desk.user_name, self.desk.password),
             "office": Connection(self.office.url, self.office.user_name, self.office.password),
         }
 
     def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "office": {
                 "system": "backoffice",
                 "connection": "office",
@@ -58,6 +85,12 @@ class DeskStage:
                 "streams": {"users": EVERYBODY, "tickets": EVERYBODY},
             },
         }
+        if self.register is not None:
+            streams = {"answers": {"direction": "read"}}
+            found["desk"]["streams"]["replies"] = ANSWERED
+            found["register"] = {"system": "register", "connection": "register", "join": join}
+            found["register"]["streams"] = streams
+        return found
 
     def forget_calls(self) -> None:
         self.to_desk.clear()
@@ -223,3 +256,45 @@ def test_a_ticket_whose_answer_is_lost_is_made_once(stage: DeskStage, hub: Hub) 
     assert len(stage.agent.tickets("Subject = 'Once'")) == 1
     assert stage.to_desk.written["POST /REST/{}/ticket"] == 1
     hub.assert_at_rest()
+
+
+def test_replies_are_parts_of_their_ticket_whoever_answers(
+    stage: DeskStage, tmp_path: Path
+) -> None:
+    home, stage.register = tmp_path / "hub", tmp_path / "register"
+    stage.register.mkdir()
+    for name, text in {"systems/register": REGISTER, "mappings/register/answers": ANSWERS}.items():
+        (home / f"{name}.yaml").parent.mkdir(parents=True)
+        (home / f"{name}.yaml").write_text(text)
+    customer, email = stage.customer()
+    ticket = stage.agent.open("Where is it?", email)
+    stage.agent.reply(ticket, "On its way.")
+    with deployed(stage, home) as hub:
+        hub.sync()
+        hub.sync()
+        said = {contact["direction"]: contact for contact in stage.contacts(customer)}
+        assert said.keys() == {"inbound", "outbound"}
+        assert (said["outbound"]["subject"], said["outbound"]["employee"]) == (
+            "Where is it?",
+            "hub",
+        )
+        [reply] = stage.agent.replies(ticket)
+        golden = hub.golden(f"desk/replies/{reply}")
+        assert (golden["part_of"], golden["text"]) == (f"desk/tickets/{ticket}", "On its way.")
+        hub.assert_at_rest()
+
+        user = stage.requestor(stage.agent.ticket(ticket))["id"]
+        rows = "customer,about,number,text\n"
+        rows += f"desk/users/{user},desk/tickets/{ticket},A-1,It will be there on Monday.\n"
+        (stage.register / "answers-1.csv").write_text(rows)
+        stage.to_desk.lose("answer", "POST", "/correspond$")
+        hub.sync()
+        assert not stage.to_desk.losing
+        hub.restart()
+        hub.clock.pass_by(60)
+        hub.sync()
+        [_, answer] = stage.agent.replies(ticket)
+        assert hub.golden(f"desk/replies/{answer}")["number"] == "A-1"
+        hub.sync()
+        hub.assert_at_rest()
+    stage.register = None

@@ -239,6 +239,36 @@ def test_a_deleted_ticket_is_gone(desk, agent):
     assert desk.fetch("tickets", [record.key, "999999"]) == {record.key: None, "999999": None}
 
 
+def test_a_reply_is_read_with_its_ticket_and_what_was_written(desk, agent):
+    ticket, command = _ticket(desk)
+    agent.reply(int(ticket.key), "We look into it.\nTomorrow.")
+    listed, cursor = _read(desk, "replies")
+    (reply,) = [one for one in listed.values() if one.document["ObjectId"] == ticket.key]
+    (user,) = agent.ticket(int(ticket.key))["Requestor"]
+    assert reply.document == {
+        "ObjectId": ticket.key,
+        "Creator": "hub",
+        "Created": reply.document["Created"],
+        "customer": command.after["Requestor"],
+        "requestor": user["id"],
+        "subject": "Broken widget",
+        "text": "We look into it.\nTomorrow.",
+    }
+    assert desk.fetch("replies", [reply.key, "1"]) == {reply.key: reply, "1": None}
+    assert _read(desk, "replies", cursor, Scan.DELTA)[0][reply.key] == reply
+
+
+def test_a_reply_is_made_once_and_found(desk):
+    ticket, _ = _ticket(desk)
+    reply, command = _made(desk, "replies", ObjectId=ticket.key, text="It is on its way.")
+    assert (reply.document["ObjectId"], reply.document["text"]) == (
+        ticket.key,
+        "It is on its way.",
+    )
+    assert desk.find("replies", command) == [reply]
+    assert desk.fetch("tickets", [ticket.key])[ticket.key].document["Status"] == "open"
+
+
 def test_a_wrong_password_is_told(desk, server, fields):
     assert desk.check("tickets").ok
     assert desk.capabilities("tickets").guard is Guard.ETAG

@@ -15,7 +15,9 @@ PARAMS: dict[str, dict[str, Any]] = {
     "tryton": {"database": "d"},
     "mailman": {"list": "l.example.org"},
     "sympa": {"list": "l", "user": "u@example.org"},
-    "request_tracker": {f"{name}_field": 1 for name in ("key", "number", "channel", "kind")},
+    "request_tracker": {
+        f"{name}_field": 1 for name in ("key", "number", "channel", "kind", "reply")
+    },
 }
 GOOD = """\
 system: shop
