@@ -57,6 +57,11 @@ class ShopDesk:
         found: list[dict[str, Any]] = self._call(_CARD, email=email)["customers"]["items"]
         return found
 
+    def everybody(self) -> list[str]:
+        """The ids of all customers."""
+        found = self._call("{ customers(options: {take: 1000}) { items { id } } }")
+        return [str(item["id"]) for item in found["customers"]["items"]]
+
     def card(self, email: str) -> dict[str, Any]:
         """The one customer with this address."""
         (card,) = self.cards(email)
@@ -69,6 +74,7 @@ class OrderDesk:
     def __init__(self, shop: peers.Vendure, erp: peers.Tryton) -> None:
         self._shop = peers.VendureClient(shop)
         self._erp = peers.TrytonClient(erp)
+        self._unit = erp.unit
 
     def close(self) -> None:
         self._erp.close()
@@ -81,6 +87,60 @@ class OrderDesk:
         query = "query($id: ID!) { order(id: $id) { code state fulfillments { state } } }"
         found: dict[str, Any] = self._shop(query, id=key)["order"]
         return found
+
+    def offer(self, sku: str, name: str, price: int) -> None:
+        """New goods in the shop, of which there is always enough; ``price`` in cents."""
+        (tax,) = self._shop("{ taxCategories { items { id } } }")["taxCategories"]["items"]
+        texts = [{"languageCode": "en", "name": name, "slug": sku.lower(), "description": ""}]
+        made = self._shop(
+            "mutation($input: CreateProductInput!) { createProduct(input: $input) { id } }",
+            input={"translations": texts},
+        )
+        variant = {
+            "productId": made["createProduct"]["id"],
+            "sku": sku,
+            "price": price,
+            "taxCategoryId": tax["id"],
+            "trackInventory": "FALSE",
+            "translations": [{"languageCode": "en", "name": name}],
+        }
+        self._shop(
+            "mutation($input: [CreateProductVariantInput!]!)"
+            " { createProductVariants(input: $input) { id } }",
+            input=[variant],
+        )
+
+    def take_off(self, percent: int, above: int) -> None:
+        """From now on, so much is taken off each order that comes to ``above`` cents net."""
+        condition = {"amount": str(above), "taxInclusive": "false"}
+        action = {"discount": str(percent)}
+        self._shop(
+            "mutation($input: CreatePromotionInput!) { createPromotion(input: $input)"
+            " { __typename ... on ErrorResult { errorCode message } } }",
+            input={
+                "enabled": True,
+                "translations": [{"languageCode": "en", "name": f"{percent} % off"}],
+                "conditions": [_operation("minimum_order_amount", condition)],
+                "actions": [_operation("order_percentage_discount", action)],
+            },
+        )
+
+    def stock(self, sku: str, name: str, price: str) -> None:
+        """New goods in the ERP."""
+        (category,) = self._erp.model("product.category", "search", [["accounting", "=", True]])
+        decimal = {"__class__": "Decimal", "decimal": price}
+        template = {
+            "name": name,
+            "code": sku,
+            "type": "goods",
+            "salable": True,
+            "default_uom": self._unit,
+            "sale_uom": self._unit,
+            "list_price": decimal,
+            "account_category": category,
+            "products": [["create", [{}]]],
+        }
+        self._erp.model("product.template", "create", [template])
 
     def cancel(self, key: str) -> None:
         self._shop(
@@ -105,3 +165,10 @@ class OrderDesk:
     def ship(self, sale: dict[str, Any]) -> None:
         for button in ("assign_force", "pick", "pack", "ship", "do"):
             self._erp.model("stock.shipment.out", button, sale["shipments"])
+
+
+def _operation(code: str, arguments: dict[str, str]) -> dict[str, Any]:
+    return {
+        "code": code,
+        "arguments": [{"name": name, "value": value} for name, value in arguments.items()],
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,45 @@ def test_what_the_erp_has_shipped_is_shipped_in_the_shop(stage: OrderStage, hub:
     hub.sync()
     hub.sync()
     assert stage.desk.order(key)["state"] == "Shipped"
+    hub.assert_at_rest()
+
+
+def test_an_order_for_goods_that_the_erp_does_not_have_yet_waits_for_them(
+    stage: OrderStage, hub: Hub
+) -> None:
+    stage.desk.offer("N-1", "Novelty", 1200)
+    customer, _ = buyer(stage)
+    novelty, widget = (stage.desk.place(customer, {sku: 1}) for sku in ("N-1", "W-1"))
+    hub.sync()
+    hub.sync()
+    assert len(stage.desk.sales(stage.desk.order(widget)["code"])) == 1
+    number = stage.desk.order(novelty)["code"]
+    assert stage.desk.sales(number) == []
+    assert entrypoints.status(hub.app)["systems"][ERP]["outbox"] == {"waiting": 1}
+
+    stage.desk.stock("N-1", "Novelty", "12.00")
+    hub.clock.pass_by(60)
+    hub.sync()
+    hub.sync()
+    (sale,) = stage.desk.sales(number)
+    assert sale["state"] == "processing"
+    hub.assert_at_rest()
+
+
+def test_what_is_taken_off_an_order_is_taken_off_the_sale(stage: OrderStage, hub: Hub) -> None:
+    stage.desk.take_off(10, above=50_000)
+    customer, _ = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 60, "G-1": 2})
+    hub.sync()
+    hub.sync()
+    golden = hub.golden(f"{SHOP}/orders/{key}")
+    prices = {line["sku"]: (line["unit_price"], line["tax_rate"]) for line in golden["lines"]}
+    assert prices == {"W-1": ("9", "21"), "G-1": ("22.95", "21")}
+    assert (golden["discount"], golden["shipping"]) == ("65.1", "5")
+    net = Decimal("60") * 9 + 2 * Decimal("22.95")
+    assert Decimal(golden["tax"]) == Decimal(golden["total"]) - net - 5
+    (sale,) = stage.desk.sales(stage.desk.order(key)["code"])
+    assert Decimal(sale["untaxed_amount"]["decimal"]) == net
     hub.assert_at_rest()
 
 
