@@ -79,7 +79,7 @@ def _stream(profile: Profile) -> dict[str, Any]:
 
 def _fetch(profile: Profile) -> dict[str, Any]:
     if profile.batch == 1:
-        return {"call": "GET /customers/{key}"}
+        return {"call": "GET /customers/{key}", "aliases": profile.known_aliases}
     return {
         "call": "GET /customers",
         "query": {"id": "{keys}"},

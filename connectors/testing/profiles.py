@@ -79,6 +79,8 @@ class Profile:
     """A deleted record is gone; is still listed, marked; or is gone and named in a log."""
     aliases: Literal["gone", "redirect", "survivor"] = "gone"
     """What the address of a record that was merged into another answers (with ``batch=1``)."""
+    known_aliases: bool = False
+    """The manifest says so: who was merged away is not merely gone."""
 
     # --- writes
     etag: bool = False

@@ -79,8 +79,15 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
 
 
 def _small_or_lax(chance: random.Random) -> dict[str, Any]:
-    """Pages of two rows, so that something can come between them; and no watch over the hub's own key."""
-    return {"page_size": chance.choice((2, 100)), "unique": chance.choice((("ref",), ()))}
+    """Pages of two rows, so that something can come between them; and no watch over the hub's own key.
+
+    Of who merges records, some manifests say how that shows.
+    """
+    return {
+        "page_size": chance.choice((2, 100)),
+        "unique": chance.choice((("ref",), ())),
+        "known_aliases": chance.random() < 0.7,
+    }
 
 
 def drawn_policies(chance: random.Random, names: Sequence[str]) -> Policies:

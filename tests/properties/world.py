@@ -608,4 +608,7 @@ def _system(profile: Profile) -> System:
         for name, rule in profile.lossy.items()
     }
     skew = int((abs(profile.skew) + profile.resolution) * SECOND) if profile.stamps else 0
-    return System(profile.name, skew, lossy)
+    told = profile.known_aliases and profile.batch == 1 and profile.aliases != "gone"
+    # where addresses are keys, the name of a survivor that has moved leads nowhere; and a mark says nothing of a survivor
+    always = profile.deletes != "soft" and profile.keys == "own"
+    return System(profile.name, skew, lossy, ("always" if always else "sometimes") if told else "")
