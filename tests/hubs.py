@@ -34,10 +34,11 @@ def files_for(
     mappings: Mapping[str, Mapping[str, Any]] | None = None,
     params: Mapping[str, Any] | None = None,
     creating: Collection[str] = (),
+    deletes: str = "ignore",
 ) -> dict[str, str]:
     """The files of a hub over simulated systems, ranked in their order. ``options`` are those of every stream.
 
-    In the systems named in ``creating`` everybody is created.
+    In the systems named in ``creating`` everybody is created. ``deletes``: what a deletion in one does in the others.
     """
     hub = {
         "name": "test",
@@ -56,7 +57,12 @@ def files_for(
             for name in systems
         },
     }
-    policy = {"entity": "customer", "fields": dict(policies or {}), "match": MATCH}
+    policy = {
+        "entity": "customer",
+        "fields": dict(policies or {}),
+        "match": MATCH,
+        "deletes": deletes,
+    }
     files = {"hub.yaml": hub, "policies/customer.yaml": policy}
     for name in systems:
         fields = (mappings or {}).get(name, FIELDS)

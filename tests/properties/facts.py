@@ -95,6 +95,12 @@ class Record:
     """Whether the hub believes that it is gone as soon as it is told."""
     shared: bool = False
     """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
+    deleted_by_us: bool = False
+    """Whether the hub has deleted it, because policy says so (rule 12)."""
+    unlinked: bool = False
+    """Whether it surely says nothing any more, because policy takes back what a deleted record said (rule 12)."""
+    unaware: list[tuple[Record, str]] = field(default_factory=list)
+    """Records, and in which field they surely said what the hub knew and this one did not show when it was deleted."""
     into: Record | None = None
     """The record of its system that people have merged it into (rule 13)."""
     back: bool = False

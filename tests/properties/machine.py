@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import count
+from itertools import count, repeat
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -18,6 +18,7 @@ from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
 from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
+from tests.properties.model import Model
 from tests.properties.setting import EDITED, FIELDS, NAMES, drawn_setting, redrawn
 from tests.properties.world import World, value_of
 
@@ -163,6 +164,43 @@ class Histories(RuleBasedStateMachine):
             world.delete(record)
             figures["deletions"] += 1
 
+    @rule(
+        which=numbers,
+        also=numbers,
+        name=st.sampled_from(("", "", *EDITED)),
+        order=st.permutations(range(len(NAMES))),
+    )
+    def depart(self, which: int, also: int, name: str, order: list[int]) -> None:
+        """All is quiet; then perhaps somebody edits a record, and before others are told somebody deletes theirs."""
+        world, model = self._world(), self._world().model
+        if model.deletes == "ignore":
+            return
+        world.settle(repeat(self._named(order)))
+        record = self._record(which)
+        customer = record.customer
+        others = [of for of in model.of(customer) if of.alive and of is not record]
+        if not others or not model.known(customer) or customer in model.erased | model.parted:
+            return
+        other = others[also % len(others)]
+        if name and world.edit(other, name, self._text(name, "s")):
+            world.ingest(other.system)
+            world.reconcile()
+        elif name or world.golden()[customer].archived:
+            return
+        world.delete(record)
+        for _ in range(2):
+            world.round(self._named(order), full=True)
+        rests = world.golden()[customer].archived
+        if not model.speaks(record):
+            figures["deletions that do not count"] += 1
+        elif not name and model.deletes == "unlink":
+            record.unlinked = True
+            figures["deletions that count"] += 1
+        elif not name:
+            figures["deletions that count"] += 1
+            if not rests:
+                raise Trouble(f"{customer} was deleted, and does not rest")
+
     @rule(which=numbers, also=numbers)
     def join(self, which: int, also: int) -> None:
         """People merge two records of their system, of two customers whom the hub knows.
@@ -233,9 +271,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule(order=st.permutations(range(len(NAMES))))
     def round(self, order: list[int]) -> None:
-        world = self._world()
-        names = list(world.systems)
-        world.round([names[place] for place in order if place < len(names)])
+        self._world().round(self._named(order))
+
+    def _named(self, order: list[int]) -> list[str]:
+        names = list(self._world().systems)
+        return [names[place] for place in order if place < len(names)]
 
     @rule(seed=numbers)
     def change(self, seed: int) -> None:
@@ -410,6 +450,9 @@ class Histories(RuleBasedStateMachine):
         """A record that is there."""
         records = self._world().model.records
         alive = [record for record in records if record.alive]
+        if not alive:
+            email = f"n{next(self.tokens)}@example.org"
+            alive = [self._world().add(self._system(which), email, name="the first again")]
         return alive[which % len(alive)]
 
     def _system(self, which: int) -> str:
@@ -494,6 +537,8 @@ def _golden_records_follow(world: World) -> None:
     for record in model.records:
         of.setdefault(record.customer, []).append(record)
     for customer, found in golden.items():
+        if found.archived:
+            _rests(model, customer)
         for name in FIELDS:
             if any(model.given_up(record, name) for record in of[customer]):
                 figures["given up"] += 1
@@ -506,11 +551,22 @@ def _golden_records_follow(world: World) -> None:
             for record in of[customer]:
                 if not record.alive:
                     continue
+                if found.archived:
+                    continue
                 if model.keeps(record, name):
                     raise Trouble(f"{record.system} {customer}: {name} is left of somebody else")
                 if value is not None and model.unsettled(record, name, value):
                     held = record.value(name)
                     raise Trouble(f"{record.system} {customer}: {name} is {held!r}, not {value!r}")
+
+
+def _rests(model: Model, customer: str) -> None:
+    """Rule 12: whom policy lets rest was deleted by people who could know better; where it says so, in all systems."""
+    if not model.may_be_over(customer):
+        raise Trouble(f"{customer} rests, and nobody said so")
+    there = [record.system for record in model.of(customer) if record.alive]
+    if there and model.deletes == "propagate":
+        raise Trouble(f"{customer} rests, and is still there in {there}")
 
 
 def _nobody_is_given_up(world: World) -> None:

@@ -39,7 +39,9 @@ class Model:
         systems: Iterable[System],
         policies: Mapping[str, tuple[str, Sequence[str]]],
         fields: Sequence[str],
+        deletes: str,
     ) -> None:
+        self.deletes = deletes
         self.systems = {system.name: system for system in systems}
         self.rank = {name: place for place, name in enumerate(self.systems)}
         self.policies = policies
@@ -74,7 +76,15 @@ class Model:
 
     def deleted(self, at: int, record: Record, *, at_once: bool) -> None:
         """A person deleted a record."""
+        if self.deletes != "ignore":
+            record.unaware = list(self._unaware(record))
         record.died, record.at_once = at, at_once
+
+    def taken_away(self, at: int, record: Record, *, sure: bool) -> None:
+        """The hub deleted a record."""
+        if self.deletes != "propagate" or not self.may_be_over(record.customer):
+            raise Trouble(f"{record.system}: {record.customer} is deleted, and nobody said so")
+        record.died, record.at_once, record.deleted_by_us = at, sure, True
 
     def joined(self, at: int, loser: Record, survivor: Record, *, at_once: bool) -> None:
         """A person merged a record of their system into another (rule 13)."""
@@ -224,6 +234,43 @@ class Model:
                 found.add(self._decided(name, said, begins))
         return found
 
+    def _unaware(self, record: Record) -> Iterator[tuple[Record, str]]:
+        """The winning words of others that the hub surely knows, and a record surely does not show."""
+        last = max(self.reconciled, default=0)
+        others = [of for of in self.of(record.customer) if of.alive and of is not record]
+        for name in self.fields:
+            turns = record.turns.get(name, ())
+            shown = {plain(name, turns[-1].value), plain(name, turns[-1].sent)} if turns else {""}
+            if not self.systems[record.system].maps(name) or self.given_up(record, name):
+                continue
+            for other in others:
+                said = {state.claim for state in self.states(other, name)}
+                if len(said) != 1 or (claim := said.pop()) is None or claim.seen >= last:
+                    continue
+                if claim.value not in shown and self.winners(record.customer, name) == {
+                    claim.value
+                }:
+                    yield other, name
+
+    def speaks(self, record: Record) -> bool:
+        """Whether the deletion of a record by people may speak for its customer (rule 12).
+
+        It does not where the hub knew of something newer that the record did not show; as long as that is still said.
+        """
+        still = (
+            other.customer == record.customer
+            and other.into is None
+            and not other.back
+            and self.systems[other.system].has_mapped(name, record.died)
+            for other, name in record.unaware
+        )
+        return not record.alive and not record.deleted_by_us and not any(still)
+
+    def may_be_over(self, customer: str) -> bool:
+        """Whether policy and people may have said that there is nothing to be done for a customer any more."""
+        obeyed = self.deletes in ("archive", "propagate")
+        return obeyed and any(self.speaks(record) for record in self.of(customer))
+
     def gone(self, record: Record) -> set[int | None]:
         """When a record was gone at the latest, by what the hub may know of it; ``None``: it may be there for all that.
 
@@ -232,6 +279,14 @@ class Model:
         """
         system = self.systems[record.system]
         found: set[int | None] = {None}
+        if record.unlinked:
+            return {RETIRED}
+        if record.deleted_by_us and record.at_once:
+            return {record.died}
+        if record.deleted_by_us:
+            found.add(record.died)
+        if self.deletes == "unlink" and self.speaks(record):
+            found.add(RETIRED)  # where somebody else is left to speak
         merged = system.tells_merges if record.into else ""
         for look in system.looks:
             told = look.tells and (look.keys is None or record.number in look.keys)
@@ -248,8 +303,8 @@ class Model:
                 found.discard(None)
                 if record.at_once:
                     break
-        certain = None not in found and record.at_once and record.into and record.into.alive
-        return {RETIRED} if merged == "always" and certain else found
+        certain = merged == "always" and None not in found
+        return {RETIRED} if certain and record.into and record.into.alive else found
 
     def _decided(self, name: str, said: Sequence[Said], begins: Sequence[int]) -> str | None:
         """The value that wins, if the claims began then."""

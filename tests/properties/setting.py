@@ -35,6 +35,8 @@ class Setting:
     policies: Policies = field(default_factory=dict)
     creating: frozenset[str] = frozenset()
     """The systems where everybody is created."""
+    deletes: str = "ignore"
+    """What a deletion in one system does in the others."""
     unmapped: frozenset[tuple[str, str]] = frozenset()
     """Fields that the mapping of a system leaves out: system, field."""
     coded: frozenset[str] = frozenset()
@@ -48,7 +50,9 @@ class Setting:
             for name, (rule, order) in self.policies.items()
         }
         mappings = {name: self.lines(name) for name in systems}
-        return files_for(systems, policies, creating=self.creating, mappings=mappings)
+        return files_for(
+            systems, policies, creating=self.creating, mappings=mappings, deletes=self.deletes
+        )
 
     def lines(self, system: str) -> dict[str, Any]:
         """The fields of a system's mapping."""
@@ -75,7 +79,8 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
     # only where nobody is made may customers be parted
     share = chance.choice((0, 0.5, 0.5))
     creating = frozenset(name for name in names if chance.random() < share)
-    return Setting(profiles, drawn_policies(chance, names), creating)
+    deletes = chance.choice(("ignore", "ignore", "ignore", "unlink", "archive", "propagate"))
+    return Setting(profiles, drawn_policies(chance, names), creating, deletes)
 
 
 def _small_or_lax(chance: random.Random) -> dict[str, Any]:

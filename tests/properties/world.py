@@ -53,7 +53,10 @@ class World:
             profile.name: Simulator(profile, self.clock.moment) for profile in setting.profiles
         }
         self.model = Model(
-            (_system(profile) for profile in setting.profiles), setting.policies, FIELDS
+            (_system(profile) for profile in setting.profiles),
+            setting.policies,
+            FIELDS,
+            setting.deletes,
         )
         self.keys: dict[tuple[str, str], Record] = {}
         self.dead: dict[tuple[str, str], Record] = {}
@@ -440,6 +443,12 @@ class World:
         if write.method == "POST":
             record = self.model.made(at, system, values, ours=True)
             self.keys[system, write.key] = record
+        elif write.method == "DELETE":
+            record = self.keys[system, key]
+            self.buried.add(self._name(record))
+            self.model.taken_away(at, record, sure=sure)
+            self._dead(record, key, at)
+            return
         else:
             record = self.keys[system, key]
             self._moved(system, key, write.key)
