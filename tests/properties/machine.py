@@ -20,6 +20,7 @@ from connectors.testing.faults import Trouble as Fault
 from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
 from tests.properties.model import Model
 from tests.properties.setting import EDITED, FIELDS, NAMES, drawn_setting, redrawn
+from tests.properties.undoing import a_run_is_undone
 from tests.properties.world import World, value_of
 
 figures: Counter[str] = Counter()
@@ -29,6 +30,9 @@ POINTS = ("before commit", "after commit", "before write", "after write")
 
 PLANNED = 0.25
 """The share of histories at whose end a plan is compared with what is done."""
+
+UNDONE = 0.25
+"""The share of histories that end with an undo: what an operator has decided is beyond the model."""
 
 numbers = st.integers(0, 255)
 
@@ -481,6 +485,8 @@ def check(world: World, chance: random.Random) -> None:
         raise Trouble("the journal does not give the same golden records again")
     if chance.random() < PLANNED:
         _a_plan_is_what_is_done(world, chance, polling)
+    if chance.random() < UNDONE:
+        a_run_is_undone(world, chance, polling, figures)
 
 
 def _nothing_is_written_any_more(world: World, polling: Iterator[Sequence[str]]) -> None:
