@@ -601,10 +601,11 @@ class World:
         return str(shown["fields"]) + str(shown["history"])
 
     def histories(self) -> str:
-        """All that anybody ever was, under whatever id."""
+        """All that anybody ever was, under whatever id; of whom was absorbed, the last version too, which is kept."""
         with self.app.store() as uow:
-            ids = {entry.entity_id for entry in uow.customers.links()}
-            return str(uow.customers.histories(sorted(ids)))
+            ids = sorted({entry.entity_id for entry in uow.customers.links()})
+            last = [customer.golden for customer in uow.customers.get(ids).values()]
+            return str(uow.customers.histories(ids)) + str(last)
 
     def said_to_be_gone(self) -> set[str]:
         """The records of which people were ever told that they are gone."""
