@@ -29,6 +29,7 @@ from tests.properties.facts import (
     plain,
     shows,
 )
+from tests.properties.winning import decided
 
 
 class Model:
@@ -231,7 +232,7 @@ class Model:
                 if claim and gone != RETIRED
             ]
             for begins in product(*({one.claim.lo, one.claim.late} for one in said)):
-                found.add(self._decided(name, said, begins))
+                found.add(decided(self.policies.get(name), self.rank, said, begins))
         return found
 
     def _unaware(self, record: Record) -> Iterator[tuple[Record, str]]:
@@ -305,30 +306,6 @@ class Model:
                     break
         certain = merged == "always" and None not in found
         return {RETIRED} if certain and record.into and record.into.alive else found
-
-    def _decided(self, name: str, said: Sequence[Said], begins: Sequence[int]) -> str | None:
-        """The value that wins, if the claims began then."""
-        rule, order = self.policies.get(name, ("most_recent", ()))
-        latest = max(begins, default=0)
-        heard = [
-            (one, begin)
-            for one, begin in zip(said, begins, strict=True)
-            if one.gone is None or one.gone >= latest
-        ]
-        if rule == "owner":
-            owned = [(one, begin) for one, begin in heard if one.system in order]
-            # last words of the owner that somebody has answered: nobody owns the field any more
-            heard = owned if owned or not any(one.system in order for one in said) else heard
-        if rule == "source_priority" and heard:
-            places = {system: place for place, system in enumerate(order)}
-            standing = [places.get(one.system, len(self.rank)) for one, _ in heard]
-            best = min(standing)
-            heard = [pair for pair, place in zip(heard, standing, strict=True) if place == best]
-        if not heard:
-            return None
-        latest = max(begin for _, begin in heard)
-        newest = [one for one, begin in heard if one.claim.until(begin) >= latest]
-        return min(newest, key=lambda one: self.rank[one.system]).claim.value
 
     # --- what should be ----------------------------------------------------------------------
 

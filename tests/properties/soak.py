@@ -23,7 +23,8 @@ from typing import NoReturn
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.properties.machine import Histories, figures
+from tests.properties.machine import Histories
+from tests.properties.promises import figures
 from tests.properties.shelf import tidy
 
 PART = 25
