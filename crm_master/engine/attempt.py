@@ -30,7 +30,7 @@ from crm_master.domain.changes import intend
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.engine.batches import DEAD_FROM, bisected
-from crm_master.engine.delivery import Confirmed, Delivery, draft
+from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
 from crm_master.engine.facts import here, look_up, unknown_here
 from crm_master.engine.ingest import read_each, spot_page
 from crm_master.engine.ledger import Run
@@ -246,7 +246,7 @@ class Attempt:
             self.give_up(delivery.message, reason)
             return False
         # what was sent is looked for, not what would be sent now
-        sent = dict(delivery.message.sent) or delivery.natives
+        sent = still_mapped(plan, delivery.message.sent) or delivery.natives
         try:
             command = replace(delivery.command, after=plan.mapping.put({}, sent))
             found = self.sink.find(plan.stream, command)

@@ -97,6 +97,11 @@ def draft(plan: StreamPlan, message: OutboxMessage, customer: Customer) -> Deliv
     return Delivery(message, customer, command, plan, None, natives)
 
 
+def still_mapped(plan: StreamPlan, sent: Mapping[str, Native]) -> dict[str, Native]:
+    """What was sent once, without the fields that the mapping does not write any more."""
+    return {name: native for name, native in sent.items() if name in plan.mapping.writable}
+
+
 def correlation(entity_id: EntityId) -> str:
     """The key under which a create can be found again: the same for every attempt, and no personal data."""
     return f"CRM-{entity_id}"

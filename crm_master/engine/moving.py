@@ -10,7 +10,7 @@ from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Instant, Shadow
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
-from crm_master.engine.delivery import correlation
+from crm_master.engine.delivery import correlation, still_mapped
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import (
@@ -79,7 +79,7 @@ def moved_unheard(
     """
     waiting = {message.rec_id: message for message in messages}
     for record in missing:
-        sent = on_its_way(record.shadow)
+        sent = still_mapped(plan, on_its_way(record.shadow))
         if not sent:
             continue
         message = waiting[record.rec_id]

@@ -236,12 +236,12 @@ class Model:
         return found
 
     def _unaware(self, record: Record) -> Iterator[tuple[Record, str]]:
-        """The winning words of others that the hub surely knows, and a record surely does not show."""
+        """The winning words of others that the hub surely knows, and a record surely has never shown."""
         last = max(self.reconciled, default=0)
         others = [of for of in self.of(record.customer) if of.alive and of is not record]
         for name in self.fields:
             turns = record.turns.get(name, ())
-            shown = {plain(name, turns[-1].value), plain(name, turns[-1].sent)} if turns else {""}
+            shown = {plain(name, value) for turn in turns for value in (turn.value, turn.sent)}
             if not self.systems[record.system].maps(name) or self.given_up(record, name):
                 continue
             for other in others:

@@ -9,7 +9,7 @@ import pytest
 
 from crm_master.domain.lifecycle import InboxState, TaskKind
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying
+from tests.rules.fakes import FULL_MAPPING, Setting, World, dying
 
 
 def _shop(world: MakeWorld, *fates: str, **can: Any) -> World:
@@ -37,6 +37,23 @@ def test_rule_24_a_lost_answer_is_looked_up_and_bound(world: MakeWorld) -> None:
     assert "find" in hub.shop.requests
     assert hub.record("shop", "shop-1").entity_id == hub.customer().id
     assert hub.round() == 0
+
+
+def test_rule_24_a_field_that_was_sent_and_is_mapped_no_more_is_not_looked_for(
+    world: MakeWorld,
+) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    hub.apply(hub.proposed(shop=FULL_MAPPING.replace("  name: name\n", "")))
+
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert hub.tasks(TaskKind.UNKNOWN, TaskKind.REFUSED) == []
+    assert len(hub.shop.kept) == 1
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
 
 
 def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> None:
