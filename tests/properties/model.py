@@ -52,6 +52,8 @@ class Model:
         """When policies or mappings were changed last."""
         self.reconciled: list[int] = []
         """When the hub has worked through all that it had kept."""
+        self.decided_on = 0
+        """When an operator has changed rules or links last."""
         self.people: dict[str, str] = {}
         """Every address that a customer ever had, to the first one."""
         self.erased: set[str] = set()
@@ -77,7 +79,7 @@ class Model:
 
     def deleted(self, at: int, record: Record, *, at_once: bool) -> None:
         """A person deleted a record."""
-        if self.deletes != "ignore":
+        if self.deletes != "ignore" and at_once:
             record.unaware = list(self._unaware(record))
         record.died, record.at_once = at, at_once
 
@@ -236,8 +238,12 @@ class Model:
         return found
 
     def _unaware(self, record: Record) -> Iterator[tuple[Record, str]]:
-        """The winning words of others that the hub surely knows, and a record surely has never shown."""
+        """The winning words of others that have just come in, and that a record surely has never shown.
+
+        What wins only because rules, links or others' words have changed since it came in, the record may have known.
+        """
         last = max(self.reconciled, default=0)
+        before = max((at for at in self.reconciled if at < last), default=0)
         others = [of for of in self.of(record.customer) if of.alive and of is not record]
         for name in self.fields:
             turns = record.turns.get(name, ())
@@ -246,7 +252,9 @@ class Model:
                 continue
             for other in others:
                 said = {state.claim for state in self.states(other, name)}
-                if len(said) != 1 or (claim := said.pop()) is None or claim.seen >= last:
+                if len(said) != 1 or (claim := said.pop()) is None:
+                    continue
+                if not max(before, self.decided_on) < claim.seen < last:
                     continue
                 if claim.value not in shown and self.winners(record.customer, name) == {
                     claim.value

@@ -165,6 +165,7 @@ class Working(People):
                 mapped = (system, name) not in self._proposed.unmapped
                 self.model.mapped(self.clock(), system, name, mapped=mapped, sure=well)
             self.model.changed = self.clock()
+            self.model.decided_on = self.clock()
             self.setting, self.model.policies = self._proposed, self._proposed.policies
         self.app = replace(self.app, proposed=None)
         return well
@@ -224,6 +225,7 @@ class Working(People):
             entrypoints.link(self.app, propose, "ada")
         except linking.NotLinkable:
             return False
+        self.model.decided_on = self.clock()
         return True
 
     def round(self, order: Sequence[str] = (), *, full: bool = False) -> bool:
