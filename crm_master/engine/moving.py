@@ -93,16 +93,15 @@ def moved_unheard(
 def unclaimed(
     plan: StreamPlan, found: Sequence[RawRecord], store: UnitOfWorkFactory
 ) -> list[RawRecord]:
-    """The records that belong to no customer: only such a one can be what a lost write has made."""
-    ids = {
-        shown.key: record_id(ExternalRef(plan.system, plan.stream, shown.key)) for shown in found
-    }
+    """The records that belong to no customer: only such a one can be what a lost write has made. Each once."""
+    distinct = {shown.key: shown for shown in found}
+    ids = {key: record_id(ExternalRef(plan.system, plan.stream, key)) for key in distinct}
     with store() as uow:
         known = uow.records.get(ids.values())
     return [
         shown
-        for shown in found
-        if (record := known.get(ids[shown.key])) is None or record.entity_id is None
+        for key, shown in distinct.items()
+        if (record := known.get(ids[key])) is None or record.entity_id is None
     ]
 
 

@@ -56,6 +56,19 @@ def test_rule_24_a_field_that_was_sent_and_is_mapped_no_more_is_not_looked_for(
     assert hub.rebuilt().equal
 
 
+def test_rule_24_what_a_search_shows_twice_is_one_record(world: MakeWorld) -> None:
+    hub = _shop(world, "done")
+    hub.deliver("shop")
+    found = hub.shop.find
+    hub.shop.find = lambda *asked: [*found(*asked)] * 2  # type: ignore[method-assign]
+
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+
+    assert hub.tasks(TaskKind.UNKNOWN) == []
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+
+
 def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> None:
     hub = _shop(world, "undone")
     hub.deliver("shop")
