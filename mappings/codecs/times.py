@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,15 +22,21 @@ _DIRECTIVES = {
     "date": frozenset("dmYy"),
     "datetime": frozenset("dmYyHIpMSfz"),
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNTS = {"epoch": 1_000_000, "epoch_ms": 1_000}
+"""Times that are a count from 1970 on: microseconds in one unit. The words are those of a manifest's ``stamp``."""
 
 
 def _formats(kind: str, value: tuple[str, ...]) -> tuple[str, ...]:
     for form in value:
+        if kind == "datetime" and form in _COUNTS:
+            continue
         used = re.findall(r"%(.)", form.replace("%%", ""))
         allowed = _DIRECTIVES[kind]
         if not set(used) <= allowed or not {"d", "m"} <= set(used) or not {"Y", "y"} & set(used):
             names = ", ".join(f"%{x}" for x in sorted(allowed))
-            raise mistake(f"the format {form!r}", f"year, month and day out of {names}")
+            counts = f", or {', '.join(_COUNTS)}" if kind == "datetime" else ""
+            raise mistake(f"the format {form!r}", f"year, month and day out of {names}{counts}")
     return value
 
 
@@ -83,7 +90,8 @@ class DateTimeOptions(Options):
     zone: str = "UTC"
     """The IANA zone of times that name none."""
     formats: tuple[str, ...] = ()
-    """As for ``date``, with ``%H %M %S %f %z %I %p`` besides."""
+    """As for ``date``, with ``%H %M %S %f %z %I %p`` besides; or ``epoch``, ``epoch_ms``: seconds, milliseconds since
+    1970 began, a number or its digits; whole numbers are written."""
 
     @field_validator("zone")
     @classmethod
@@ -115,6 +123,7 @@ class DateTime(Codec):
         self._formats = options.formats
         self._zone: Any = UTC if options.zone == "UTC" else ZoneInfo(options.zone)
         self._write = write = options.formats[0] if options.formats else None
+        self._count = _COUNTS.get(write or "")
         exact = write is None or ("%f" in write and "%S" in write and "%y" not in write)
         exact = exact and (
             write is None or "%H" in write or {"%I", "%p"} <= set(re.findall("%.", write))
@@ -123,6 +132,10 @@ class DateTime(Codec):
         self.lossy = not exact or bool(write and "%z" not in write and self._zone is not UTC)
 
     def decode(self, native: Native) -> Canonical:
+        if isinstance(native, int | float):
+            if _COUNTS.keys().isdisjoint(self._formats):
+                raise wrong_kind(native, f"{_TIME}, or a number with `formats: [epoch]`")
+            native = str(native)
         if not isinstance(native, str | None):
             raise wrong_kind(native, _TIME)
         text = text_of(native, _TIME)
@@ -138,6 +151,8 @@ class DateTime(Codec):
             raise wrong_kind(value, _TIME)
         if self._write is None:
             return value
+        if self._count:
+            return (datetime.fromisoformat(value) - _EPOCH) // timedelta(microseconds=self._count)
         return datetime.fromisoformat(value).astimezone(self._zone).strftime(self._write)
 
 
@@ -161,10 +176,18 @@ def _at_the_edge(moment: datetime) -> bool:
 def _by_formats(text: str, formats: tuple[str, ...]) -> datetime | None:
     for form in formats:
         try:
+            if form in _COUNTS:
+                return _counted(text, _COUNTS[form])
             return datetime.strptime(text, form)  # noqa: DTZ007 - the zone is set by the caller
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return None
+
+
+def _counted(text: str, unit: int) -> datetime:
+    if not re.fullmatch(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?", text, re.ASCII):
+        raise ValueError("no number")
+    return _EPOCH + timedelta(microseconds=int(Decimal(text) * unit))
 
 
 def _iso(text: str) -> datetime | None:
