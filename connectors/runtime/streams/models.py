@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from connectors.contract import Guard
@@ -69,6 +69,14 @@ class Key(Configured):
 
     at: str
     type: Literal["text", "integer"] = "text"
+
+
+def _at(value: Any) -> Any:
+    return {"at": value} if isinstance(value, str) else value
+
+
+Version = Annotated[Key, BeforeValidator(_at, json_schema_input_type=str | Key)]
+"""Where a record's version is; a path alone is short for one that is sent as text."""
 
 
 class Stamp(Configured):
@@ -198,7 +206,7 @@ class Stream(Configured):
     about: str = ""
     key: Key
     stamp: Stamp | None = None
-    etag: str | None = None
+    etag: Version | None = None
     """A path in the record, or ``header`` for the answer's ETag header."""
     deleted: Marker | None = None
     deletions: Deletions | None = None

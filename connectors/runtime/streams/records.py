@@ -140,9 +140,10 @@ class Composer:
 
     def etag(self, document: Any, headers: Mapping[str, str]) -> str | None:
         """The version of a record: in it, or in the headers of the answer that shows it alone."""
-        if self._stream.etag == "header":
+        version = self._stream.etag
+        if version is not None and version.at == "header":
             return headers.get("ETag")
-        found = None if self._stream.etag is None else get(document, self._stream.etag)
+        found = None if version is None else get(document, version.at)
         return None if found is None else str(found)
 
 

@@ -197,7 +197,7 @@ class Writer:
         scope: dict[str, Any] = {
             "correlation": run.command.correlation,
             "before": run.command.before,
-            **({} if run.etag is None else {"etag": run.etag}),
+            **self._version(run),
             "after": run.command.after,
             **run.extra,
         }
@@ -206,6 +206,14 @@ class Writer:
         if child is not None:
             scope |= {"child": child.child, "change": child.change, "id": child.id}
         return scope
+
+    def _version(self, run: _Run) -> dict[str, Any]:
+        """The slot ``{etag}``, as requests want it; an ETag header that is no number stays text."""
+        if run.etag is None:
+            return {}
+        shape = self._stream.etag
+        number = shape is not None and shape.type == "integer" and run.etag.isdecimal()
+        return {"etag": int(run.etag) if number else run.etag}
 
     def _step(self, step: Step, child: Child | None, run: _Run) -> None:
         try:

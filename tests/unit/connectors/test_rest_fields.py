@@ -92,9 +92,14 @@ def desk():
 
 
 @pytest.fixture
-def system(desk, tmp_path):
+def manifest():
+    return MANIFEST
+
+
+@pytest.fixture
+def system(desk, tmp_path, manifest):
     path = tmp_path / "desk.yaml"
-    path.write_text(MANIFEST)
+    path.write_text(manifest)
     connector = open_system(load_manifest(path), Connection(URL), lambda: datetime.now(UTC))
     yield connector
     connector.close()
@@ -152,6 +157,22 @@ def test_since_is_written_as_the_system_wants_it(system, desk):
     (page,) = system.read("tickets", None, Scan.FULL)
     list(system.read("tickets", page.cursor, Scan.DELTA))
     assert desk.since == ["2026-05-01 10:00:00"]
+
+
+def _versioned(shape):
+    update = 'PUT /tickets/{key}", '
+    text = MANIFEST.replace(update + "send", update + 'body: {version: "{etag}"}, send')
+    return text.replace("etag: header", f"etag: {shape}")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sent"),
+    [(_versioned("version"), "3"), (_versioned("{at: version, type: integer}"), 3)],
+)
+def test_a_version_in_the_body_is_text_or_a_number_as_declared(system, desk, sent):
+    desk.move(version=3)
+    assert isinstance(update(system, subject="Hi"), Written)
+    assert desk.sent == [("PUT", {"version": sent, "subject": "Hi"})]
 
 
 def test_an_action_is_guarded_by_the_version_that_was_read_before_it(system, desk):
