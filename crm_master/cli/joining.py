@@ -61,9 +61,9 @@ def _preview(shown: Mapping[str, Any]) -> None:
         out.print(f"  {name} cannot join yet: {reason}", markup=False)
     for stream, number in shown["records"].items():
         out.print(f"  {stream}: {number} records")
-    out.print(
-        f"  {shown['customers']} customers, {shown['in_several_systems']} of them in several systems"
-    )
+    for entity, number in shown["customers"].items():
+        shared = shown["in_several_systems"].get(entity, 0)
+        out.print(f"  {entity}: {number}, {shared} of them in several systems")
     for name in sorted(shown["creates"].keys() | shown["updates"].keys()):
         created, updated = shown["creates"].get(name, 0), shown["updates"].get(name, 0)
         out.print(f"  {name}: {created} records would be created, {updated} changed")

@@ -53,8 +53,10 @@ class Preview:
     systems: tuple[str, ...]
     records: dict[str, int] = field(default_factory=dict)
     not_ready: dict[str, str] = field(default_factory=dict)
-    shared: int = 0
-    customers: int = 0
+    customers: Counter[str] = field(default_factory=Counter)
+    """How many there are of each entity."""
+    shared: Counter[str] = field(default_factory=Counter)
+    """How many of them are in several systems."""
     changed: int = 0
     conflicts: int = 0
     creates: Counter[str] = field(default_factory=Counter)
@@ -67,8 +69,8 @@ class Preview:
             "systems": list(self.systems),
             "records": self.records,
             "not_ready": self.not_ready,
-            "customers": self.customers,
-            "in_several_systems": self.shared,
+            "customers": dict(self.customers),
+            "in_several_systems": dict(self.shared),
             "golden_changed": self.changed,
             "conflicts": self.conflicts,
             "creates": dict(self.creates),
@@ -132,8 +134,8 @@ def preview(
                     continue
                 made = recompute(plan, customer, records, states)
                 out = fan_out(hub, plan, customer, made.reconciled, records, states, {}, at)
-                found.customers += 1
-                found.shared += len({record.ref.system for record in records}) > 1
+                found.customers[entity] += 1
+                found.shared[entity] += len({record.ref.system for record in records}) > 1
                 found.changed += bool(made.changes)
                 found.conflicts += bool(made.reconciled.conflicts)
                 found.creates.update(stream.name for stream in out.creates)

@@ -180,8 +180,9 @@ class Demo:
             self.dag(f"reconcile__{entity}")
         shown = entrypoints.preview(self.app)
         self.screen.say(
-            f"Nothing was written so far. {shown['customers']} customers were recognised, {shown['in_several_systems']} of "
-            "them in more than one system.\nIf all joined now, this would be written:"
+            f"Nothing was written so far. {shown['customers']['customer']} customers were recognised, "
+            f"{shown['in_several_systems']['customer']} of them in more than one system.\n"
+            "If all joined now, this would be written:"
         )
         self.screen.table(
             *("", "to create", "to update", "which fields"),
