@@ -135,7 +135,8 @@ def verify(as_json: Json = False) -> None:
         for difference in verdict.differences:
             where = difference.record + (f" {difference.field}" if difference.field else "")
             mark = "(a person must decide) " if difference.excepted else ""
-            out.print(f"  {where}: {mark}{difference.why}", markup=False)
+            because = f" ({difference.put_off})" if difference.put_off else ""
+            out.print(f"  {where}: {mark}{difference.why}{because}", markup=False)
         for title, found_reasons in (
             ("Differs", verdict.reasons),
             ("Waits for a person", verdict.excepted),

@@ -48,6 +48,7 @@ from crm_master.ports import (
 FIRST_WAIT = 1_000_000  # microseconds
 LONGEST_WAIT = 3_600_000_000
 LONGEST_ASKED = 86_400_000_000  # a system that asks for more has a wrong clock
+_STALE = "the record changed since it was read, or the system says so"
 
 
 class Settler:
@@ -186,7 +187,7 @@ class Settler:
                 counts["overtaken"] += 1
                 # the next attempt reads anew; a system that says so again and again is not pressed
                 pause = 0 if delivery.message.attempts < 2 else wait(delivery.message, None)
-                entry = self._later(delivery, "stale", "changed since it was read", pause, uow)
+                entry = self._later(delivery, "stale", _STALE, pause, uow)
                 self._land(plan, delivery, uow)
                 return entry
             case Retry(reason, after):

@@ -37,6 +37,8 @@ class Difference:
     field: str | None
     why: str
     excepted: bool = False
+    put_off: str = ""
+    """What has put off the delivery that waits."""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -45,6 +47,7 @@ class Difference:
             "field": self.field,
             "why": self.why,
             "excepted": self.excepted,
+            "put_off": self.put_off,
         }
 
 
@@ -218,13 +221,12 @@ class Verifier:
         for part, hold in needed.holds.items():
             if hold is not Hold.CONTESTED or _differs(customer, part, now):
                 self.verdict.add(Difference(name, customer.id, part, _HELD[hold], excepted=True))
-        why, excepted = (
-            (_LOST, False)
-            if message is None
-            else _QUEUED.get(message.state, (_QUEUED_STILL, False))
-        )
+        why, excepted, put_off = _LOST, False, ""
+        if message is not None:
+            why, excepted = _QUEUED.get(message.state, (_QUEUED_STILL, False))
+            put_off = message.reason
         for part in sorted(needed.writes.keys() - edited):
-            self.verdict.add(Difference(name, customer.id, part, why, excepted))
+            self.verdict.add(Difference(name, customer.id, part, why, excepted, put_off))
         self.verdict.matching[plan.name] += not edited and not needed.writes
 
     def _missing(self, plan: StreamPlan, sink: Sink) -> None:

@@ -243,6 +243,20 @@ def test_rule_06_a_batch_that_was_read_together_is_read_again_record_by_record(
     assert hub.queued() == {"overtaken": 1}, "its newer state is in the inbox"
 
 
+def test_rule_06_what_a_system_calls_stale_again_and_again_is_told(world: MakeWorld) -> None:
+    """Nobody edits: the version does not arrive as the system compares it. Nothing else would tell."""
+    hub = _pair(world, guard=Guard.ETAG)
+    hub.erp.edit("e1", name="Ada Lovelace")
+    hub.shop.losses = ["stale"] * 9
+
+    hub.round("erp")
+    hub.deliver("shop")
+
+    (told,) = hub.verify().differences
+    assert told.why == "a delivery is waiting"
+    assert told.put_off == "the record changed since it was read, or the system says so"
+
+
 @pytest.mark.parametrize("fate", ["done", "undone"])
 def test_rule_06_a_lost_answer_to_an_update_is_read_before_it_is_sent_again(
     world: MakeWorld, fate: str
