@@ -26,7 +26,7 @@ from mappings.compiler import compile_file
 from tests.docs.pages import ROOT, all_blocks, anchors, blocks, commands, pages, prose
 
 COMMAND: Any = typer.main.get_command(cli.app)
-CUSTOMER = spec.load_entity(ROOT / "mappings" / "entities" / "customer.yaml")
+ENTITIES = ROOT / "mappings" / "entities"
 HOSTS = {
     "airflow.apache.org", "keepachangelog.com", "semver.org",
     "example.com", "example.org", "lists.example.org", "erp.example.org",
@@ -108,7 +108,8 @@ def test_a_yaml_block_is_a_valid_file(block):
     if kind.startswith(("hub", "./hub")):
         load_model(block.body, settings.HubSettings)
     elif kind.startswith("mapping"):
-        compile_file(block.body, CUSTOMER, {})
+        entity = yaml.safe_load(block.body)["entity"]
+        compile_file(block.body, spec.load_entity(ENTITIES / f"{entity}.yaml"), {})
     elif kind.startswith("polic"):
         load_model(block.body, settings.PolicySettings)
     elif kind.startswith("entit"):
