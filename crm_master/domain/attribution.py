@@ -107,9 +107,10 @@ def attribute(
     """Tell what a person asserted in a record from what it merely shows (RULES 2, 3, 6, 7, 9).
 
     A field equal to its shadow asserts nothing and keeps its claim's time. At first sight every value is a claim, as old
-    as the record's stamp says. A read that began before our last write was confirmed asserts nothing: ``stale``.
+    as the record's stamp says. A read that began before our last write was confirmed, or before another that was reconciled
+    already, asserts nothing: ``stale``.
     """
-    if observed.started < shadow.confirmed_at:
+    if observed.started < shadow.stale_before:
         return Attributed(claims, shadow, frozenset(), stale=True)
     sheet = _Sheet(dict(claims), dict(shadow.fields), shadow, lenses, observed)
     for name, reading in mapped.readings.items():

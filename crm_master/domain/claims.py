@@ -123,11 +123,20 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """What one record was last seen to hold. ``confirmed_at`` is the last settled write (0: none)."""
+    """What one record was last seen to hold.
+
+    ``confirmed_at`` is the last settled write (0: none), ``read_at`` the beginning of the newest read that was reconciled.
+    """
 
     fields: Mapping[str, FieldShadow] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
     confirmed_at: Instant = 0
+    read_at: Instant = 0
+
+    @property
+    def stale_before(self) -> Instant:
+        """A read that began before this shows less than is known: it asserts nothing (RULES 6)."""
+        return max(self.confirmed_at, self.read_at)
 
     def saw(self, name: str, lo: Instant) -> int:
         """The version that an edit made after ``lo`` must have seen in this field; 0 if none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
@@ -50,7 +51,7 @@ class Observer:
         """Step 4 for one observation, and step 3 if that was not done before."""
         item.state = InboxState.DONE
         stream = self.hub.stream(item.ref.system, item.ref.stream)
-        if item.deleted and item.started < record.shadow.confirmed_at:
+        if item.deleted and item.started < record.shadow.stale_before:
             record.reread = True
             self.found.counts["stale"] += 1
             return
@@ -74,7 +75,8 @@ class Observer:
         if found.stale:
             self.found.counts["stale"] += 1
             return
-        record.claims, record.shadow = dict(found.claims), found.shadow
+        record.claims = dict(found.claims)
+        record.shadow = replace(found.shadow, read_at=item.started)
         if record.status is RecordStatus.ALIAS:
             # this key is another record's now, or the system took a merge back
             record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None

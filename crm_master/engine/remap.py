@@ -153,7 +153,7 @@ class _Both:
         """
         document = self.standing(record, _document(row) or {}, lambda now: now.held)
         readings = _readings(self.stream.mapping, document, False)
-        overtaken = row is not None and row.started < record.shadow.confirmed_at
+        overtaken = row is not None and row.started < record.shadow.stale_before
         return frozenset(
             name
             for name, said in readings.items()
@@ -187,7 +187,7 @@ def _first_sight(
         or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
         or reading.presence is Presence.UNREADABLE
     }
-    started = max(row.started, record.shadow.confirmed_at)
+    started = max(row.started, record.shadow.stale_before)
     observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, both.stream.skew)
     mapping = both.stream.mapping
     return attribute(Mapped(readings), record.claims, record.shadow, mapping, spec, observed)
