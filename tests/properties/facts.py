@@ -95,6 +95,10 @@ class Record:
     """Whether the hub believes that it is gone as soon as it is told."""
     shared: bool = False
     """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
+    once: set[str] = field(default_factory=set)
+    """The customers whose record it was, before it was merged with others or parted from them."""
+    anew: int = 0
+    """When its past was erased with somebody with whom its customer had been one (rule 25)."""
     deleted_by_us: bool = False
     """Whether the hub has deleted it, because policy says so (rule 12)."""
     unlinked: bool = False

@@ -107,6 +107,7 @@ class Model:
             address: survivor if of == absorbed else of for address, of in self.people.items()
         }
         for record in self.of(survivor, absorbed):
+            record.once.add(record.customer)
             record.customer, record.shared = survivor, True
         if absorbed in self.parted:
             self.parted.add(survivor)
@@ -115,9 +116,18 @@ class Model:
         """A person says that a record is another customer's (rule 15)."""
         for other in self.of(record.customer):
             other.shared = True
+            other.once.add(record.customer)
         self.parted.add(record.customer)
         record.customer = f"{record.customer} without {record.number}"
         self.parted.add(record.customer)
+
+    def erase(self, at: int, customer: str) -> None:
+        """A person asks to be forgotten. Whoever was once one with them begins anew (rule 25)."""
+        self.erased.add(customer)
+        kin = {customer}.union(*(of.once for of in self.records if of.customer == customer))
+        for record in self.records:
+            if kin & (record.once | {record.customer}):
+                record.anew = at
 
     def of(self, *customers: str) -> list[Record]:
         """The records of these customers, without those that have made place for new ones."""
@@ -206,11 +216,6 @@ class Model:
             for record in self.records
             if record.customer == customer and record.alive
         )
-
-    def recognised(self, record: Record) -> bool:
-        """Whether a deleted record had shown the hub the address that it has: else it comes back as somebody else."""
-        address = plain("email", record.value("email"))
-        return all(state.seen == address for state in self.states(record, "email"))
 
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
@@ -370,16 +375,13 @@ class Model:
         """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
 
         Of several edits that it was shown before it worked through any of them, the last counts. Of a field in quarantine
-        none does (rule 7), and those of a field that is taken out of the mapping are withdrawn (21).
+        none does (rule 7), those of a field that was not mapped meanwhile are withdrawn (21), a past may be erased (25).
         """
         for record in self.records:
             if record.customer in self.erased:
                 continue
-            looks = [
-                look.at
-                for look in self.systems[record.system].looks
-                if look.sure and shows(look, record)
-            ]
+            every = self.systems[record.system].looks
+            looks = [look.at for look in every if look.sure and shows(look, record)]
             for name, turns in record.turns.items():
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
                     until = NEVER if following is None else following.at
@@ -388,9 +390,9 @@ class Model:
                     seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
                     outdone = min((at for at in looks if at >= until), default=NEVER)
                     kept = any(seen < at < outdone for at in self.reconciled)
+                    said = turn.sent is None and turn.value and turn.at > record.anew
                     said = (
-                        turn.sent is None
-                        and turn.value
+                        said
                         and not self.given_up(record, name, turn.at)
                         and not self._read_anew(record, name, turn)
                     )

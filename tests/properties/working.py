@@ -200,7 +200,7 @@ class Working(People):
             entrypoints.erase(self.app, self._name(record), "ada")
         except NotErasable:
             return False
-        self.model.erased.add(record.customer)
+        self.model.erase(self.clock(), record.customer)
         return True
 
     def merge(self, survivor: Record, absorbed: Record) -> bool:
