@@ -86,7 +86,9 @@ class _Desk(Simulator):
 
     def open(self, clock=None, **given):
         text = (SHIPPED / "request_tracker.yaml").read_text()
-        text = text.replace("size: 100", f"size: {given['size']}")
+        # the listings of the streams; what is joined to them comes in whole pages
+        text = text.replace("keyset, size: 100", f"keyset, size: {given['size']}")
+        text = text.replace("page, size: 100", f"page, size: {given['size']}", 1)
         text = text.replace("\nhttp:\n", "\nhttp:\n  longest_wait: 0\n")
         connection = Connection(self.url, self._desk.user_name, self._desk.password)
         return open_system(load_manifest(text, params(self._fields)), connection, self.clock)
