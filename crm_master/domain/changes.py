@@ -301,11 +301,14 @@ def settle(
 
     ``held`` is what the system now shows of every field it was read for. It also settles doubts: a system that makes the
     same of the same value again had made it the first time; where it now holds something else, a person had put it there.
+    What an earlier write without an answer had sent, and is not there, never arrived.
     """
     fields = dict(shadow.fields)
     edits: dict[ClaimKey, Claim] = {}
     for name, native in held.items():
         now = fields.get(name, FieldShadow())
+        if name not in written and native != now.pending:
+            now = abandoned(now)
         sent = now.sent if now.pending is UNSET else now.pending
         doubt = now.doubt
         if doubt is not None and native != now.held:
@@ -313,7 +316,8 @@ def settle(
         elif name in written:
             doubt = None
         fields[name] = replace(arrived(now), held=native, sent=sent, doubt=doubt)
-    for name, now in fields.items():
+    for name in written:
+        now = fields.get(name, _EMPTY)
         if now.pending is not UNSET:
             fields[name] = replace(arrived(now), sent=now.pending)
     after = replace(shadow, fields=fields, confirmed_at=confirmed_at)

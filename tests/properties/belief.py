@@ -90,7 +90,13 @@ class _Belief:
                 yield edit  # what a lossy system made of a write whose answer was lost may be taken for an edit
             return
         yield edit
-        if value in {plain(self.name, turn.sent) for turn in before if turn.sent is not None}:
+        ours = {plain(self.name, turn.sent) for turn in before if turn.sent is not None}
+        ours |= {
+            plain(name, meant)
+            for at, name, meant in self.record.meant
+            if name == self.name and at < look.at
+        }
+        if value in ours:
             yield State(value, state.claim)  # the hub's own value, typed by a person
 
     def _at_first_sight(self, value: str, look: Look) -> Iterator[Claim]:

@@ -17,6 +17,7 @@ from connectors.errors import ConnectorError
 from crm_master import entrypoints
 from crm_master.bootstrap import App
 from crm_master.deployment import Deployment
+from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, entity_id, record_id
 from crm_master.domain.lifecycle import RecordStatus
@@ -28,7 +29,7 @@ from tests.hubs import compiled
 from tests.properties.facts import Record, Trouble
 from tests.properties.fate import Killed, MortalSink, MortalStore
 from tests.properties.people import People
-from tests.properties.setting import FIELDS, Setting
+from tests.properties.setting import CANONICAL, FIELDS, Setting
 from tests.properties.shelf import empty
 
 
@@ -261,11 +262,26 @@ class Working(People):
         except Killed:
             well = False
             self.fate.spare()
+            self._note_what_was_meant()
         finally:
             if system is not None:
                 untroubled = well and (bool(reading) or met == self.faults())
                 self._digest(system, reading, well, untroubled)
         return well
+
+    def _note_what_was_meant(self) -> None:
+        """What a dead process has left on record that it was about to write: whoever types that is an echo (rule 6)."""
+        ids = {
+            record_id(ExternalRef(system, "customers", key)): record
+            for (system, key), record in self.keys.items()
+        }
+        with self.app.store() as uow:
+            found = uow.records.get(ids)
+        for of, known in found.items():
+            for field, native in on_its_way(known.shadow).items():
+                name = next(name for name, canonical in CANONICAL.items() if canonical == field)
+                value = (native or {}).get("city") if name == "city" else native
+                ids[of].meant.append((self.clock(), name, "" if value is None else str(value)))
 
     def faults(self) -> int:
         """How many faults requests have met."""

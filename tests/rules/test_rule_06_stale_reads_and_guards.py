@@ -379,3 +379,22 @@ def test_rule_06_what_a_look_before_a_write_has_shown_is_in_the_journal(world: M
     hub.round()
     assert hub.golden["name"] == hub.shop["s1"]["name"] == "Ada K"
     assert hub.rebuilt().equal
+
+
+def test_rule_06_what_never_arrived_is_not_taken_for_sent_when_another_field_is(
+    world: MakeWorld,
+) -> None:
+    """The first write was lost on its way. What was in it is not golden when the second is made, and is again later."""
+    hub = _pair(world)
+    hub.shop.losses = ["undone"]
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    hub.erp.edit("e1", name="Ada", tags=["vip"])
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.shop["s1"]["tags"] == ["vip"]
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    assert hub.shop["s1"]["name"] == "Ada L"
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
