@@ -37,7 +37,8 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     """Everybody is in all three systems, and all is quiet."""
 
     def archive(files: dict[str, str]) -> None:
-        files["policies/customer.yaml"] += "deletes: archive\n"
+        policy = files["policies/customer.yaml"]
+        files["policies/customer.yaml"] = policy.replace("deletes: ignore", "deletes: archive")
 
     made = Hub(tmp_path, SYSTEMS, create="nobody", edit=archive)
     try:
