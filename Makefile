@@ -59,10 +59,16 @@ peers: $(STAMP) ## Install the real systems that tests and demo run against
 	@echo "== peers: $(PEERS)"
 	@$(BIN)/python -m examples.peers install $(PEERS)
 
+PYTEST = $(BIN)/python -m pytest -m "not debian"
+REAL = tests/integration tests/peers tests/e2e
+
 .PHONY: test
-test: $(STAMP) peers ## All tests that need no root
+test: $(STAMP) peers ## All tests that need no root: those on real systems beside the others
 	@echo "== tests"
-	@$(BIN)/python -m pytest -m "not debian" $(ARGS)
+	@$(if $(ARGS),exec $(PYTEST) $(ARGS);) \
+	$(PYTEST) $(REAL) >$(VENV)/real.log 2>&1 & real=$$!; trap 'kill $$real 2>/dev/null || :' EXIT; \
+	failed=0; $(PYTEST) $(REAL:%=--ignore=%) || failed=1; \
+	echo "== tests on real systems"; wait $$real || failed=1; cat $(VENV)/real.log; exit $$failed
 
 HISTORIES = 2000
 SEED = 1
