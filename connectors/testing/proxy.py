@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from connectors.testing.faults import Fault, Faults, Trouble
+from connectors.testing.server import HOST, Loopback
 
-HOST = "127.0.0.1"
 _PAUSE = 0.5  # seconds
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _GRAPHQL = re.compile(r"\s*(?P<kind>query|mutation)?[^{]*\{\s*(?:\w+:\s*)?(?P<field>\w+)")
@@ -170,34 +170,17 @@ class Proxy:
         return met, lambda: None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = True
-
+class _Server(Loopback):
     def __init__(self, proxy: Proxy, port: int) -> None:
         self.proxy = proxy
-        self.open_sockets: set[socket.socket] = set()
-        super().__init__((HOST, port), _Handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-
-    def server_bind(self) -> None:
-        # Without HTTPServer's own look-up of the host's name, which may take seconds.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = HOST, int(self.server_address[1])
+        super().__init__(_Handler, port)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are what this is for."""
 
-    def halt(self) -> None:
-        self.shutdown()
-        for connected in list(self.open_sockets):
-            with suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
-        self.server_close()
-        self._thread.join()
+    def sever(self, connected: socket.socket) -> None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,6 +12,8 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 
+HOST = "127.0.0.1"
+
 Break = Literal["reset"]
 """Instead of an answer: the connection breaks."""
 
@@ -33,14 +35,15 @@ class Answering(Protocol):
     ) -> Reply | Break: ...
 
 
-class Server(ThreadingHTTPServer):
+class Loopback(ThreadingHTTPServer):
+    """Serves on loopback from the moment it is made; its connections end with it."""
+
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, simulator: Answering) -> None:
-        self.simulator = simulator
+    def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
         self.open_sockets: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((HOST, port), handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -49,14 +52,24 @@ class Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     def halt(self) -> None:
         self.shutdown()
         for connected in list(self.open_sockets):
-            _break(connected)
+            self.sever(connected)
         self.server_close()
         self._thread.join()
+
+    def sever(self, connected: socket.socket) -> None:
+        """End a connection: with a reset, as a crashed server does."""
+        _break(connected)
+
+
+class Server(Loopback):
+    def __init__(self, simulator: Answering) -> None:
+        self.simulator = simulator
+        super().__init__(_Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
