@@ -1,4 +1,4 @@
-"""Writes docs/codecs.md from the codecs themselves: `.venv/bin/python docs/generate.py`."""
+"""Writes docs/codecs.md and docs/fields.md from what ships: `.venv/bin/python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from connectors.yamlfile import Configured
+from connectors.yamlfile import Configured, load_model
+from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
+from crm_master.settings import PolicySettings
+from mappings import SHIPPED, EntityFile, entity_spec, load_entity
 from mappings.codecs import CODECS
+from mappings.spec import FieldDef, MemberDef
 
-TARGET = Path(__file__).with_name("codecs.md")
-HEAD = """\
+CODECS_HEAD = """\
 # Codecs
 
 <!-- Written by docs/generate.py. Change the codecs' docstrings, then run it. -->
@@ -25,11 +28,28 @@ A codec translates one value between a system and the canonical form, both ways.
 What is empty is empty for every codec. What cannot be understood is *unreadable*: a dead letter says why, without quoting
 the value, and the field is not overwritten. A codec of your own is a Python class; see `mappings/codecs/`.
 """
+FIELDS_HEAD = """\
+# Canonical fields
+
+<!-- Written by docs/generate.py. Change mappings/entities/ or mappings/policies/, then run it. -->
+
+What a mapping can say a record is: the left side of its lines. These are the entities that ship, with their policies; an
+[entity](configure.md#entities) or a [policy](configure.md#policies) of your own takes the place of one, whole.
+
+- A **group** moves as one. A mapping has a line for each member: `address.street: street`.
+- A **list** has elements, each present or absent. A list of groups has one line, with the members in `each`:
+  `other_addresses: {at: "addresses[*]", each: {street: street}}`.
+- **Rows** are written like a list of groups, and move as one value: an order's lines.
+- A **reference** names a record of another stream: `customer: {at: party, as: {reference: {stream: parties}}}`.
+
+*Who wins* is the [rule](rules.md#survivorship) where systems differ. `owner: originator` is the system in which the fact was
+made; others' edits are put right. A policy of your own names the system that owns a field: `{rule: owner, owner: erp}`.
+"""
 
 
 def codecs_page() -> str:
     """The whole page."""
-    parts = [HEAD, _overview()]
+    parts = [CODECS_HEAD, _overview()]
     for name, codec in sorted(CODECS.items()):
         parts.append(f"\n## {name}\n\n{_plain(codec.doc)}\n")
         parts.append(f"\nFor fields of type {_types(codec.gives)}.\n")
@@ -116,5 +136,72 @@ def _text(node: ast.stmt) -> str:
     return ""
 
 
+def fields_page() -> str:
+    """The fields of the entities that ship: type, structure, who wins and what each is."""
+    parts = [FIELDS_HEAD]
+    for name in ("customer", "order", "interaction", "product"):
+        entity = load_entity(SHIPPED / "entities" / f"{name}.yaml")
+        policy = _shipped_policy(entity)
+        rows = [
+            row for field in entity.fields for row in _field(field, entity.field(field), policy)
+        ]
+        head = ["| Field | Type | Who wins | What it is |", "|---|---|---|---|"]
+        parts.append("\n".join(["", f"## {name.title()}", "", entity.doc, "", *head, *rows, ""]))
+    return "".join(parts)
+
+
+def _shipped_policy(entity: EntityFile) -> Policy:
+    settings = load_model(SHIPPED / "policies" / f"{entity.entity}.yaml", PolicySettings)
+    chosen = {
+        name: FieldPolicy(
+            field.rule, {str(field.owner): 0}, tuple(map(str, field.order)), field.member
+        )
+        for name, field in settings.fields.items()
+    }
+    return Policy(entity_spec(entity), {}, chosen)
+
+
+def _field(name: str, field: FieldDef, policy: Policy) -> list[str]:
+    """The row of a field, and those of its members."""
+    wins = _wins(policy.of(name))
+    if not field.members:
+        kind = f"list of {_type(field)}" if field.many else _type(field)
+        return [_row(f"`{name}`", kind, wins, field.doc)]
+    keys = ", ".join(f"`{key}`" for key in field.key)
+    kind = f"rows, known by {keys}" if keys else "list of groups" if field.many else "group"
+    own = [_row(f"`{name}`", kind, wins, field.doc)]
+    for member in field.members:
+        path = f"`{name}` each `{member}`" if field.many else f"`{name}.{member}`"
+        defined = field.member(member)
+        own.append(_row(path, _type(defined), "as the field", defined.doc))
+    return own
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell or '–' for cell in cells)} |"
+
+
+def _type(field: MemberDef) -> str:
+    kind = f"`{field.type}`"
+    if field.values:
+        return f"{kind}: {', '.join(f'`{value}`' for value in field.values)}"
+    if field.to:
+        waits = ", optional" if getattr(field, "optional", False) else ""
+        return f"{kind} to {field.to}{waits}"
+    return f"{kind}, up to {field.max}" if field.max else kind
+
+
+def _wins(chosen: FieldPolicy) -> str:
+    if chosen.rule is Rule.OWNER:
+        return f"`owner: {', '.join(chosen.standing)}`"
+    if chosen.rule is Rule.MOST_RESTRICTIVE:
+        order = ", ".join(f"`{value}`" for value in chosen.strictness)
+        return f"`{chosen.rule.value}` of `{chosen.member}`: {order}"
+    return f"`{chosen.rule.value}`"
+
+
+PAGES = {"codecs.md": codecs_page, "fields.md": fields_page}
+
 if __name__ == "__main__":
-    TARGET.write_text(codecs_page(), encoding="utf-8")
+    for name, page in PAGES.items():
+        Path(__file__).with_name(name).write_text(page(), encoding="utf-8")
