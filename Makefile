@@ -72,10 +72,11 @@ test: $(STAMP) peers ## All tests that need no root: those on real systems besid
 
 HISTORIES = 2000
 SEED = 1
+KIND = customers
 
 .PHONY: soak
-soak: $(STAMP) ## Thousands of random histories: make soak HISTORIES=10000 SEED=7
-	@$(BIN)/python -m tests.properties.soak --histories $(HISTORIES) --seed $(SEED)
+soak: $(STAMP) ## Thousands of random histories: make soak HISTORIES=10000 SEED=7, also of KIND=trade
+	@$(BIN)/python -m tests.properties.soak --kind $(KIND) --histories $(HISTORIES) --seed $(SEED)
 
 ROWS = 1000000
 DATABASE = sqlite

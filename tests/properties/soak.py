@@ -1,4 +1,4 @@
-"""Thousands of histories by chance: ``make soak HISTORIES=10000 SEED=7``.
+"""Thousands of histories by chance: ``make soak HISTORIES=10000 SEED=7``, of customers or (``KIND=trade``) of their orders.
 
 They run in parts of 25, each with a seed of its own, in two processes that are replaced as they age. A history that fails is
 printed step by step, with the command that plays its part again.
@@ -26,10 +26,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.properties.machine import Histories
 from tests.properties.promises import figures
 from tests.properties.shelf import tidy
+from tests.properties.trading import Trading
 
 PART = 25
 STEPS = 30
 PARTS_PER_PROCESS = 20
+KINDS = {"customers": Histories, "trade": Trading}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def _stopped(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def play(part: tuple[int, int]) -> Part:
+def play(part: tuple[str, int, int]) -> Part:
     """Play the histories of one seed. The first that fails ends them; it is not made smaller, which would take minutes."""
-    number, histories = part
+    kind, number, histories = part
     figures.clear()
     failure, said = "", io.StringIO()
     how = settings(
@@ -79,7 +81,7 @@ def play(part: tuple[int, int]) -> Part:
     )
     try:
         with redirect_stdout(said):
-            run_state_machine_as_test(seed(number)(Histories), settings=how)
+            run_state_machine_as_test(seed(number)(KINDS[kind]), settings=how)
     except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         failure = f"{type(error).__name__}: {error}\n{notes}\n{said.getvalue()}"
@@ -87,10 +89,10 @@ def play(part: tuple[int, int]) -> Part:
     return Part(number, Counter(figures), memory, failure)
 
 
-def soak(histories: int, first: int, processes: int) -> int:
-    """Play ``histories`` from seed ``first`` on; the number of parts that failed."""
+def soak(kind: str, histories: int, first: int, processes: int) -> int:
+    """Play ``histories`` of a kind from seed ``first`` on; the number of parts that failed."""
     parts = [
-        (first + place, min(PART, histories - place * PART))
+        (kind, first + place, min(PART, histories - place * PART))
         for place in range(-(-histories // PART))
     ]
     total: Counter[str] = Counter()
@@ -102,7 +104,7 @@ def soak(histories: int, first: int, processes: int) -> int:
             memory = max(memory, part.memory)
             if part.failure:
                 failed += 1
-                again = f"make soak HISTORIES={PART} SEED={part.seed}"
+                again = f"make soak KIND={kind} HISTORIES={PART} SEED={part.seed}"
                 print(f"\n{part.failure}\nPlay it again: {again}\n", flush=True)  # noqa: T201
             seconds = time.monotonic() - began
             line = f"{total['histories']} histories in {seconds:.0f} s, seed {part.seed}, {failed} failed"
@@ -116,7 +118,7 @@ def soak(histories: int, first: int, processes: int) -> int:
     )
     verdict = "all promises held" if not failed else f"{failed} FAILED"
     print(  # noqa: T201
-        f"{total['histories']} histories, seeds {first} to {first + len(parts) - 1}: {verdict}; {rest}; "
+        f"{total['histories']} histories of {kind}, seeds {first} to {first + len(parts) - 1}: {verdict}; {rest}; "
         f"largest process {memory} MiB"
     )
     return failed
@@ -124,12 +126,13 @@ def soak(histories: int, first: int, processes: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Play histories by chance.")
+    parser.add_argument("--kind", choices=KINDS, default="customers")
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, _stopped)
-    return 1 if soak(chosen.histories, chosen.seed, chosen.processes) else 0
+    return 1 if soak(chosen.kind, chosen.histories, chosen.seed, chosen.processes) else 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,192 @@
+"""What is promised of orders and interactions, at the end of a history (rules 14, 15, 18, 20, 24)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_master import entrypoints
+from crm_master.engine.ledger import Run, silent
+from crm_master.engine.rebuild import Rebuilder
+from crm_master.ports import RunEntry
+from tests.properties.facts import Trouble
+from tests.properties.promises import figures
+from tests.properties.shelf import empty
+from tests.properties.trading_truth import ERP, ORDERS, OTHER, SALES, Account, Fact
+from tests.properties.trading_world import DESK, NAMES, ON_THEIR_WAY, Market
+
+
+def check(market: Market) -> None:
+    """All promises, at the end of a history."""
+    market.settle()
+    market.notice()
+    before = market.writes()
+    market.clock.sleep(7200)
+    market.round(full=True)
+    if market.writes() != before:
+        raise Trouble(f"{market.writes() - before} writes after all was quiet")
+    _nothing_is_there_twice(market)
+    golden = _Golden(market)
+    _customers_are_who_they_are(market, golden)
+    refused = Counter[tuple[str, str]]()
+    for order in market.truth.orders:
+        _order(market, golden, order, refused)
+    for ticket in market.truth.tickets:
+        _ticket(market, golden, ticket)
+    _refusals_are_told(market, refused)
+    _only_the_unknown_is_waited_for(market)
+    if not _rebuilt(market):
+        raise Trouble("the journal does not give the same golden records again")
+
+
+class _Golden:
+    """The master, as whoever reads its views sees it."""
+
+    def __init__(self, market: Market) -> None:
+        store = market.app.store
+        store.make_views([plan.spec for plan in market.app.hub.entities.values()])
+        with store.engine.connect() as connection:
+
+            def rows(view: str) -> list[Any]:
+                return list(connection.execute(sa.text(f"SELECT * FROM {view}")))
+
+            self.orders = {row.number: row for row in rows("v_orders")}
+            self.tickets = {row.number: row for row in rows("v_interactions")}
+            self.numbers = Counter(
+                row.number for row in [*rows("v_orders"), *rows("v_interactions")]
+            )
+            self.whose = {
+                f"{row.system}/{row.stream}/{row.key}": row.id for row in rows("v_records")
+            }
+            self.lines = [(row.order_id, row.sku, row.quantity) for row in rows("v_order_lines")]
+
+    def is_about(self, row: Any, buyer: Account | None) -> bool:
+        return row.customer_id == (None if buyer is None else self.whose[str(buyer)])
+
+
+def _nothing_is_there_twice(market: Market) -> None:
+    """Promise 4, counted by the systems."""
+    for name, system in market.systems.items():
+        made = Counter(write.body["ref"] for write in system.writes if write.method == "POST")
+        twice = [ref for ref, times in made.items() if times > 1]
+        if twice or (name != ERP and system.duplicates("number")):
+            raise Trouble(f"{name}: made more than once: {twice}")
+
+
+def _customers_are_who_they_are(market: Market, golden: _Golden) -> None:
+    """Rules 14 and 15: accounts are one customer's or not as they should be, and everybody is in the ERP."""
+    accounts = market.truth.accounts.values()
+    if missing := [str(of) for of in accounts if str(of) not in golden.whose]:
+        raise Trouble(f"not linked: {missing}")
+    pairs = {(of.customer, golden.whose[str(of)]) for of in accounts}
+    customers, entities = {one for one, _ in pairs}, {two for _, two in pairs}
+    if not len(customers) == len(entities) == len(pairs):
+        raise Trouble(f"accounts are put together otherwise: {sorted(pairs)}")
+    for customer in customers:
+        if not market.truth.of_customer(customer, ERP):
+            raise Trouble(f"customer {customer} is not in the ERP")
+
+
+def _order(market: Market, golden: _Golden, order: Fact, refused: Counter[tuple[str, str]]) -> None:
+    """Rule 18."""
+    held, copies = market.held(order), market.copies(order)
+    buyer = market.truth.buyer(order.home, held["party"])
+    there = market.truth.there(order.home, held["party"])
+    row = golden.orders[order.number]
+    figures["orders"] += 1
+    if golden.numbers[order.number] != 1:
+        raise Trouble(f"{order.number} is {golden.numbers[order.number]} facts")
+    if not golden.is_about(row, buyer):
+        raise Trouble(f"{order.number} is about {row.customer_id}, and should be about {buyer}")
+    if there and not copies:
+        raise Trouble(f"{order.number} is not in {OTHER[order.home]}, where its customer is known")
+    if copies and not order.wanted:
+        raise Trouble(f"{order.number} was made in {OTHER[order.home]} for nobody")
+    lines = sorted((line["sku"], str(line["quantity"])) for line in held["lines"])
+    told = sorted((sku, str(of)) for id_, sku, of in golden.lines if id_ == row.id)
+    if told != lines:
+        raise Trouble(f"{order.number}: lines are {told}, and should be {lines}")
+    if row.status != held["status"]:
+        raise Trouble(f"{order.number}: status is {row.status}, and should be {held['status']}")
+    for copy in copies.values():
+        _shows(market, order, copy, held, refused)
+        if there and str(copy["party"]) not in {of.key for of in there}:
+            raise Trouble(f"{order.number}: party {copy['party']}, and not one of {buyer}")
+
+
+def _shows(
+    market: Market, order: Fact, copy: Any, held: Any, refused: Counter[tuple[str, str]]
+) -> None:
+    """The other system shows an order as its owners have it: what belongs to the originator, and the fulfilment."""
+    other = OTHER[order.home]
+    for name in ("lines", "promised"):
+        if copy[name] != held[name]:
+            raise Trouble(f"{order.number}: {name} is {copy[name]}, and should be {held[name]}")
+    sale, sold = (held, copy) if order.home == SALES else (copy, held)
+    if (sold["shipped"] or "") != (sale["shipped"] or ""):
+        raise Trouble(f"{order.number} is {sale['shipped']}, and {sold['shipped']} in the shop")
+    late = sale["shipped"] in ON_THEIR_WAY
+    figures["shipped orders"] += late
+    if copy["status"] != held["status"]:
+        if held["status"] != "cancelled" or not late:
+            raise Trouble(f"{order.number}: {copy['status']}, and should be {held['status']}")
+        refused[order.number, other] += 1
+    if copy["cancelling"] == "requested" and held["status"] != "cancelled":
+        if not late:
+            raise Trouble(f"{order.number}: its owner was never asked to cancel it")
+        refused[order.number, order.home] += 1
+    figures["cancelled orders"] += held["status"] == "cancelled"
+
+
+def _refusals_are_told(market: Market, refused: Counter[tuple[str, str]]) -> None:
+    """A cancellation that came too late is a question to a person; nothing else was refused."""
+    tasks = [task for task in entrypoints.tasks(market.app) if task["kind"] == "refused"]
+    with market.app.store() as uow:
+        found = uow.customers.get({task["entity"] for task in tasks})
+    asked = Counter(
+        (found[task["entity"]].golden["number"], task["target"].partition("/")[0]) for task in tasks
+    )
+    figures["cancellations that came too late"] += refused.total()
+    if asked != refused:
+        raise Trouble(f"refused was {dict(asked)}, and should be {dict(refused)}")
+
+
+def _ticket(market: Market, golden: _Golden, ticket: Fact) -> None:
+    held, row = market.held(ticket), golden.tickets[ticket.number]
+    figures["tickets"] += 1
+    if golden.numbers[ticket.number] != 1:
+        raise Trouble(f"{ticket.number} is {golden.numbers[ticket.number]} facts")
+    if not golden.is_about(row, market.truth.buyer(DESK, held["party"])):
+        raise Trouble(
+            f"{ticket.number} is about {row.customer_id}, and its party is {held['party']}"
+        )
+    if (row.status, row.answered_at or "") != (held["status"], held["answered"]):
+        raise Trouble(f"{ticket.number} is {row.status}, and {held['status']} at the desk")
+
+
+def _only_the_unknown_is_waited_for(market: Market) -> None:
+    truth, unknown, waiting = market.truth, Counter[str](), Counter[str](dict.fromkeys(NAMES, 0))
+    for fact in (*truth.orders, *truth.tickets):
+        party = market.held(fact)["party"]
+        kind = "interaction" if fact.home == DESK else "order"
+        unknown[kind] += truth.buyer(fact.home, party) is None
+        if fact.home in OTHER and not market.copies(fact):
+            waiting[OTHER[fact.home]] += 1
+    told = Counter(entrypoints.status(market.app)["facts_waiting"])
+    figures["orders that wait"] += waiting[SALES] + waiting[ORDERS]
+    if told != unknown:
+        raise Trouble(f"waiting are {dict(told)}, and should be {dict(unknown)}")
+    if market.waiting() != waiting:
+        raise Trouble(f"{dict(market.waiting())} deliveries wait, and not {dict(waiting)}")
+
+
+def _rebuilt(market: Market) -> bool:
+    """Promise 7."""
+    scratch = empty("scratch.db")
+    run = Run(RunEntry("rebuild", "rebuild", "", market.clock()), silent)
+    try:
+        return Rebuilder(market.app.store, scratch, lambda content: market.app.hub, run)().equal
+    finally:
+        scratch.close()
