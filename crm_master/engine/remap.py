@@ -149,18 +149,19 @@ class _Both:
     def lacking(self, record: SourceRecord, row: InboxItem | None) -> frozenset[str]:
         """The fields that are read from a place of which neither the landed row nor the shadow speaks at all.
 
-        Nor does a row that was written over since: what the hub may have put there is in no shadow.
+        Nor does a row that was written over since of what was never read: what the hub may have put there is in no shadow.
         """
         document = self.standing(record, _document(row) or {}, lambda now: now.held)
         readings = _readings(self.stream.mapping, document, False)
         overtaken = row is not None and row.started < record.shadow.stale_before
+        unread = readings.keys() - record.shadow.fields.keys() if overtaken else frozenset()
         return frozenset(
             name
             for name, said in readings.items()
-            if self._newly(name, record)
-            and (
-                said.presence is Presence.MISSING
-                or (overtaken and name not in record.shadow.fields)
+            if (
+                self._newly(name, record)
+                if said.presence is Presence.MISSING
+                else name in unread
             )
         )
 

@@ -110,7 +110,7 @@ class World(Working):
         for record in self.model.records:
             if record.back:
                 continue
-            known = records.get(ids[record.number])
+            known = records.get(ids[record.number]) if record.number in ids else None
             if record.customer in self.model.erased:
                 if known is not None:
                     raise Trouble(
