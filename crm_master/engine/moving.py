@@ -49,13 +49,15 @@ def book_move(
     entry = update_entry(message, record, "moved", at, ref.key)
     uow.journal.add_deliveries([entry], pos)
     moved = move(record, ref, at)
+    displaced = uow.records.get([moved.rec_id]).values()
     BatchMatcher(hub.entities[record.entity], uow, [moved], {})  # gives it its block keys
     uow.records.save([record])
     uow.records.save_blocks([record, moved])
     link = LinkEntry(moved.rec_id, message.entity_id, "bind", "hub", {"moved": record.rec_id})
     uow.customers.add_links([link], at, pos)
-    # what waits for it waits under its new name from now on
-    uow.customers.mark_dirty(ids=[message.entity_id])
+    # what waits for it waits under its new name from now on; whose key it was, if anybody's, has left for good
+    former = [of.entity_id for of in displaced if of.entity_id is not None]
+    uow.customers.mark_dirty(ids=[message.entity_id, *former])
     uow.tasks.close([(TaskKind.MATCH, str(ref))], at)
     return moved
 

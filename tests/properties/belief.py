@@ -100,12 +100,15 @@ class _Belief:
             yield State(value, state.claim)  # the hub's own value, typed by a person
 
     def _at_first_sight(self, value: str, look: Look) -> Iterator[Claim]:
-        """A row that shows the same as the one before is not kept again: so it may have been seen before."""
-        stamp = self.record.stamp(look.at)
+        """A row that shows the same as the one before, but for its time, is not kept again: it may have been seen before."""
         for earlier in self.looks:
-            if earlier.at <= look.at and self.record.stamp(earlier.at) == stamp:
-                when = min(stamp or 0, earlier.at)
+            if earlier.at <= look.at and self._shows_the_same(earlier, look):
+                when = min(self.record.stamp(earlier.at) or 0, earlier.at)
                 yield Claim(value, when, when, when, when)
+
+    def _shows_the_same(self, earlier: Look, look: Look) -> bool:
+        value = self.record.value
+        return all(value(name, earlier.at) == value(name, look.at) for name in self.record.turns)
 
     def _edit(self, made: int, value: str, look: Look) -> Claim:
         """An edit was made after the last complete read and after the hub's last write to the record, and was not yet

@@ -110,7 +110,7 @@ class Record:
     into: Record | None = None
     """The record of its system that people have merged it into (rule 13)."""
     back: bool = False
-    """Somebody took it back: that is another record, and this one has no say any more (rule 12)."""
+    """Its key is another record's: somebody took it back, or it was written there. This one has no say any more (12)."""
 
     @property
     def alive(self) -> bool:

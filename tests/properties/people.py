@@ -120,6 +120,8 @@ class People:
     def _moved(self, system: str, old: str, new: str) -> None:
         if old != new:
             self.keys[system, new] = self.keys.pop((system, old))
+            if displaced := self.dead.pop((system, new), None):
+                displaced.back = True
 
     def _name(self, record: Record) -> str:
         return f"{record.system}/customers/{self.key(record)}"
