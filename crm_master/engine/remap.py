@@ -158,11 +158,7 @@ class _Both:
         return frozenset(
             name
             for name, said in readings.items()
-            if (
-                self._newly(name, record)
-                if said.presence is Presence.MISSING
-                else name in unread
-            )
+            if (self._newly(name, record) if said.presence is Presence.MISSING else name in unread)
         )
 
     def _newly(self, name: str, record: SourceRecord) -> bool:

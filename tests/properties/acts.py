@@ -144,12 +144,17 @@ class Acts(RuleBasedStateMachine):
 
     @rule(which=numbers)
     def restore(self, which: int) -> None:
-        """A record that was deleted is there again, under its key."""
-        world = self._world()
-        parted = (
-            world.model.parted
-        )  # who shows the address of two customers is a question to a person
-        gone = [record for record in world.dead.values() if record.customer not in parted]
+        """A record that was deleted is there again, under its key.
+
+        Not with an address that it had got just before, and that nobody has seen: that is somebody else's.
+        """
+        world, model = self._world(), self._world().model
+        gone = [
+            record
+            for record in world.dead.values()
+            # who shows the address of two customers is a question to a person
+            if record.customer not in model.parted and model.addressed(record)
+        ]
         world.clock.sleep(1)
         if gone and world.restore(gone[which % len(gone)]):
             figures["reappearances"] += 1

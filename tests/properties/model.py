@@ -11,7 +11,7 @@ Times are microseconds on the hub's clock. Values are the systems' own; empty is
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise, product
+from itertools import product
 
 from tests.properties.belief import believed
 from tests.properties.facts import (
@@ -29,10 +29,11 @@ from tests.properties.facts import (
     plain,
     shows,
 )
+from tests.properties.standing import Standing
 from tests.properties.winning import decided
 
 
-class Model:
+class Model(Standing):
     """``policies``: field to ``(rule, systems)``. ``rank``: the systems, first the one that wins a tie."""
 
     def __init__(
@@ -217,6 +218,11 @@ class Model:
             if record.customer == customer and record.alive
         )
 
+    def addressed(self, record: Record) -> bool:
+        """Whether the hub surely knows the address that a record shows."""
+        shown = plain("email", record.value("email"))
+        return all(state.seen == shown for state in self.states(record, "email"))
+
     def states(self, record: Record, name: str) -> frozenset[State]:
         """All that the hub may believe of a field by now."""
         return believed(self.systems[record.system], record, name, self.reconciled)
@@ -322,60 +328,12 @@ class Model:
 
     # --- what should be ----------------------------------------------------------------------
 
-    def given_up(self, record: Record, name: str, until: int = NEVER) -> bool:
-        """Whether a field may be in quarantine: the hub wrote over one value of others that often, and it came back."""
-        came: dict[str, int] = {}
-        turns = [turn for turn in record.turns.get(name, ()) if turn.at < until]
-        for before, turn in pairwise(turns):
-            if turn.sent is None and before.sent is not None:
-                came[turn.value] = came.get(turn.value, 0) + 1
-        return any(times >= UNDONE_LIMIT for times in came.values())
-
-    def _undone(self, record: Record, name: str) -> int:
-        """How often, one after the other, a person has put the same value back and the hub has surely written over it."""
-        turns, times = record.turns.get(name, []), 0
-        turns = [turn for turn in turns if not self._read_anew(record, name, turn)]
-        for before, turn in zip(turns[-2::-2], turns[::-2], strict=False):
-            same = turn.sent is None and turn.value == turns[-1].value
-            if not same or before.sent is None or not before.sure:
-                break
-            times += 1
-        return times
-
-    def unsettled(self, record: Record, name: str, golden: str) -> bool:
-        """Whether a field neither holds what is golden nor what the system made of it when it was last sent."""
-        mapped = self.systems[record.system].maps(name)
-        if not mapped or plain(name, record.value(name)) == plain(name, golden):
-            return False
-        turns = record.turns.get(name, [])
-        return not turns or turns[-1].sent is None or plain(name, turns[-1].sent) != golden
-
-    def keeps(self, record: Record, name: str) -> bool:
-        """Whether the hub has left a value in a field that only people of other customers have ever typed (rule 10)."""
-        turns = record.turns.get(name, [])
-        if not turns or not turns[-1].sent or not turns[-1].value:
-            return False
-        if self._read_anew(record, name, turns[-1]):
-            return False
-        held, sent = plain(name, turns[-1].value), plain(name, turns[-1].sent)
-        typed = [
-            (other.customer, plain(name, turn.value))
-            for other in self.records
-            for turn in other.turns.get(name, ())
-            if turn.sent is None or self._read_anew(other, name, turn)
-        ]
-        ours = {value for customer, value in typed if customer == record.customer}
-        return sent in {value for _, value in typed} and not {held, sent} & ours
-
-    def _read_anew(self, record: Record, name: str, turn: Turn) -> bool:
-        """Whether a field was not mapped in between: when it is, the hub takes what it shows for its system's word."""
-        return not self.systems[record.system].has_mapped(name, turn.at)
-
     def edits(self) -> Iterator[tuple[Record, str, str]]:
         """Every edit of a person that the hub has worked through for sure, or has written over: record, field, value.
 
         Of several edits that it was shown before it worked through any of them, the last counts. Of a field in quarantine
-        none does (rule 7), those of a field that was not mapped meanwhile are withdrawn (21), a past may be erased (25).
+        none does (rule 7), those of a field that was not mapped meanwhile are withdrawn (21), a past may be erased (25), and
+        what a deleted record said may be taken back as soon as it is heard (12).
         """
         for record in self.records:
             if record.customer in self.erased:
@@ -389,6 +347,8 @@ class Model:
                     known = record.ours or any(at < turn.at for at in looks)
                     seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
                     outdone = min((at for at in looks if at >= until), default=NEVER)
+                    if self.deletes == "unlink":
+                        outdone = min(outdone, record.died)
                     kept = any(seen < at < outdone for at in self.reconciled)
                     said = turn.sent is None and turn.value and turn.at > record.anew
                     said = (
