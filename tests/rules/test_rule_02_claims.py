@@ -177,6 +177,28 @@ def test_rule_02_another_record_under_an_old_key_is_matched_anew(world: MakeWorl
     assert hub.golden["name"] == "Ada L."
 
 
+def test_rule_02_who_was_under_the_new_key_before_and_is_gone_has_no_last_words_any_more(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.erp.edit("e1", mail="ada@example.org")
+    hub.erp.add("e2", name="Bob", mail="bob@example.org")
+    hub.list.add("bob@example.org", name="Bob", mail="bob@example.org", note="from the list")
+    hub.settle()
+    hub.list.remove("bob@example.org")
+    hub.round()
+    assert hub.owner("erp/people/e2").golden["note"] == "from the list", "its last words"
+    hub.erp.edit("e2", mail="robert@example.org")
+    hub.round()
+    hub.erp.edit("e1", mail="bob@example.org")
+    hub.round()
+    assert hub.record("list", "bob@example.org").entity_id == hub.record("erp", "e1").entity_id
+    hub.round()
+    assert "note" not in hub.owner("erp/people/e2").golden
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
 @pytest.mark.parametrize("fate", ["done", "killed"])
 def test_rule_24_a_record_that_a_write_without_an_answer_has_moved_is_found_again(
     world: MakeWorld, fate: str

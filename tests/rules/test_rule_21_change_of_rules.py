@@ -130,7 +130,9 @@ def test_rule_21_a_row_that_was_written_over_since_shows_no_newly_mapped_field(
     assert hub.foresee(back).lacking == {"shop/people": {"phone"}}
     hub.apply(back)
     assert PHONE not in hub.claims("shop", "s1"), "what the shop showed once, nobody says any more"
-    hub.apply(hub.proposed(shop=FULL_MAPPING.replace("name: name", "name: {at: name, clear: ignore}")))
+    hub.apply(
+        hub.proposed(shop=FULL_MAPPING.replace("name: name", "name: {at: name, clear: ignore}"))
+    )
     assert PHONE not in hub.claims("shop", "s1"), "nor after one more change, of another field"
     assert hub.round() == 0
     assert hub.claims("shop", "s1")[PHONE] == "5", "seen for the first time, in a full read"
