@@ -52,6 +52,18 @@ def mailman(tmp_path: Path) -> Iterator[peers.Mailman]:
         yield server
 
 
+@pytest.fixture(
+    params=[
+        pytest.param(peers.BackOffice, id="node"),
+        pytest.param(peers.PhpBackOffice, id="php", marks=pytest.mark.debian),
+    ]
+)
+def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[peers.BackOffice]:
+    """A back office of this test alone, empty: npm's SOAP server, and PHP's in `make test-debian`."""
+    with request.param(tmp_path / "office") as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def module_vendure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Vendure]:
     """A Vendure shared by the tests of one module."""

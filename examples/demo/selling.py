@@ -84,7 +84,9 @@ class OrderDesk:
         return self._shop.place_order(customer, goods)
 
     def order(self, key: str) -> dict[str, Any]:
-        query = "query($id: ID!) { order(id: $id) { code state fulfillments { state } } }"
+        query = (
+            "query($id: ID!) { order(id: $id) { code state fulfillments { id state updatedAt } } }"
+        )
         found: dict[str, Any] = self._shop(query, id=key)["order"]
         return found
 
@@ -148,6 +150,15 @@ class OrderDesk:
             " { __typename ... on ErrorResult { errorCode message } } }",
             input={"orderId": key, "cancelShipping": True},
         )
+
+    def deliver(self, key: str) -> None:
+        """What was sent has arrived."""
+        for sent in self.order(key)["fulfillments"]:
+            self._shop(
+                'mutation($id: ID!) { transitionFulfillmentToState(id: $id, state: "Delivered")'
+                " { __typename ... on ErrorResult { errorCode message } } }",
+                id=sent["id"],
+            )
 
     def sales(self, number: str) -> list[dict[str, Any]]:
         """The sales of an order, by the number that the shop gave it."""

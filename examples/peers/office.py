@@ -44,7 +44,7 @@ class BackOffice(Server):
 
 
 class PhpBackOffice(BackOffice):
-    """The same office with customers only, on PHP's SoapServer (Debian's php-cli and php-soap)."""
+    """The same office on PHP's SoapServer (Debian's php-cli and php-soap)."""
 
     name = "backoffice-php"
 

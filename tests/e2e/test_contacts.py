@@ -1,4 +1,7 @@
-"""Calls exported by a call centre, known to a back office over SOAP (npm's server on Node), under the right customer."""
+"""Calls and letters that a call centre exports, known to a back office over SOAP under the right customer.
+
+The office is npm's server on Node, and PHP's in `make test-debian`.
+"""
 
 from __future__ import annotations
 
@@ -62,13 +65,12 @@ class Centre:
 
 
 @pytest.fixture
-def centre(tmp_path: Path) -> Iterator[Centre]:
+def centre(office: peers.BackOffice, tmp_path: Path) -> Iterator[Centre]:
     folder = tmp_path / "shared"
     folder.mkdir()
-    with peers.BackOffice(tmp_path / "office") as office:
-        made = Centre(office, folder, tmp_path / "hub")
-        yield made
-        made.app.store.close()
+    made = Centre(office, folder, tmp_path / "hub")
+    yield made
+    made.app.store.close()
 
 
 def test_a_call_is_known_to_the_office_under_the_customer_who_called(centre: Centre) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def test_an_order_in_the_shop_becomes_a_sale_under_the_right_party(
     golden = hub.golden(f"{SHOP}/orders/{key}")
     assert golden["customer"] == f"{SHOP}/customers/{customer}"
     assert [line["sku"] for line in golden["lines"]] == ["G-1", "W-1"]
+    happened = {event["status"] for event in golden["history"].values()}
+    assert {"ArrangingPayment", "PaymentSettled"} <= happened
     hub.assert_at_rest()
 
 
@@ -70,6 +73,14 @@ def test_what_the_erp_has_shipped_is_shipped_in_the_shop(stage: OrderStage, hub:
     hub.sync()
     hub.sync()
     assert stage.desk.order(key)["state"] == "Shipped"
+    hub.assert_at_rest()
+    stage.desk.deliver(key)
+    hub.sync()
+    golden = hub.golden(f"{SHOP}/orders/{key}")
+    assert golden["fulfilment"]["status"] == "delivered"
+    [delivered] = stage.desk.order(key)["fulfillments"]
+    at = datetime.fromisoformat(delivered["updatedAt"])
+    assert datetime.fromisoformat(golden["delivered_at"]) == at
     hub.assert_at_rest()
 
 

@@ -1,4 +1,4 @@
-"""A hub between a REST system and a real SOAP back office."""
+"""A hub between a REST system and a real SOAP back office, on npm's server and on PHP's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,6 @@ from examples import peers
 from tests.hubs import compiled, files_for
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def office(tmp_path):
-    with peers.BackOffice(tmp_path / "office") as server:
-        yield server
 
 
 @pytest.fixture

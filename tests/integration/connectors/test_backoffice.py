@@ -203,6 +203,80 @@ def test_null_empties_and_what_is_not_sent_stays(system):
     assert outcome.record.document == {**record.document, "email": None, "phones": {}}
 
 
+CALL = {
+    "reference": "C-1",
+    "channel": "phone",
+    "direction": "inbound",
+    "kind": "complaint",
+    "subject": "The kettle leaks",
+    "employee": "Zoë",
+    "opened": "2026-11-02T08:00:00+00:00",
+}
+LETTER = {**CALL, "reference": "BRU 17", "channel": "letter", "kind": "return"}
+ORDER = {
+    "reference": "S-1",
+    "status": "confirmed",
+    "currency": "EUR",
+    "prices": "net",
+    "lines": {"line": [{"sku": "A", "quantity": "2", "unitPrice": "9.5"}]},
+    "total": "19",
+    "promised": "2026-11-30",
+    "returns": {"item": [{"number": "R-1", "sku": "A", "quantity": "1", "reason": None}]},
+}
+FACTS = pytest.mark.parametrize(
+    ("stream", "fact"),
+    [("interactions", CALL), ("interactions", LETTER), ("orders", ORDER)],
+    ids=["call", "letter", "order"],
+)
+
+
+@FACTS
+def test_a_fact_is_made_under_its_customer_found_and_guarded(system, office, stream, fact):
+    customer = int(_made(system).key)
+    after = {**fact, "customerNumber": customer}
+    command = WriteCommand("w", stream, None, {}, after, "CRM-2")
+    (made,) = system.write([command])
+    assert isinstance(made, Written), made
+    record = made.record
+    assert record is not None
+    assert record.document == {**after, "id": int(record.key)}
+    (page,) = system.read(stream, None, Scan.FULL)
+    assert page.records == (record,)
+    assert list(system.find(stream, command)) == [record]
+    assert system.fetch(stream, [record.key, "99"]) == {
+        record.key: record,
+        "99": None,
+    }
+
+    peers.Clerk(office).edit(int(record.key), stream, reference="changed by a clerk")
+    late = WriteCommand(
+        "w",
+        stream,
+        record.key,
+        record.document,
+        {**record.document, "customerNumber": None},
+        "CRM-2",
+        record.etag,
+    )
+    assert system.write([late]) == [Stale()]
+    (held,) = peers.Clerk(office).all(stream).values()
+    assert (held["reference"], held["customerNumber"]) == ("changed by a clerk", customer)
+
+
+@FACTS
+def test_a_fact_of_nobody_is_refused_and_one_that_is_there_is_bound(system, office, stream, fact):
+    nobodys = WriteCommand("w", stream, None, {}, {**fact, "customerNumber": 99}, "CRM-2")
+    (outcome,) = system.write([nobodys])
+    assert isinstance(outcome, Refused)
+    assert "no such customer" in outcome.reason
+    assert peers.Clerk(office).all(stream) == {}
+    there = peers.Clerk(office).add(stream, reference=fact["reference"])
+    (outcome,) = system.write([WriteCommand("w", stream, None, {}, fact, "CRM-2")])
+    assert isinstance(outcome, Written), outcome
+    assert (outcome.key, outcome.existed) == (str(there["id"]), True)
+    assert len(peers.Clerk(office).all(stream)) == 1
+
+
 def test_a_write_is_guarded_by_the_version(system, office):
     record = _made(system)
     peers.Clerk(office).edit(1, name="By a clerk")

@@ -1,19 +1,23 @@
 // A legacy back office over SOAP, on the npm package `soap`: its envelopes, types and faults are the package's own.
 //   server.js WSDL STORE PORT LOGIN PASSWORD
-// Customers and interactions live in STORE (one JSON file). A clerk works over /clerk, in JSON: the door that has no hub behind it.
+// Customers, interactions and orders live in STORE (one JSON file). A clerk works over /clerk, in JSON: the door that has no hub behind it.
 'use strict';
 const crypto = require('crypto'), fs = require('fs'), http = require('http'), soap = require('soap');
 const [wsdl, store, port, login, password] = process.argv.slice(2);
 
-let data = { numbers: 0, customers: {}, interactions: {} };
-try { data = JSON.parse(fs.readFileSync(store, 'utf8')); } catch (error) { if (error.code !== 'ENOENT') throw error; }
+const empty = () => ({ numbers: 0, customers: {}, interactions: {}, orders: {} });
+let data = empty();
+try { Object.assign(data, JSON.parse(fs.readFileSync(store, 'utf8'))); } catch (error) { if (error.code !== 'ENOENT') throw error; }
 const save = () => { fs.writeFileSync(store + '.new', JSON.stringify(data)); fs.renameSync(store + '.new', store); };
 
 const CUSTOMER = ['number', 'reference', 'name', 'email', 'language', 'vatNumber', 'birthDate', 'creditLimit', 'newsletter', 'active',
   'phones', 'addresses', 'version', 'changed'];
 const INTERACTION = ['id', 'reference', 'customerNumber', 'channel', 'direction', 'kind', 'subject', 'employee', 'opened',
   'firstAnswered', 'closed', 'version', 'changed'];
-const PART = { phones: 'phone', addresses: 'address' };
+const ORDER = ['id', 'reference', 'customerNumber', 'status', 'ordered', 'currency', 'prices', 'lines', 'total', 'promised', 'delivery',
+  'tracking', 'delivered', 'returns', 'cancellation', 'version', 'changed'];
+const PART = { phones: 'phone', addresses: 'address', lines: 'line', returns: 'item' };
+const DAYS = new Set(['birthDate', 'promised']);
 const OURS = new Set(['number', 'id', 'version', 'changed']);  // nobody sets these from outside
 
 const refuse = (name, text, detail) => {
@@ -24,10 +28,11 @@ const moment = value => new Date(value).toISOString();
 
 // Envelopes hold a Date for a date, and one object for a list of one.
 function plain(name, value) {
-  if (value instanceof Date) return name === 'birthDate' ? value.toISOString().slice(0, 10) : value.toISOString();
-  if (PART[name]) return { [PART[name]]: list(value && value[PART[name]]) };
+  if (value instanceof Date) return DAYS.has(name) ? value.toISOString().slice(0, 10) : value.toISOString();
+  if (PART[name]) return { [PART[name]]: list(value && value[PART[name]]).map(parts) };
   return value;
 }
+const parts = row => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, plain(name, value)]));
 
 function put(record, names, sent) {
   for (const name of names) if (!OURS.has(name) && name in sent) record[name] = plain(name, sent[name]);
@@ -84,11 +89,13 @@ const customers = kind(() => data.customers, CUSTOMER, 'number', 'customer', 'cu
   const twin = sent.reference && Object.values(data.customers).find(c => c !== record && c.reference === sent.reference);
   if (twin) refuse('Duplicate', 'this reference is taken', { Duplicate: { field: 'reference', number: twin.number } });
 });
-const interactions = kind(() => data.interactions, INTERACTION, 'id', 'interaction', 'interactions', (sent, record) => {
+const about = all => (sent, record) => {
   if (sent.customerNumber && !data.customers[sent.customerNumber]) refuse('Invalid', 'no such customer', { Invalid: { field: 'customerNumber' } });
-  const twin = sent.reference && Object.values(data.interactions).find(i => i !== record && i.reference === sent.reference);
+  const twin = sent.reference && Object.values(all()).find(other => other !== record && other.reference === sent.reference);
   if (twin) refuse('Duplicate', 'this reference is taken', { Duplicate: { field: 'reference', id: twin.id } });
-});
+};
+const interactions = kind(() => data.interactions, INTERACTION, 'id', 'interaction', 'interactions', about(() => data.interactions));
+const orders = kind(() => data.orders, ORDER, 'id', 'order', 'orders', about(() => data.orders));
 
 const BackOfficePort = {
   ListCustomers: args => customers.page(args),
@@ -102,22 +109,27 @@ const BackOfficePort = {
   FindInteractions: args => interactions.find(args || {}),
   CreateInteraction: args => interactions.create(args.interaction),
   UpdateInteraction: args => interactions.update(args),
+  ListOrders: args => orders.page(args),
+  GetOrders: args => orders.some(args.ids && args.ids.id),
+  FindOrders: args => orders.find(args || {}),
+  CreateOrder: args => orders.create(args.order),
+  UpdateOrder: args => orders.update(args),
 };
 
-const DOOR = { customers, interactions };
+const DOOR = { customers: [customers, 'number', 'customer'], interactions: [interactions, 'id', 'interaction'], orders: [orders, 'id', 'order'] };
 function clerk(request, response) {
   if (request.url !== '/clerk') { response.statusCode = 404; return response.end(); }
   let text = '';
   request.on('data', chunk => { text += chunk; }).on('end', () => {
     try {
       const { verb, what, key, fields } = JSON.parse(text || '{"verb": "all"}');
-      const named = what === 'interactions' ? ['id', 'interaction'] : ['number', 'customer'];
+      const [door, id, one] = DOOR[what] || [];
       let answer = data;
-      if (verb === 'add') answer = DOOR[what].create(fields)[named[1]];
-      if (verb === 'edit') answer = DOOR[what].update({ [named[0]]: key, [named[1]]: fields })[named[1]];
-      if (verb === 'reset') { data = { numbers: 0, customers: {}, interactions: {} }; save(); answer = data; }
+      if (verb === 'add') answer = door.create(fields)[one];
+      if (verb === 'edit') answer = door.update({ [id]: key, [one]: fields })[one];
+      if (verb === 'reset') { data = empty(); save(); answer = data; }
       if (verb === 'restamp') { data[what][key].changed = fields.changed; answer = data[what][key]; save(); }
-      if (verb === 'remove') answer = DOOR[what].remove({ [named[0]]: key });
+      if (verb === 'remove') answer = door.remove({ [id]: key });
       response.end(JSON.stringify(answer));
     } catch (error) {
       response.statusCode = error.Fault ? 400 : 500;
