@@ -15,8 +15,19 @@ from connectors.testing.faults import Trouble as Fault
 from crm_master import entrypoints
 from tests.properties.promises import figures
 from tests.properties.trading_promises import check
-from tests.properties.trading_truth import ERP, ORDERS, OTHER, PARTIES, SALES, SHOP, Account, Fact
-from tests.properties.trading_world import DESK, KINDS, NAMES, ON_THEIR_WAY, Market
+from tests.properties.trading_truth import (
+    CALLS,
+    DESK,
+    ERP,
+    ORDERS,
+    OTHER,
+    PARTIES,
+    SALES,
+    SHOP,
+    Account,
+    Fact,
+)
+from tests.properties.trading_world import KINDS, NAMES, ON_THEIR_WAY, Market
 
 numbers = st.integers(0, 255)
 homes = st.sampled_from((ORDERS, ORDERS, SALES))
@@ -45,7 +56,7 @@ class Trading(RuleBasedStateMachine):
             self.newcomer(system)
         for which, home in enumerate((ORDERS, ORDERS, SALES)):
             self.place(home, which)
-        self.complain(0, 0)
+        self.complain(DESK, 0, 0)
         self.market.round()
 
     # --- customers ---------------------------------------------------------------------------
@@ -113,14 +124,20 @@ class Trading(RuleBasedStateMachine):
     def _order(self, home: str, party: str) -> None:
         number = f"{home[0]}{next(self.tokens)}"
         key = self.market.systems[home].add(
-            number=number, party=party, status="placed", lines=self._lines()
+            number=number, party=party, status="placed", lines=self._lines(home)
         )
         self.market.truth.orders.append(Fact(number, home, key))
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def _lines(self, home: str = "") -> list[dict[str, Any]]:
+        """Some lines; of the shop's own some have a product that the ERP may not have yet."""
         token = next(self.tokens)
-        lines = [{"sku": "A", "quantity": str(token)}, {"sku": "B", "quantity": "1"}]
-        return lines[: 1 + token % 2]
+        skus = ("A", "B", "AB", "AC" if home == ORDERS else "BA")[token % 4]
+        return [{"sku": sku, "quantity": str(token)} for sku in skus]
+
+    @rule()
+    def stock(self) -> None:
+        """A product comes into the ERP."""
+        self.market.truth.stocked.add("C")
 
     def _coming(self, home: str, ahead: int) -> str:
         keys = [int(of) for system, of in self.market.truth.accounts if system == PARTIES[home]]
@@ -128,18 +145,18 @@ class Trading(RuleBasedStateMachine):
 
     @rule(which=numbers, also=numbers, ahead=st.sampled_from((0, 0, 0, 1)))
     def reassign(self, which: int, also: int, ahead: int) -> None:
-        """An order turns out to be somebody else's, who may be still to come."""
-        if order := self._some_order(which):
-            home = order.home
-            key = self._coming(home, 1) if ahead else self._account(PARTIES[home], also).key
-            self._edit(order, party=key)
-            figures["orders that change hands"] += 1
+        """An order or a ticket turns out to be somebody else's, who may be still to come."""
+        fact = _pick(self.market.truth.facts, which)
+        home = fact.home
+        key = self._coming(home, 1) if ahead else self._account(PARTIES[home], also).key
+        self._edit(fact, party=key)
+        figures["facts that change hands"] += 1
 
     @rule(which=numbers)
     def reorder(self, which: int) -> None:
         """The owner changes what was ordered."""
         if order := self._some_order(which):
-            self._edit(order, lines=self._lines())
+            self._edit(order, lines=self._lines(order.home))
 
     @rule(which=numbers)
     def meddle(self, which: int) -> None:
@@ -204,21 +221,31 @@ class Trading(RuleBasedStateMachine):
 
     # --- tickets -----------------------------------------------------------------------------
 
-    @rule(which=numbers, ahead=st.sampled_from((0, 0, 1)))
-    def complain(self, which: int, ahead: int) -> None:
-        """A customer opens a ticket, perhaps before the hub has heard of them."""
-        party = self._coming(DESK, 1) if ahead else self._account(SHOP, which).key
+    @rule(home=st.sampled_from((DESK, CALLS)), which=numbers, ahead=st.sampled_from((0, 0, 1)))
+    def complain(self, home: str, which: int, ahead: int) -> None:
+        """A customer opens a ticket or calls, perhaps before the hub has heard of them."""
+        party = self._coming(home, 1) if ahead else self._account(PARTIES[home], which).key
         number = f"t{next(self.tokens)}"
         fields = {"number": number, "party": party, "kind": "complaint", "status": "open"}
-        key = self.market.systems[DESK].add(**fields, subject=f"s{number}")
-        self.market.truth.tickets.append(Fact(number, DESK, key))
+        key = self.market.systems[home].add(**fields, subject=f"s{number}")
+        ticket = Fact(number, home, key, said={"status": {home: "open"}})
+        self.market.truth.tickets.append(ticket)
 
-    @rule(which=numbers, status=st.sampled_from(("open", "pending", "resolved", "rejected")))
-    def reply(self, which: int, status: str) -> None:
-        """Somebody answers a ticket, and perhaps closes it."""
-        if tickets := self.market.truth.tickets:
-            answered = self.market.clock.moment().strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._edit(_pick(tickets, which), status=status, answered=answered)
+    @rule(
+        which=numbers, status=st.sampled_from(("open", "pending", "resolved")), here=st.booleans()
+    )
+    def reply(self, which: int, status: str, here: bool) -> None:
+        """Somebody answers a ticket, and perhaps closes it: where it was opened, or in the other system."""
+        market = self.market
+        ticket = _pick(market.truth.tickets, which)
+        system = ticket.home if here else OTHER[ticket.home]
+        said = {"status": status, "answered": market.clock.moment().strftime("%Y-%m-%dT%H:%M:%SZ")}
+        for key in (ticket.key,) if here else market.copies(ticket):
+            market.clock.sleep(1)
+            for name, value in said.items():
+                if market.systems[system].field(key, name) != value:
+                    ticket.said.setdefault(name, {})[system] = value
+            market.systems[system].edit(key, **said)
 
     # --- the hub -----------------------------------------------------------------------------
 

@@ -5,15 +5,17 @@ A fact's own values are not kept here: they are what its owner's system holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 
 SHOP, ERP = "shop", "erp"
 ORDERS, SALES = "orders", "sales"
-PARTIES = {ORDERS: SHOP, SALES: ERP, "desk": SHOP}
+DESK, CALLS = "desk", "calls"
+PARTIES = {ORDERS: SHOP, SALES: ERP, DESK: SHOP, CALLS: ERP}
 """Whose customers the parties of a system's facts are."""
-OTHER = {ORDERS: SALES, SALES: ORDERS}
+OTHER = {ORDERS: SALES, SALES: ORDERS, DESK: CALLS, CALLS: DESK}
+"""Where else facts are made."""
 
 
 @dataclass(eq=False)
@@ -40,6 +42,8 @@ class Fact:
     key: str
     wanted: bool = False
     """Whom it is about was known in the other system at some time: there it may be made."""
+    said: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of fields that are nobody's own: by system, what people said there last."""
 
 
 class Truth:
@@ -53,7 +57,13 @@ class Truth:
         self.tickets: list[Fact] = []
         self.mixed: set[int] = set()
         """The persons who were ever taken for somebody else."""
+        self.stocked = {"A", "B"}
+        """The products that the ERP has."""
         self._customers = count(1)
+
+    @property
+    def facts(self) -> list[Fact]:
+        return [*self.orders, *self.tickets]
 
     def opened(self, system: str, key: str, person: int) -> Account:
         """Somebody gives a person an account: it is that of the customer with their address (step 5)."""
@@ -98,9 +108,13 @@ class Truth:
         return self.accounts.get((PARTIES[home], str(party)))
 
     def there(self, home: str, party: object) -> list[Account]:
-        """The accounts of the same customer in the system of the orders' other side."""
+        """The accounts of the same customer on the other side."""
         buyer = self.buyer(home, party)
         return [] if buyer is None else self.of_customer(buyer.customer, PARTIES[OTHER[home]])
+
+    def lacks(self, home: str, lines: Iterable[Mapping[str, str]]) -> bool:
+        """Whether the other system does not have what is ordered (rule 20)."""
+        return home == ORDERS and not {line["sku"] for line in lines} <= self.stocked
 
     def shared(self) -> Iterator[int]:
         """Persons who are taken for one customer with somebody else."""

@@ -1,10 +1,10 @@
-"""A shop and an ERP with their customers and orders, a desk with its tickets, a hub between them, faults and deaths."""
+"""A shop and an ERP with their customers, orders and tickets, a hub between them, faults and deaths."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from connectors.contract import Document
+from connectors.contract import Document, Outcome, Refused, WriteCommand
 from connectors.errors import ConnectorError
 from connectors.testing import Profile, Simulator
 from connectors.testing.api import Api
@@ -26,13 +26,23 @@ from tests.hubs import FIELDS, MATCH, compiled
 from tests.properties.facts import Trouble
 from tests.properties.fate import Clock, Fate, Killed, MortalSink, MortalStore
 from tests.properties.shelf import empty
-from tests.properties.trading_truth import ERP, ORDERS, OTHER, PARTIES, SALES, SHOP, Fact, Truth
+from tests.properties.trading_truth import (
+    CALLS,
+    DESK,
+    ERP,
+    ORDERS,
+    OTHER,
+    PARTIES,
+    SALES,
+    SHOP,
+    Fact,
+    Truth,
+)
 from tests.trade import ORDER_FIELDS, TICKET_FIELDS, TICKETS
 from tests.trade import ORDERS as ORDER_LINES
 
-DESK = "desk"
 KINDS = ("customer", "order", "interaction")
-NAMES = (ERP, SHOP, SALES, ORDERS, DESK)
+NAMES = (ERP, SHOP, SALES, ORDERS, CALLS, DESK)
 ON_THEIR_WAY = ("shipped", "delivered")
 DECIDED = ["status", "cancelling"]
 """What a system with orders may refuse: it goes in a request of its own."""
@@ -60,11 +70,24 @@ class Orders(Simulator):
     face = Dispatch
 
 
+class Shelf(MortalSink):
+    """Of a system that takes orders only of products that it has."""
+
+    stocked: Collection[str] = ()
+
+    def write(self, commands: Sequence[WriteCommand]) -> Sequence[Outcome]:
+        [command] = commands
+        lines = command.after.get("lines") or []
+        if lines == command.before.get("lines") or {of["sku"] for of in lines} <= set(self.stocked):
+            return super().write(commands)
+        return [Refused("The system knows no such code here.", "lines.sku", missing=True)]
+
+
 def _profile(name: str) -> Profile:
     fields: dict[str, Any] = {}
-    if name in OTHER:
+    if name in (ORDERS, SALES):
         fields = {"fields": (*ORDER_FIELDS, "cancelling")}
-    elif name == DESK:
+    elif name in PARTIES:
         fields = {"fields": TICKET_FIELDS}
     # no system watches over numbers: what the hub makes twice is there twice
     return Profile(name=name, unique=(), longest_wait=0, attempts=2, **fields)
@@ -73,7 +96,7 @@ def _profile(name: str) -> Profile:
 @lru_cache
 def deployment() -> Deployment:
     """The hub between them. Nothing of it changes from one history to the next."""
-    create = {ERP: "everybody", SALES: "everybody", ORDERS: "everybody"}
+    create = dict.fromkeys((ERP, *PARTIES), "everybody")
     hub = {
         "name": "trade",
         "rank": list(NAMES),
@@ -99,7 +122,7 @@ def deployment() -> Deployment:
         if name in PARTIES:
             party = {"system": PARTIES[name], "stream": "customers"}
             fields = {"customer": {"at": "party", "as": {"reference": party}}}
-            if name == DESK:
+            if name in (DESK, CALLS):
                 mapped = {"entity": "interaction", "fields": {**fields, **TICKETS}}
             else:
                 fields["cancellation.state"] = {"at": "cancelling", "as": "enum"}
@@ -111,7 +134,7 @@ def deployment() -> Deployment:
 
 def _manifest(name: str) -> str:
     text = _profile(name).manifest()
-    if name not in OTHER:
+    if name not in (ORDERS, SALES):
         return text
     found = json.loads(text.partition("\n")[2])
     writes = found["streams"]["customers"]["writes"]
@@ -127,7 +150,9 @@ class Market:
     def __init__(self) -> None:
         self.clock, self.fate, self.truth = Clock(), Fate(), Truth()
         self.systems: dict[str, Simulator] = {
-            name: (Orders if name in OTHER else Simulator)(_profile(name), self.clock.moment)
+            name: (Orders if name in (ORDERS, SALES) else Simulator)(
+                _profile(name), self.clock.moment
+            )
             for name in NAMES
         }
         for system in self.systems.values():
@@ -142,9 +167,10 @@ class Market:
             lambda: entity_id(0, next(ids).to_bytes(10, "big")),
         )
         for name in NAMES:
-            self.app._open[name] = MortalSink(
-                self.app.connect(name), self.fate, lambda keys: None, lambda last: None
-            )
+            sink = self.app.connect(name)
+            kind = Shelf if name == SALES else MortalSink
+            self.app._open[name] = kind(sink, self.fate, lambda keys: None, lambda last: None)
+        self.app._open[SALES].stocked = self.truth.stocked  # type: ignore[attr-defined]
         self._told = 0
         self.round()
 
@@ -161,9 +187,13 @@ class Market:
         return self.systems[fact.home].records[fact.key]
 
     def copies(self, fact: Fact) -> dict[str, Document]:
-        """The records of an order in the other system."""
+        """The records of a fact in the other system."""
         there = self.systems[OTHER[fact.home]].snapshot()
         return {key: record for key, record in there.items() if record["number"] == fact.number}
+
+    def lacking(self, fact: Fact) -> bool:
+        """Whether the ERP does not have a product of an order of the shop."""
+        return self.truth.lacks(fact.home, self.held(fact).get("lines", ()))
 
     def sale(self, fact: Fact) -> str | None:
         """The key of an order in the ERP, which fulfils it; ``None`` before it is there."""
@@ -214,9 +244,9 @@ class Market:
         return self.run(entrypoints.sync, full=full)
 
     def notice(self) -> None:
-        """Note of which orders the customer is known on the other side now."""
-        for order in self.truth.orders:
-            order.wanted |= bool(self.truth.there(order.home, self.held(order)["party"]))
+        """Note of which facts the customer is known on the other side now."""
+        for fact in self.truth.facts:
+            fact.wanted |= bool(self.truth.there(fact.home, self.held(fact)["party"]))
 
     # --- the end -----------------------------------------------------------------------------
 
