@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
@@ -88,9 +88,14 @@ class Trading(RuleBasedStateMachine):
 
     @rule(which=numbers, also=numbers)
     def merge(self, which: int, also: int) -> None:
-        """An operator takes two customers for one."""
+        """An operator takes two customers for one.
+
+        Not while the hub has not seen all of theirs: a second account in the shop of whom it finds there is a question.
+        """
+        truth = self.market.truth
         one, two = self._account("", which), self._account("", also)
-        if one.customer == two.customer or not self.market.known(str(one), str(two)):
+        theirs = truth.of_customer(one.customer) + truth.of_customer(two.customer)
+        if one.customer == two.customer or not self.market.known(*map(str, theirs)):
             return
         if self.market.link(entrypoints.merging(str(one), str(two))):
             self.market.truth.merged(one, two)
@@ -315,11 +320,6 @@ class Trading(RuleBasedStateMachine):
         self.market.clock.sleep(seconds)
 
     # --- the end -----------------------------------------------------------------------------
-
-    @invariant()
-    def notice(self) -> None:
-        """Note what is known where, before it changes."""
-        self.market.notice()
 
     def teardown(self) -> None:
         if not hasattr(self, "market"):

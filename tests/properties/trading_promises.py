@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from connectors.contract import Document
 from crm_master import entrypoints
 from crm_master.engine.ledger import Run, silent
 from crm_master.engine.rebuild import Rebuilder
@@ -21,7 +22,6 @@ from tests.properties.trading_world import NAMES, ON_THEIR_WAY, Market
 def check(market: Market) -> None:
     """All promises, at the end of a history."""
     market.settle()
-    market.notice()
     before = market.writes()
     market.clock.sleep(7200)
     market.round(full=True)
@@ -115,7 +115,7 @@ def _order(market: Market, golden: _Golden, order: Fact, refused: Counter[tuple[
     held, row = market.held(order), golden.facts[order.number]
     figures["orders"] += 1
     figures["cancelled orders"] += held["status"] == "cancelled"
-    lines = sorted((line["sku"], str(line["quantity"])) for line in held["lines"])
+    lines = _lines(held)
     told = sorted((sku, str(of)) for id_, sku, of in golden.lines if id_ == row.id)
     if told != lines:
         raise Trouble(f"{order.number}: lines are {told}, and should be {lines}")
@@ -133,12 +133,17 @@ def _order(market: Market, golden: _Golden, order: Fact, refused: Counter[tuple[
             refused[order.number, order.home] += 1
         if market.lacking(order):
             continue
-        if copy["lines"] != held["lines"]:
-            raise Trouble(f"{order.number}: {copy['lines']}, and should be {held['lines']}")
+        if _lines(copy) != lines:
+            raise Trouble(f"{order.number}: lines are {_lines(copy)}, and should be {lines}")
         if copy["status"] != held["status"]:
             if held["status"] != "cancelled" or not late:
                 raise Trouble(f"{order.number}: {copy['status']}, and should be {held['status']}")
             refused[order.number, OTHER[order.home]] += 1
+
+
+def _lines(order: Document) -> list[tuple[str, str]]:
+    """What is ordered: no order of the lines means anything (rule 19)."""
+    return sorted((line["sku"], str(line["quantity"])) for line in order["lines"])
 
 
 def _refusals_are_told(market: Market, refused: Counter[tuple[str, str]]) -> None:
@@ -172,7 +177,7 @@ def _only_the_unknown_is_waited_for(market: Market) -> None:
         kind = "order" if fact in truth.orders else "interaction"
         held, copies = market.held(fact), market.copies(fact)
         unknown[kind] += truth.buyer(fact.home, held["party"]) is None
-        late = market.lacking(fact) and any(of["lines"] != held["lines"] for of in copies.values())
+        late = market.lacking(fact) and any(_lines(of) != _lines(held) for of in copies.values())
         waiting[OTHER[fact.home]] += late or not copies
     told = Counter(entrypoints.status(market.app)["facts_waiting"])
     figures["facts that wait"] += waiting.total()

@@ -220,6 +220,7 @@ class Market:
     def run(self, verb: Callable[..., Any], *args: Any, **options: Any) -> bool:
         """Run a verb as a process of its own. True if it went well."""
         well = True
+        self._notice()
         try:
             verb(self.app, *args, **options)
         except (
@@ -237,14 +238,15 @@ class Market:
             if write.method == "POST":
                 self.truth.made(ERP, write.key, write.body["email"])
         self._told = len(made)
+        self._notice()
         return well
 
     def round(self, *, full: bool = False) -> bool:
         self.clock.sleep(60)
         return self.run(entrypoints.sync, full=full)
 
-    def notice(self) -> None:
-        """Note of which facts the customer is known on the other side now."""
+    def _notice(self) -> None:
+        """Note of which facts the customer is known on the other side while the hub is at work."""
         for fact in self.truth.facts:
             fact.wanted |= bool(self.truth.there(fact.home, self.held(fact)["party"]))
 
