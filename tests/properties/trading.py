@@ -120,6 +120,16 @@ class Trading(RuleBasedStateMachine):
         """Somebody buys in the shop, or by telephone."""
         self._order(home, self._account(PARTIES[home], which).key)
 
+    @rule(home=homes, which=numbers, dies=st.booleans())
+    def lose(self, home: str, which: int, dies: bool) -> None:
+        """An order is made in the other system, and nobody hears of it."""
+        self.place(home, which)
+        if dies:
+            self.market.fate.doom("after write", 1)
+        else:
+            self.market.systems[OTHER[home]].fail_next("reset", methods={"POST"}, after=True)
+        self.market.round()
+
     @rule(home=homes, ahead=st.integers(1, 2))
     def early(self, home: str, ahead: int) -> None:
         """An order for a customer who is still to come, if ever."""
