@@ -8,7 +8,7 @@ from tests.properties.trading import Trading
 
 TestTrading = Trading.TestCase
 TestTrading.settings = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=20,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
