@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from connectors.contract import RawRecord, Sink, WriteCommand
 from crm_master.domain.changes import on_its_way
-from crm_master.domain.claims import Instant, Shadow
+from crm_master.domain.claims import Instant, Interval, Shadow
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from crm_master.engine.delivery import correlation, still_mapped
@@ -34,6 +34,12 @@ def move(record: SourceRecord, ref: ExternalRef, at: Instant) -> SourceRecord:
     record.alias_of, record.placed, record.pinned = moved.rec_id, None, False
     record.shadow, record.reread = Shadow(confirmed_at=at), False
     return moved
+
+
+def bury(record: SourceRecord, at: Instant) -> None:
+    """The record is gone. Whatever its key shows next is news, although it be what was read last (RULES 12)."""
+    record.status, record.raw_hash = RecordStatus.DELETED, b""
+    record.gone = Interval(record.shadow.confirmed_at, at)
 
 
 def book_move(

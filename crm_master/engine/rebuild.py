@@ -17,14 +17,14 @@ from crm_master.domain.changes import (
     settle,
     withhold,
 )
-from crm_master.domain.claims import UNSET, Instant, Interval, Shadow
+from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.ids import EntityId, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
 from crm_master.engine.delivery import unshown
 from crm_master.engine.facts import look_up
 from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
-from crm_master.engine.moving import move
+from crm_master.engine.moving import bury, move
 from crm_master.engine.plan import Hub
 from crm_master.engine.stewardship import carry_out
 from crm_master.engine.transactions import transact
@@ -223,13 +223,12 @@ class Rebuilder:
                 record.mapping_hash = self._mapping_hash(record)
             case "gone":
                 if record.status is RecordStatus.LIVE:
-                    record.gone = Interval(record.shadow.confirmed_at, entry.at)
-                record.status = RecordStatus.DELETED
-                self._claim(record, believe(abandon(record.shadow)))
+                    record.reread = True
+                    self._claim(record, believe(abandon(record.shadow)))
             case "deleted":
-                record.status = RecordStatus.DELETED
-                record.gone = Interval(record.shadow.confirmed_at, entry.at)
-                record.shadow = abandon(record.shadow)
+                if record.status is RecordStatus.LIVE:
+                    bury(record, entry.at)
+                    record.shadow = abandon(record.shadow)
             case "refused":
                 self._claim(record, believe(abandon(record.shadow)))
             case "refused in part":

@@ -20,7 +20,7 @@ from connectors.contract import (
 )
 from connectors.errors import ConnectorError
 from crm_master.domain.changes import abandon, believe
-from crm_master.domain.claims import Instant, Interval
+from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import (
     DeliveryState,
@@ -31,8 +31,7 @@ from crm_master.domain.lifecycle import (
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
 from crm_master.engine.ingest import land
-from crm_master.engine.merging import vanished
-from crm_master.engine.moving import update_entry
+from crm_master.engine.moving import bury, update_entry
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.receipts import not_erased
 from crm_master.ports import (
@@ -168,7 +167,9 @@ class Settler:
         match outcome:
             case Written() | Gone() if delivery.message.verb is DeliveryVerb.DELETE:
                 counts["deleted"] += 1
-                return self._deleted(delivery, uow)
+                assert delivery.record is not None
+                over = self._over(delivery.message, delivery.record, uow)
+                return delivery.entry("deleted", over, held=delivery.held)
             case Written(existed=True):
                 counts["existed"] += 1
                 return bind(plan, item, pos, self.run_id, uow)
@@ -218,34 +219,32 @@ class Settler:
                 assert_never(other)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
-        """A target that vanished: its record is a tombstone, its delivery is over, a person is told.
+        """A target that was not there: its delivery is over. The next poll asks for it, and hears that it is gone (RULES 12).
 
-        Unless it was to be deleted: a worker that died over that has perhaps done it, and nobody misses the record.
+        Where it was to be deleted, a worker that died over that has perhaps done it, and nobody misses the record.
         """
+        if message.verb is DeliveryVerb.DELETE:
+            return update_entry(message, record, "deleted", self._over(message, record, uow))
         at = self.clock()
         if record.status is RecordStatus.LIVE:
-            _bury(record, at)
+            record.reread = True
             take(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
-            if message.verb is not DeliveryVerb.DELETE:
-                plan = self.hub.entities[record.entity]
-                uow.tasks.open(list(vanished(self.hub, plan, [record], uow)), at, self.run_id)
             uow.customers.mark_dirty(ids=[message.entity_id])
         uow.outbox.done([message])
         uow.tasks.close([(TaskKind.REFUSED, message.id)], at)
         return update_entry(message, record, "gone", at)
 
-    def _deleted(self, delivery: Delivery, uow: UnitOfWork) -> DeliveryEntry:
-        """The record was deleted by the hub: a tombstone of which nobody has to be told."""
-        record = delivery.record
-        assert record is not None
+    def _over(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> Instant:
+        """The record was deleted by the hub: a tombstone of which nobody has to be told. Gives when."""
         at = self.clock()
-        _bury(record, at)
-        record.shadow = abandon(record.shadow)
-        uow.records.save([record])
-        uow.outbox.done([delivery.message])
-        uow.tasks.close([(TaskKind.REFUSED, delivery.message.id)], at)
-        return delivery.entry("deleted", at, held=delivery.held)
+        if record.status is RecordStatus.LIVE:
+            bury(record, at)
+            record.shadow = abandon(record.shadow)
+            uow.records.save([record])
+        uow.outbox.done([message])
+        uow.tasks.close([(TaskKind.REFUSED, message.id)], at)
+        return at
 
     def _later(
         self,
@@ -326,9 +325,3 @@ def wait(message: OutboxMessage, after: timedelta | None) -> int:
     own = random.randint(longest // 2, longest)
     asked = timedelta(0) if after is None else after
     return max(own, min(int(asked.total_seconds() * 1_000_000), LONGEST_ASKED))
-
-
-def _bury(record: SourceRecord, at: Instant) -> None:
-    """The record is gone. Whatever its key shows next is news, although it be what was read last (RULES 12)."""
-    record.status, record.raw_hash = RecordStatus.DELETED, b""
-    record.gone = Interval(record.shadow.confirmed_at, at)

@@ -97,7 +97,6 @@ class Histories(Acts):
             world.reconcile()
         elif name or world.golden()[customer].archived:
             return
-        answered = world.answered(record)
         world.delete(record)
         for _ in range(2):
             world.round(self._named(order), full=True)
@@ -109,8 +108,7 @@ class Histories(Acts):
             figures["deletions that count"] += 1
         elif not name:
             figures["deletions that count"] += 1
-            # else whoever looks for the answer finds it gone: a person is told, and nobody else
-            if answered and not rests:
+            if not rests:
                 raise Trouble(f"{customer} was deleted, and does not rest")
 
     @rule(seed=numbers)

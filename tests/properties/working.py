@@ -111,12 +111,6 @@ class Working(People):
             found = uow.records.get([of]).get(of)
         return found is not None and found.status is RecordStatus.DELETED
 
-    def answered(self, record: Record) -> bool:
-        """Whether the hub knows what became of all that it has written to a record."""
-        of = record_id(ExternalRef(record.system, "customers", self.key(record)))
-        with self.app.store() as uow:
-            return not on_its_way(uow.records.get([of])[of].shadow)
-
     def ingest(self, system: str, *, full: bool = False) -> bool:
         self._whole = not self._goes_on(system, full)
         return self._run(

@@ -56,7 +56,12 @@ class World(Working):
         waiting = entrypoints.waiting(self.app)
         with self.app.store() as uow:
             dirty = uow.customers.dirty("customer")
-        return bool(dirty) or any(number for part in waiting.values() for number in part.values())
+            missed = any(uow.records.to_reread(name, "customers", 1) for name in self.systems)
+        return (
+            bool(dirty)
+            or missed
+            or any(number for part in waiting.values() for number in part.values())
+        )
 
     def _answer(self) -> None:
         """What a diligent operator does: looks into the system, says what is there, lets pass what a fuse stopped."""
@@ -81,8 +86,9 @@ class World(Working):
         """
         system, _, key = task["record"].split("/")
         loser = self.dead[system, key]
-        assert loser.into is not None
-        mine, theirs = self.model.of(loser.customer), self.model.of(loser.into.customer)
+        # whom it was merged into may have been merged again
+        survivor = self.keys[system, task["into"][0].split("/")[2]]
+        mine, theirs = self.model.of(loser.customer), self.model.of(survivor.customer)
         others = {record.system for record in mine if record is not loser}
         by_address = self.systems[system].profile.keys == "email"
         if by_address or others & {record.system for record in theirs}:
@@ -92,7 +98,7 @@ class World(Working):
             entrypoints.decide(self.app, task["id"], task["into"][0], "ada")
         except linking.NotLinkable:
             return  # an answer is to be waited for first
-        self.model.merged(loser.into.customer, loser.customer)
+        self.model.merged(survivor.customer, loser.customer)
 
     def _made_there(self, task: Mapping[str, Any]) -> bool:
         system = task["subject"].partition(":")[2].split("/")[0]

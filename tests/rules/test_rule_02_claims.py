@@ -240,6 +240,7 @@ def test_rule_24_a_record_that_is_gone_while_a_write_is_open_is_gone_once_that_w
     hub.reconcile()
     hub.clock.sleep(1000)
     hub.round()
+    hub.round()
     assert hub.record("list", "ada@example.org").status is RecordStatus.DELETED
     assert [task.kind for task in hub.tasks()] == [TaskKind.GONE]
     assert hub.queued() == {}

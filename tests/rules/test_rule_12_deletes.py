@@ -9,7 +9,7 @@ from crm_master.domain.lifecycle import DeletePolicy, RecordStatus, TaskKind
 from crm_master.engine.deletion import silenced
 from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying
+from tests.rules.fakes import FULL_MAPPING, Setting, World, dying
 
 CAN = {"delete": True, "guard": Guard.ETAG}
 
@@ -244,6 +244,7 @@ def test_rule_12_who_comes_back_unchanged_after_a_write_found_it_gone_is_seen(
     hub.shop.vanish("s1")
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round()
+    hub.round()
     assert hub.record("shop", "s1").status is RecordStatus.DELETED
     hub.shop.kept["s1"] = kept
     hub.ingest("shop", full=True)
@@ -270,4 +271,26 @@ def test_rule_12_who_comes_back_as_the_hub_had_made_them_is_the_same_customer(
     hub.ingest("shop", full=True)
     hub.round()
     assert hub.record("shop", "shop-1").entity_id == before
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_a_record_that_only_a_delivery_finds_gone_is_deleted_as_policy_says(
+    world: MakeWorld,
+) -> None:
+    """What was on its way there, nobody says any more: so nothing speaks against the deletion."""
+    hub = _hub(world, DeletePolicy.ARCHIVE)
+    hub.shop.edit("shop-1", phone="2")
+    hub.erp.losses = ["undone"]
+    hub.round()
+    hub.apply(hub.proposed(shop=FULL_MAPPING.replace("  phone: phone\n", "")))
+    hub.erp.vanish("e1")
+    hub.clock.sleep(1000)
+    hub.round()
+    assert hub.record("erp", "e1").status is RecordStatus.LIVE, (
+        "the delivery has asked, and no poll"
+    )
+    hub.round()
+    assert hub.record("erp", "e1").status is RecordStatus.DELETED
+    assert hub.customer().archived
+    assert len(hub.tasks(TaskKind.GONE)) == 1
     assert hub.rebuilt().equal
