@@ -219,7 +219,7 @@ class Settler:
                 assert_never(other)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
-        """A target that was not there: its delivery is over. The next poll asks for it, and hears that it is gone (RULES 12).
+        """A target that was not there: its delivery is over. The next poll asks for it, and hears of its end (RULES 12).
 
         Where it was to be deleted, a worker that died over that has perhaps done it, and nobody misses the record.
         """

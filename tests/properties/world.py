@@ -87,7 +87,9 @@ class World(Working):
         system, _, key = task["record"].split("/")
         loser = self.dead[system, key]
         # whom it was merged into may have been merged again
-        survivor = self.keys[system, task["into"][0].split("/")[2]]
+        survivor = {**self.dead, **self.keys}[system, task["into"][0].split("/")[2]]
+        while survivor.into is not None:
+            survivor = survivor.into
         mine, theirs = self.model.of(loser.customer), self.model.of(survivor.customer)
         others = {record.system for record in mine if record is not loser}
         by_address = self.systems[system].profile.keys == "email"
