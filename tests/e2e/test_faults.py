@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,15 +26,19 @@ from tests.e2e.stage import Hub, deployed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SHOP, OFFICE = "shop", "office"
-HOME = {"streetLine1": "Kerkstraat 1", "city": "Gent", "postalCode": "9000"}
+ACTION_TROUBLES: Sequence[tuple[Trouble, bool]] = ((500, False), (500, True), ("reset", True))
+_ORDER = """
+query($id: ID!) { order(id: $id) { code state fulfillments { state } history { items { type data } } } }
+"""
 
 
 class Pair:
-    """A shop and a back office that tell each other of every customer."""
+    """A shop and a back office that tell each other of every customer; the office carries out what the shop sells."""
 
     def __init__(self, shop: peers.Vendure, office: peers.BackOffice) -> None:
         self.shop, self.office = shop, office
         self.seller, self.clerk = ShopDesk(shop), peers.Clerk(office)
+        self.till = peers.VendureClient(shop)
         self.to_shop = Proxy(shop.port, searches=r"/(query/\w+|mutation/login)$")
         self.to_office = Proxy(office.port, searches=r"/(List|Get|Find)\w+$")
         self._numbers = itertools.count(1)
@@ -52,9 +57,15 @@ class Pair:
         }
 
     def systems(self, join: str, create_in_erp: Any) -> dict[str, Any]:
-        streams = {"customers": {"create": {"when": {"email": "present"}}}}
+        customers = {"create": {"when": {"email": "present"}}}
+        orders = {SHOP: {}, OFFICE: {"create": "everybody"}}
         return {
-            name: {"system": system, "connection": name, "join": join, "streams": streams}
+            name: {
+                "system": system,
+                "connection": name,
+                "join": join,
+                "streams": {"customers": customers, "orders": orders[name]},
+            }
             for name, system in ((SHOP, "vendure"), (OFFICE, "backoffice"))
         }
 
@@ -70,6 +81,16 @@ class Pair:
         """Name and address of somebody whom no system knows."""
         number = next(self._numbers)
         return f"Trouble{number} Shooter", f"trouble{number}@example.org"
+
+    def order(self, key: str) -> dict[str, Any]:
+        """An order in the shop, with all that has happened to it there."""
+        found: dict[str, Any] = self.till(_ORDER, id=key)["order"]
+        return found
+
+    def sale(self, number: str) -> dict[str, Any]:
+        """The one order in the office with the number that the shop gave it."""
+        (sale,) = (of for of in self.clerk.all("orders").values() if of["reference"] == number)
+        return sale
 
     def contacts(self, email: str) -> list[dict[str, Any]]:
         """Everybody in the office with this address."""
@@ -180,5 +201,41 @@ def test_whatever_a_write_to_the_office_meets_it_happens_once(
     (contact,) = pair.contacts(email)
     assert contact["name"] == f"{name}-Noel"
     assert len(pair.seller.cards(email)) == 1
+    assert hub.tasks(TaskKind.UNKNOWN, "") == []
+    hub.assert_at_rest()
+
+
+@pytest.mark.parametrize("trouble", ACTION_TROUBLES, ids=titled)
+def test_whatever_an_action_in_the_shop_meets_it_happens_once(
+    trouble: tuple[Trouble, bool], pair: Pair, hub: Hub
+) -> None:
+    """An order is fulfilled, in two steps, and another is cancelled, because the office says so."""
+    what, after = trouble
+    name, email = pair.nobody()
+    first, last = name.split()
+    customer = pair.seller.add(first, last, email)
+    shipped = {"delivery": "shipped"}
+    steps = {
+        r"addFulfillmentToOrder$": ("Shipped", shipped),
+        r"transitionFulfillmentToState$": ("Shipped", shipped),
+        r"cancelOrder$": ("Cancelled", {"cancellation": "requested"}),
+    }
+    orders = {path: pair.till.place_order(customer, {"W-1": 1}) for path in steps}
+    numbers = {path: pair.order(key)["code"] for path, key in orders.items()}
+    hub.sync()
+    hub.sync()
+    for path, (state, change) in steps.items():
+        pair.clerk.edit(pair.sale(numbers[path])["id"], "orders", **change)
+        pair.to_shop.trouble(what, "POST", path, after=after)
+        through(hub, pair.to_shop)
+        order = pair.order(orders[path])
+        assert order["state"] == state
+        assert [of["state"] for of in order["fulfillments"]] == ["Shipped"] * (state == "Shipped")
+        happened = Counter((of["type"], of["data"].get("to")) for of in order["history"]["items"])
+        assert set(happened.values()) == {1}, happened
+    hub.sync()
+    assert pair.sale(numbers[r"cancelOrder$"])["status"] == "cancelled", (
+        "the office is told what came of its request"
+    )
     assert hub.tasks(TaskKind.UNKNOWN, "") == []
     hub.assert_at_rest()
