@@ -15,6 +15,7 @@ from crm_master.domain.fields import Canonical, Clear, Mapped, Native, Presence,
 from mappings.codecs import CODECS
 from mappings.codecs.references import Reference
 from mappings.lenses import GroupLens, Phase, ValueLens
+from mappings.lists import Former, ManyLens
 from mappings.plan import Params, Planned, Planner
 from mappings.spec import EntityFile, MappingSpec
 
@@ -51,6 +52,7 @@ class CompiledMapping:
         self._readers = [(name, plan.lens.read) for name, plan in planned.items() if plan.reads]
         self._writable = frozenset(name for name, plan in planned.items() if plan.writes)
         self._hash = hash_
+        self._children = _children_of(planned)
         self._references = {
             name: plan.lens.codec.place
             for name, plan in planned.items()
@@ -66,6 +68,11 @@ class CompiledMapping:
     def references(self) -> Mapping[str, tuple[str, str]]:
         """Which stream (system, stream) the fields that are references name records of."""
         return self._references
+
+    @property
+    def keyed(self) -> frozenset[str]:
+        """The list fields whose elements have keys of the system's own."""
+        return frozenset(self._children)
 
     @property
     def writable(self) -> frozenset[str]:
@@ -115,13 +122,19 @@ class CompiledMapping:
             return {**held, **native}
         return native
 
-    def put(self, document: Document, changes: Mapping[str, Native]) -> Document:
+    def put(
+        self,
+        document: Document,
+        changes: Mapping[str, Native],
+        former: Mapping[str, Former] | None = None,
+    ) -> Document:
         """A new document in which the changed fields hold the native values; all else stays as it is.
 
         Missing children are made, with the attributes of their selector and no key; a child of which nothing mapped
         remains is removed. A value that is there already is not touched. Of a group, members that the native dict
-        does not name stay. Raises ``ValueError`` for a field that is not writable, or where the document has another
-        shape than the mapping's path.
+        does not name stay. ``former`` has, for list fields, under which keys an element may be there that is to be
+        rewritten instead of being made. Raises ``ValueError`` for a field that is not writable, or where the document
+        has another shape than the mapping's path.
         """
         for name in changes:
             if name not in self._writable:
@@ -131,7 +144,12 @@ class CompiledMapping:
         after: Document = _copy(document)
         for phase in Phase:
             for name, native in changes.items():
-                self._planned[name].lens.store(after, native, phase, document)
+                lens = self._planned[name].lens
+                if former and name in former and isinstance(lens, ManyLens):
+                    if phase is Phase.LISTS:
+                        lens.lay(after, native, former[name])
+                else:
+                    lens.store(after, native, phase, document)
         return after
 
     def broken_laws(self, document: Document) -> list[Broken]:
@@ -154,13 +172,17 @@ class CompiledMapping:
 
 
 def compile_mapping(
-    spec: MappingSpec, entity: EntityFile, params: Params | None = None
+    spec: MappingSpec,
+    entity: EntityFile,
+    params: Params | None = None,
+    children: Mapping[str, str] | None = None,
 ) -> CompiledMapping:
     """The compiled form of ``spec`` against ``entity``, with the system's ``params``.
 
-    Raises ``ConfigurationMistakes`` with all mistakes.
+    ``children`` names the lists whose elements have a key of the system's own, and where in them it is. Raises
+    ``ConfigurationMistakes`` with all mistakes.
     """
-    compiled, mistakes = _compile(spec, entity, params or {})
+    compiled, mistakes = _compile(spec, entity, params or {}, children or {})
     if mistakes:
         raise ConfigurationMistakes(mistakes)
     return compiled
@@ -172,15 +194,16 @@ def compile_file(
     params: Params | None = None,
     *,
     name: str | None = None,
+    children: Mapping[str, str] | None = None,
 ) -> CompiledMapping:
     """The compiled mapping of a file (or YAML text): reports the mistakes of shape and of meaning together."""
     tree = read_tree(source, name=name)
     spec, mistakes = check(tree, MappingSpec)
     if spec is not None:
-        return compile_mapping(spec, entity, params)
+        return compile_mapping(spec, entity, params, children)
     rest, _ = check(_without(tree, mistakes), MappingSpec)
     if rest is not None:
-        mistakes += _compile(rest, entity, params or {})[1]
+        mistakes += _compile(rest, entity, params or {}, {})[1]
     raise ConfigurationMistakes(mistakes)
 
 
@@ -198,9 +221,9 @@ def _without(tree: Tree, mistakes: list[Mistake]) -> Tree:
 
 
 def _compile(
-    spec: MappingSpec, entity: EntityFile, params: Params
+    spec: MappingSpec, entity: EntityFile, params: Params, children: Mapping[str, str]
 ) -> tuple[CompiledMapping, list[Mistake]]:
-    planner = Planner(spec, entity, params)
+    planner = Planner(spec, entity, params, children)
     planned = planner.fields()
     heads = sorted({name.partition(".")[0] for name in planner.used})
     content = {
@@ -210,6 +233,8 @@ def _compile(
         "codecs": {name: CODECS[name].version for name in sorted(planner.codecs)},
         "fields": {n: entity.field(n).model_dump(mode="json") for n in heads},
     }
+    if keyed := _children_of(planned):
+        content["children"] = keyed
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
     lines = {
@@ -221,6 +246,15 @@ def _compile(
         for head in heads
     }
     return CompiledMapping(entity.entity, planned, digest, lines), planner.mistakes
+
+
+def _children_of(planned: Mapping[str, Planned]) -> dict[str, str]:
+    """The list fields whose elements have keys of the system's own, and where in an element its key is."""
+    return {
+        name: plan.lens.child
+        for name, plan in planned.items()
+        if isinstance(plan.lens, ManyLens) and plan.lens.child is not None
+    }
 
 
 def _copy(node: Any) -> Any:

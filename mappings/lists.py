@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from crm_master.domain.fields import Canonical, Native, Presence, Reading
@@ -12,6 +12,10 @@ from mappings.lenses import MISSING, Lens, Phase, ValueLens, element_key, same
 from mappings.paths import ABSENT, All, Place, Where, list_of
 
 _NONE = Reading(Presence.VALUE, {}, {})
+_BARE = Reading(Presence.VALUE, {}, {}, children={})
+
+Former = Mapping[str, Sequence[str]]
+"""Under which keys of elements an element may be there that shall be there under another key, the nearest first."""
 
 
 class ItemLens(Lens):
@@ -44,8 +48,10 @@ class ManyLens(Lens):
     """Base of list fields: translates element by element.
 
     A record always says the whole set, unless its payload does not speak of the list. One element that cannot be read
-    makes the field unreadable: the set is not known.
+    makes the field unreadable: the set is not known. ``child`` is where an element has the key that its system gives it.
     """
+
+    child: str | None = None
 
     def __init__(self, element: Lens, path: str, *, fold: bool, keep: bool) -> None:
         self.element = element
@@ -85,29 +91,42 @@ class ManyLens(Lens):
     def _collect(self, elements: Iterator[Any]) -> Reading:
         native: dict[str, Native] = {}
         value: dict[str, Canonical] = {}
+        children: dict[str, str] | None = None if self.child is None else {}
         for element in elements:
             reading = self.element.read(element, True)
             if reading.presence is Presence.VALUE:
                 key = self.key(reading.value)
                 if key not in value:
                     native[key], value[key] = reading.native, reading.value
+                if children is not None and element.get(self.child) is not None:
+                    children[str(element[self.child])] = key
             elif reading.presence is Presence.UNREADABLE:
                 return Reading(Presence.UNREADABLE, reason=f"{self._path}: {reading.reason}")
-        return Reading(Presence.VALUE, native, value) if value else _NONE
+        return Reading(Presence.VALUE, native, value, children=children) if value else self._none
 
     def _key_of(self, element: Any) -> str | None:
         reading = self.element.read(element, True)
         return self.key(reading.value) if reading.presence is Presence.VALUE else None
 
+    @property
+    def _none(self) -> Reading:
+        return _NONE if self.child is None else _BARE
+
     def store(self, document: Any, native: Native, phase: Phase, before: Any) -> None:
-        if phase is not Phase.LISTS:
-            return
+        if phase is Phase.LISTS:
+            self.lay(document, native, {})
+
+    def lay(self, document: Any, native: Native, former: Former) -> None:
+        """Make a document's list hold exactly the elements of ``native``.
+
+        One that is there with a ``former`` content is rewritten, and keeps what else its system knows of it.
+        """
         if not isinstance(native, dict | None):
             raise wrong_kind(native, "an object of elements")
-        self._replace(document, {k: v for k, v in (native or {}).items() if v is not None})
+        self._replace(document, {k: v for k, v in (native or {}).items() if v is not None}, former)
 
     @abstractmethod
-    def _replace(self, document: Any, wanted: dict[str, Native]) -> None:
+    def _replace(self, document: Any, wanted: dict[str, Native], former: Former) -> None:
         """Make the list hold exactly ``wanted``; what need not change stays as it is."""
 
 
@@ -137,7 +156,7 @@ class ListLens(ManyLens):
             if items is ABSENT and (self._keep or not full):
                 return MISSING
             if items is None or items is ABSENT:
-                return _NONE
+                return self._none
             return self._collect(iter(self._chosen(list_of(items))))
         except ValueError as fault:
             return Reading(Presence.UNREADABLE, reason=f"{self._path}: {fault}")
@@ -146,12 +165,13 @@ class ListLens(ManyLens):
         chosen = [element for element in items if self._matches(element)]
         return chosen[1:] if self._rest else chosen
 
-    def _replace(self, document: Any, wanted: dict[str, Native]) -> None:
+    def _replace(self, document: Any, wanted: dict[str, Native], former: Former) -> None:
         items = self.place.get(document)
         present = list_of(items) if items is not None and items is not ABSENT else []
         skip = 1 if self._rest else 0
         kept: list[Any] = []
         open_keys = dict(wanted)
+        heirs = self._heirs(present, wanted, former)
         done: set[str] = set()
         changed = False
         for element in present:
@@ -160,6 +180,7 @@ class ListLens(ManyLens):
                 continue
             skip, first = skip - 1, skip > 0
             key = None if first else self._key_of(element)
+            key = heirs.pop(key, key) if key is not None else None
             if key is None or key in done:
                 kept.append(element)
             elif key in open_keys:
@@ -174,6 +195,21 @@ class ListLens(ManyLens):
                 items[:] = kept + new
             else:
                 self.place.set(document, kept + new)
+
+    def _heirs(
+        self, present: list[Any], wanted: Mapping[str, Native], former: Former
+    ) -> dict[str, str]:
+        """Which elements that shall not stay become which that are not there, by their keys."""
+        if not former:
+            return {}
+        there = dict.fromkeys(map(self._key_of, self._chosen(present)))
+        heirs: dict[str, str] = {}
+        for new in (key for key in wanted if key not in there):
+            for old in former.get(new, ()):
+                if old in there and old not in wanted and old not in heirs:
+                    heirs[old] = new
+                    break
+        return heirs
 
     def _updated(self, element: Any, native: Native) -> Any:
         if isinstance(self.element, ItemLens):
@@ -227,7 +263,7 @@ class SplitLens(ManyLens):
                 raise ValueError(f"an element holds the separator {self._separator!r}")
         return native
 
-    def _replace(self, document: Any, wanted: dict[str, Native]) -> None:
+    def _replace(self, document: Any, wanted: dict[str, Native], former: Former) -> None:
         before = self._parts(self.place.get(document))
         open_keys = dict(wanted)
         parts: list[str] = []

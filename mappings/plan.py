@@ -17,7 +17,7 @@ from mappings.codecs.choice import Present, Split, SplitOptions
 from mappings.codecs.references import Reference
 from mappings.lenses import ConstLens, GroupLens, Lens, PresentLens, QueryLens, ValueLens
 from mappings.lists import ItemLens, ListLens, ManyLens, SplitLens
-from mappings.paths import All, Joined, Place, Steps, Where, family, parse, split_many
+from mappings.paths import All, Joined, Key, Place, Steps, Where, family, parse, split_many
 from mappings.spec import (
     Absent,
     EachLine,
@@ -56,8 +56,15 @@ class Planned:
 class Planner:
     """Builds the lenses of one mapping. ``mistakes`` is complete after ``fields()``."""
 
-    def __init__(self, spec: MappingSpec, entity: EntityFile, params: Params) -> None:
+    def __init__(
+        self,
+        spec: MappingSpec,
+        entity: EntityFile,
+        params: Params,
+        children: Mapping[str, str] | None = None,
+    ) -> None:
         self.spec, self.entity, self.params = spec, entity, params
+        self.children = children or {}
         self.mistakes: list[Mistake] = []
         self.used: dict[str, Any] = {}  # the lines as they are used: parameters filled in
         self.codecs: set[str] = set()
@@ -231,7 +238,10 @@ class Planner:
             if rest:
                 self._fail((*here, "many"), "many: rest on rows that move as one", "many: all")
             return TableLens(Place(before), selector, element, path, by=defined.key, keep=keep)
-        return ListLens(Place(before), selector, element, path, rest=rest, fold=fold, keep=keep)
+        lens = ListLens(Place(before), selector, element, path, rest=rest, fold=fold, keep=keep)
+        if len(before) == 1 and isinstance(before[0], Key) and not isinstance(element, ItemLens):
+            lens.child = self.children.get(before[0].name)
+        return lens
 
     def _each(
         self, here: tuple[Step, ...], line: Line, defined: FieldDef, inner: Steps

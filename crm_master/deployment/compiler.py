@@ -198,7 +198,9 @@ class _Compiler:
                     )
                 )
                 continue
-            mapping = self._mapping(kind, stream, {**params, SYSTEM_PARAM: name})
+            keyed = getattr(declared[stream], "children", {})
+            children = {of: child.key for of, child in keyed.items() if not child.single}
+            mapping = self._mapping(kind, stream, {**params, SYSTEM_PARAM: name}, children)
             if mapping is not None:
                 self._mappings[name, stream] = mapping
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
@@ -213,7 +215,9 @@ class _Compiler:
             )
         return SystemPlan(name, streams, system.observe, system.join, system.erase, system.schedule)
 
-    def _mapping(self, kind: str, stream: str, params: Mapping[str, Any]) -> CompiledMapping | None:
+    def _mapping(
+        self, kind: str, stream: str, params: Mapping[str, Any], children: Mapping[str, str]
+    ) -> CompiledMapping | None:
         name = f"mappings/{kind}/{stream}.yaml"
         text = self._file(name, "Write a mapping for this stream.")
         if text is None:
@@ -221,7 +225,9 @@ class _Compiler:
         try:
             found = read_tree(text, name=name).data
             entity = self._entity_file(str(found.get("entity")) if isinstance(found, dict) else "")
-            return None if entity is None else compile_file(text, entity, params, name=name)
+            if entity is None:
+                return None
+            return compile_file(text, entity, params, name=name, children=children)
         except ConfigurationMistakes as error:
             self._mistakes += error.mistakes
             return None

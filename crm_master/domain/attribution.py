@@ -21,6 +21,8 @@ from crm_master.domain.claims import (
     iso,
     own,
 )
+from crm_master.domain.echoes import echoes, reduced
+from crm_master.domain.elements import steps_of
 from crm_master.domain.entities import EntitySpec, FieldSpec
 from crm_master.domain.fields import (
     Canonical,
@@ -162,7 +164,7 @@ class _Sheet:
             self._value(spec, reading, replace(shadow, unreadable=False))
 
     def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
-        self.fields[spec.name] = FieldShadow(held=reading.native)
+        self.fields[spec.name] = FieldShadow(held=reading.native, children=reading.children)
         if reading.silent:
             return
         # a stamp from the future shows a wrong clock: it would win until its time has come
@@ -196,7 +198,7 @@ class _Sheet:
         if native == shadow.held:
             self.fields[name] = shadow
             return
-        ours = _echoes(spoken, shadow.pending, shadow.held) or (
+        ours = echoes(spoken, shadow.pending, shadow.held) or (
             shadow.pending is not UNSET and self._same(name, native, shadow.pending)
         )
         if ours and shadow.doubt is not None:
@@ -206,14 +208,14 @@ class _Sheet:
             return
         if (
             ours
-            or _echoes(spoken, shadow.sent, shadow.held)
+            or echoes(spoken, shadow.sent, shadow.held)
             or self._same(name, native, shadow.held)
             or (reading.silent and shadow.held is None)
         ):
             self.fields[name] = replace(_there(shadow) if ours else shadow, held=native)
             return
         cleared = reading.presence is Presence.EMPTY
-        if shadow.doubt is None and not shadow.quarantined and _reduced(spoken, shadow):
+        if shadow.doubt is None and not shadow.quarantined and reduced(spoken, shadow):
             # an edit, or what the system made of the value on its way: the next write shows which
             doubt = self._edit(spec, reading, shadow)
             self.fields[name] = replace(
@@ -289,7 +291,8 @@ class _Sheet:
         now: dict[str, Any] = reading.native or {}
         held: dict[str, Any] = shadow.held or {}  # type: ignore[assignment]
         ours = [value for value in (shadow.sent, shadow.pending) if isinstance(value, dict)]
-        shadow = replace(shadow, source=_still(shadow, now))
+        was = shadow
+        shadow = replace(shadow, source=_still(shadow, now), children=reading.children)
         added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
         gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
         if not added and not gone:
@@ -299,8 +302,21 @@ class _Sheet:
         self.fields[name] = replace(shadow, held=now, sent=UNSET)
         if shadow.quarantined:
             return
+        for of, claim in list(own(self.claims, name)):
+            if (
+                claim.became in added
+            ):  # what had come to that content before is no more what shows it
+                self.claims[of] = replace(claim, became=None)
         for key in added:
-            self._assert(ClaimKey(name, key), (reading.value or {})[key], self.when, None)
+            before = self.claims.get(ClaimKey(name, key))
+            found = self._made(name, (reading.value or {})[key], self.when, None)
+            became = None if before is None else before.became
+            self._claim(ClaimKey(name, key), replace(found, became=became))
+        steps = steps_of(was, reading, added)
+        for old, new in steps.items():
+            step = self._made(name, None, self.when, self._content(name, old, was))
+            self._claim(ClaimKey(name, old), replace(step, became=new))
+        gone = [key for key in gone if key not in steps]
         clear = self.lenses.clear(name)
         if clear is Clear.ALLOWED:
             for key in gone:
@@ -324,6 +340,14 @@ class _Sheet:
             self.fields[name] = replace(shadow, vanished=vanished, review=bool(vanished))
             if vanished:
                 self.notices.append(Notice(name, Why.CLEAR_REVIEW, elements=vanished))
+
+    def _content(self, name: str, element: str, shadow: FieldShadow) -> Canonical:
+        """What an element said that a record has shown; ``None`` where that is not known."""
+        for native in (shadow.held, shadow.sent, shadow.pending):
+            if isinstance(native, dict) and element in native:
+                found = self._decoded(name, {element: native[element]})
+                return None if found is _UNKNOWN else found.get(element)
+        return None
 
     def _same(self, name: str, left: Native, right: Native) -> bool:
         """Whether two representations mean the same; a person who only reformats asserts nothing."""
@@ -350,37 +374,6 @@ def _still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:
     known = {**(shadow.source or {}), **(shadow.coming or {})}
     sent = shadow.sent if isinstance(shadow.sent, dict) else {}
     return {key: of for key, of in known.items() if key in now or key in sent} or None
-
-
-def _echoes(native: Native, ours: Native | Unset, held: Native) -> bool:
-    """Whether a read shows a value of the hub's own. Of a group it may show fewer members than were sent, or more."""
-    if ours is UNSET:
-        return False
-    if isinstance(native, dict) and (ours is None or isinstance(ours, dict)):
-        before = held if isinstance(held, dict) and ours is not None else {}
-        shown = {**before, **(ours or {})}
-        return all(value == shown.get(member) for member, value in native.items())
-    return bool(native == ours)
-
-
-def _reduced(native: Native, shadow: FieldShadow) -> bool:
-    """Whether a read shows what a system may have made of the value on its way: cut off, or in other letters and signs."""
-    pending = shadow.pending
-    if isinstance(pending, dict) and isinstance(native, dict):
-        held = shadow.held if isinstance(shadow.held, dict) else {}
-        parts = [(value, pending.get(part, held.get(part))) for part, value in native.items()]
-    else:
-        parts = [(native, pending)]
-    return all(made == of or _is_part(made, of) for made, of in parts)
-
-
-def _is_part(made: Native, of: Native | Unset) -> bool:
-    if not isinstance(made, str) or not isinstance(of, str):
-        return False
-    made, of = (
-        "".join(letter for letter in text.casefold() if letter.isalnum()) for text in (made, of)
-    )
-    return made != "" and of.startswith(made)
 
 
 def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:

@@ -296,12 +296,14 @@ def settle(
     version: int,
     confirmed_at: int,
     known: int,
+    children: Mapping[str, Mapping[str, str]] = {},
 ) -> Settled:
     """What is known after a write of the fields ``written`` took effect.
 
-    ``held`` is what the system now shows of every field it was read for. It also settles doubts: a system that makes the
-    same of the same value again had made it the first time; where it now holds something else, a person had put it there.
-    What an earlier write without an answer had sent, and is not there, never arrived.
+    ``held`` is what the system now shows of every field it was read for, ``children`` under which keys of its own. It also
+    settles doubts: a system that makes the same of the same value again had made it the first time; where it now holds
+    something else, a person had put it there. What an earlier write without an answer had sent, and is not there, never
+    arrived.
     """
     fields = dict(shadow.fields)
     edits: dict[ClaimKey, Claim] = {}
@@ -320,6 +322,8 @@ def settle(
         now = fields.get(name, _EMPTY)
         if now.pending is not UNSET:
             fields[name] = replace(arrived(now), sent=now.pending)
+    for name, keys in children.items():
+        fields[name] = replace(fields[name], children=keys)
     after = replace(shadow, fields=fields, confirmed_at=confirmed_at)
     return Settled(after.showing(version, confirmed_at, known), edits)
 

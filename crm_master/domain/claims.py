@@ -70,7 +70,8 @@ class Claim:
     ``value`` is canonical; ``None`` is an explicit empty (of an element: absent). ``seq`` is the observation that brought
     it, ``born`` the version of the golden record that first counted it, ``saw`` the version that the record's shadow
     held when it was made, ``base`` the value that was edited. ``author`` is the person behind a decision. ``past`` are the
-    records whose claims had replaced it when it came from another customer.
+    records whose claims had replaced it when it came from another customer. An element of a list that is absent because a
+    person has edited it ``became`` another one, named by its key (RULES 19); one that is present had, and came back.
     """
 
     value: Canonical
@@ -82,6 +83,7 @@ class Claim:
     base: Canonical | Unset = UNSET
     author: str | None = None
     past: tuple[RecordId, ...] = ()
+    became: str | None = None
 
 
 Claims: TypeAlias = Mapping[ClaimKey, Claim]
@@ -96,7 +98,8 @@ class FieldShadow:
     written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
     ``doubt`` is the claim that ``held`` is, unless it is what the system made of ``pending``: the next write shows which.
     ``review``: somebody emptied it, and a person is asked; ``vanished`` are the elements of a list that this is about.
-    ``source`` says whose claims the hub delivered to make ``held``, ``coming`` the same of ``pending``.
+    ``source`` says whose claims the hub delivered to make ``held``, ``coming`` the same of ``pending``. ``children`` are the
+    keys that the system gives the elements of a list, each with the key of what it was last seen to hold.
     """
 
     held: Native | Unset = UNSET
@@ -112,6 +115,7 @@ class FieldShadow:
     vanished: tuple[str, ...] = ()
     source: Sources | None = None
     coming: Sources | None = None
+    children: Mapping[str, str] | None = None
 
 
 class Seen(NamedTuple):

@@ -45,9 +45,10 @@ class Reading:
     """One field as one record shows it.
 
     ``value`` is canonical: for a group a dict of the members that have a value, for a list field a dict of element key to
-    canonical element. ``native`` is the same in the system's own representation. ``reason`` explains ``UNREADABLE``,
-    without quoting the value. A ``silent`` value is one by absence (not on the list: denied); like an empty one it
-    asserts nothing at first sight.
+    canonical element. ``native`` is the same in the system's own representation. ``children`` has, where the system gives
+    the elements of a list keys of its own, the element key by each of those. ``reason`` explains ``UNREADABLE``, without
+    quoting the value. A ``silent`` value is one by absence (not on the list: denied); like an empty one it asserts nothing
+    at first sight.
     """
 
     presence: Presence
@@ -55,6 +56,7 @@ class Reading:
     value: Canonical = None
     reason: str | None = None
     silent: bool = False
+    children: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def remap_claims(
     not speak: until they do, the last word stands.
     """
     kept: dict[ClaimKey, Claim] = {}
+    renamed: dict[ClaimKey, str | None] = {}
     for key, claim in claims.items():
         if key.field not in read:
             continue
@@ -58,7 +59,13 @@ def remap_claims(
         found = _reread(key, claim, view, spec.fields[key.field])
         if found is not None:
             kept[found[0]] = found[1]
-    return kept
+            renamed[key] = found[0].element
+    return {
+        key: replace(claim, became=renamed.get(ClaimKey(key.field, claim.became), claim.became))
+        if claim.became is not None
+        else claim
+        for key, claim in kept.items()
+    }
 
 
 def _reread(
@@ -112,8 +119,8 @@ def remap_shadow(
     for name, was in shadow.fields.items():
         if name not in kept:
             continue
-        fields[name] = was
         now = held.present.get(name)
+        was = fields[name] = replace(was, children=_children(was, now))
         known = now is not None and now.presence in (Presence.VALUE, Presence.EMPTY)
         if was.held is UNSET or was.unreadable or not known:
             continue
@@ -129,6 +136,15 @@ def remap_shadow(
             undone=0,
         )
     return replace(shadow, fields=fields)
+
+
+def _children(was: FieldShadow, now: Reading | None) -> Mapping[str, str] | None:
+    """The keys of a list's elements in their system: as was known, where that is still so, else as the document has them."""
+    if now is None or now.children is None:
+        return None
+    there = now.native or {}
+    known = {child: key for child, key in (was.children or {}).items() if key in there}
+    return {**now.children, **known}
 
 
 def _other_native(name: str, was: FieldShadow, held: View, now: Reading) -> bool:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
+from crm_master.domain.claims import UNSET, ClaimKey
+from crm_master.domain.elements import Former, union
 from crm_master.domain.entities import EntitySpec, FieldSpec
 from crm_master.domain.fields import Canonical, Cardinality
 from crm_master.domain.ids import RecordId
+from crm_master.domain.weighing import Held, most_recent, standing, unreplaced
 
 
 class Rule(StrEnum):
@@ -58,26 +60,27 @@ class Policy:
         return self.fields.get(name) or _default(self.entity.fields[name])
 
 
-class Held(NamedTuple):
-    """A claim with where it was made. ``gone``: when that record was deleted at the latest; its claims are last words.
-
-    ``origin``: the record is the one in which the entity was made.
-    """
-
-    claim: Claim
-    system: str
-    record: RecordId
-    gone: Instant | None = None
-    origin: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """Why a field has its value: whose claim, under which rule."""
+    """Why a field has its value: whose claim, under which rule.
+
+    Of an element of a list, ``was`` are the contents that it has had in some system, or that lost against this one: the
+    nearest to it first, each under its key (RULES 19).
+    """
 
     record: RecordId
     seq: int
     rule: Rule
+    was: Former = ()
+
+
+def former_contents(winners: Mapping[ClaimKey, Winner]) -> dict[str, dict[str, Former]]:
+    """The former contents of elements of lists, by field and element, where there are any."""
+    found: dict[str, dict[str, Former]] = {}
+    for key, winner in winners.items():
+        if winner.was:
+            found.setdefault(key.field, {})[key.element or ""] = winner.was
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,9 @@ def reconcile(claims: Iterable[tuple[ClaimKey, Held]], policy: Policy) -> Reconc
     for name in sorted(by_field):
         rule = policy.of(name)
         if policy.entity.fields[name].cardinality is Cardinality.MANY:
-            golden[name] = _union(by_field[name], policy.rank, winners)
+            golden[name], losers = _union(by_field[name], policy.rank, winners)
+            if losers:
+                conflicts.append(Conflict(name, Rule.UNION, losers))
             continue
         claimed = standing([held for _, held in by_field[name]])
         decider = _DECIDERS[rule.rule]
@@ -138,43 +143,6 @@ def reconcile(claims: Iterable[tuple[ClaimKey, Held]], policy: Policy) -> Reconc
         elif verdict.value is not None:
             golden[name] = verdict.value
     return Reconciled(golden, winners, tuple(conflicts), frozenset(withheld))
-
-
-def standing(claims: Sequence[Held]) -> Sequence[Held]:
-    """The claims without the last words of deleted records that anybody has answered since (RULES 11).
-
-    What a person decided about a record after it was gone is no last word.
-    """
-    if all(held.gone is None for held in claims):
-        return claims
-    latest = max(held.claim.lo for held in claims)
-    return [
-        held
-        for held in claims
-        if held.gone is None or held.gone >= latest or held.claim.lo > held.gone
-    ]
-
-
-def most_recent(claims: Sequence[Held], rank: Mapping[str, int]) -> Held:
-    """The newest of the whole set: drop all that ended before another began, then rank, then record id (RULES 3)."""
-    latest = max(held.claim.lo for held in claims)
-    return min(
-        (held for held in claims if held.claim.hi >= latest),
-        key=lambda held: (rank[held.system], held.record),
-    )
-
-
-def unreplaced(claims: Sequence[Held]) -> list[Held]:
-    """The claims that no other claim has replaced: a claim replaces those in the version that it saw (RULES 4)."""
-    saw = max((held.claim.saw for held in claims), default=0)
-    records = {held.record for held in claims}
-    # a claim is born after what it saw, so it never replaces itself
-    return [
-        held
-        for held in claims
-        if (saw <= 0 or held.claim.born < 0 or held.claim.born > saw)
-        and records.isdisjoint(held.claim.past)
-    ]
 
 
 def _default(spec: FieldSpec) -> FieldPolicy:
@@ -260,25 +228,15 @@ def _union(
     claims: Sequence[tuple[ClaimKey, Held]],
     rank: Mapping[str, int],
     winners: dict[ClaimKey, Winner],
-) -> dict[str, Canonical]:
-    """The elements that someone asserts and nobody who saw that assertion removed. Side by side, presence wins."""
-    by_element: dict[str, list[Held]] = {}
-    for key, held in claims:
-        by_element.setdefault(key.element or "", []).append(held)
-    present: dict[str, Canonical] = {}
-    for element in sorted(by_element):
-        asserted = [
-            held
-            for held in unreplaced(standing(by_element[element]))
-            if held.claim.value is not None
-        ]
-        if asserted:
-            winner = most_recent(asserted, rank)
-            present[element] = winner.claim.value
-            winners[ClaimKey(claims[0][0].field, element)] = Winner(
-                winner.record, winner.claim.seq, Rule.UNION
-            )
-    return present
+) -> tuple[dict[str, Canonical], tuple[Held, ...]]:
+    """The elements of a list, and the edits that lost against other edits of the same element."""
+    made = union([(key.element or "", held) for key, held in claims], rank)
+    name = claims[0][0].field
+    for element, (held, was) in made.present.items():
+        seq = held.claim.seq
+        winners[ClaimKey(name, element)] = Winner(held.record, seq, Rule.UNION, was)
+    present = {element: found.held.claim.value for element, found in made.present.items()}
+    return present, made.lost
 
 
 def _completed(

@@ -10,7 +10,7 @@ from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, TaskKind
-from crm_master.engine.delivery import Confirmed, Delivery, natives_of, unshown
+from crm_master.engine.delivery import Confirmed, Delivery, children_of, natives_of, unshown
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.moving import book_move
 from crm_master.engine.plan import Hub, StreamPlan
@@ -51,7 +51,8 @@ def written(
     record.reread = not complete
     before = record.shadow
     version = delivery.message.version
-    settled = settle(before, delivery.natives.keys(), held, version, item.at, known)
+    children = _children(plan, item, held)
+    settled = settle(before, delivery.natives.keys(), held, version, item.at, known, children)
     take(record, settled, uow)
     hidden = unshown(hub, plan, delivery.customer, record)
     record.shadow = withhold(record.shadow, hidden, max(version - 1, 0))
@@ -63,7 +64,9 @@ def written(
     solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]
     solved.append((TaskKind.MATCH, str(ref)))
     uow.tasks.close(solved, item.at)
-    return delivery.entry("written", item.at, sent=delivery.natives, held=held, ref=ref)
+    return delivery.entry(
+        "written", item.at, sent=delivery.natives, held=held, children=children, ref=ref
+    )
 
 
 def bind(
@@ -132,6 +135,23 @@ def _held(
         name: plan.mapping.complete(name, natives[name], before[name].held)
         for name in natives.keys() & before.keys()
     }
+
+
+def _children(
+    plan: StreamPlan, item: Confirmed, held: Mapping[str, Native]
+) -> dict[str, Mapping[str, str]]:
+    """Under which keys the elements of lists stand now: as is shown, else as was sent, without those that were made."""
+    found: dict[str, Mapping[str, str]] = {}
+    if not plan.mapping.keyed:
+        return found
+    sent = RawRecord("", item.delivery.command.after)
+    for shown, names in ((sent, item.delivery.natives), (item.shown, held)):
+        mapped = None
+        if shown is not None:
+            mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
+        if isinstance(mapped, Mapped):
+            found |= {name: of for name, of in children_of(mapped).items() if name in names}
+    return found
 
 
 def _ours(delivery: Delivery, record: SourceRecord, held: dict[str, Native]) -> dict[str, Native]:

@@ -49,6 +49,7 @@ class Delivery:
         *,
         sent: Mapping[str, Native] | None = None,
         held: Mapping[str, Native] | None = None,
+        children: Mapping[str, Mapping[str, str]] | None = None,
         reason: str = "",
         ref: ExternalRef | None = None,
     ) -> DeliveryEntry:
@@ -66,6 +67,7 @@ class Delivery:
             sent=sent or {},
             sources=self.sources if sent else {},
             held=held or {},
+            children=children or {},
             reason=reason,
         )
 
@@ -126,4 +128,13 @@ def natives_of(mapped: Mapped) -> dict[str, Native]:
         name: reading.native
         for name, reading in mapped.readings.items()
         if reading.presence not in unsaid
+    }
+
+
+def children_of(mapped: Mapped) -> dict[str, Mapping[str, str]]:
+    """Under which keys of the system's own the elements of its lists stand, where it gives them any."""
+    return {
+        name: reading.children
+        for name, reading in mapped.readings.items()
+        if reading.children is not None
     }

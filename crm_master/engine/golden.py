@@ -25,7 +25,8 @@ from crm_master.domain.lifecycle import (
     RecordStatus,
     SystemState,
 )
-from crm_master.domain.survivorship import Held, Reconciled, Winner, reconcile
+from crm_master.domain.survivorship import Reconciled, Winner, reconcile
+from crm_master.domain.weighing import Held
 from crm_master.engine.deletion import out_of_scope
 from crm_master.engine.facts import here
 from crm_master.engine.plan import EntityPlan, Hub, StreamPlan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,11 +21,20 @@ class Translator(Lenses, Protocol):
     def references(self) -> Mapping[str, tuple[str, str]]:
         """Which stream (system, stream) the fields that are references name records of."""
 
+    @property
+    def keyed(self) -> frozenset[str]:
+        """The list fields whose elements have keys of the system's own."""
+
     def apply(self, document: Document, *, full_payload: bool) -> Mapped | Rejected: ...
 
     def complete(self, name: str, native: Native, held: Native) -> Native: ...
 
-    def put(self, document: Document, changes: Mapping[str, Native]) -> Document: ...
+    def put(
+        self,
+        document: Document,
+        changes: Mapping[str, Native],
+        former: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    ) -> Document: ...
 
     def line(self, name: str) -> str:
         """What the mapping says of a field, as text to compare."""

@@ -205,7 +205,13 @@ class Rebuilder:
                 self._claim(
                     record,
                     settle(
-                        record.shadow, entry.sent.keys(), entry.held, entry.version, entry.at, 0
+                        record.shadow,
+                        entry.sent.keys(),
+                        entry.held,
+                        entry.version,
+                        entry.at,
+                        0,
+                        entry.children,
                     ),
                 )
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
@@ -280,5 +286,6 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         held = entry.held.get(name, now.held)
         ours = now.pending is not UNSET and held == now.pending
         sent = now.pending if ours else now.sent
-        fields[name] = replace(arrived(now) if ours else abandoned(now), held=held, sent=sent)
+        after = replace(arrived(now) if ours else abandoned(now), held=held, sent=sent)
+        fields[name] = replace(after, children=entry.children.get(name, now.children))
     return replace(shadow, fields=fields).showing(entry.version, entry.at, 0)

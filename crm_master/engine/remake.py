@@ -8,6 +8,7 @@ from crm_master.domain.claims import UNSET, ClaimKey
 from crm_master.domain.fields import Canonical
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.domain.survivorship import Winner
 from crm_master.engine.deletion import leave, obey, returns
 from crm_master.engine.facts import look_up, note
 from crm_master.engine.findings import Findings, Scope
@@ -137,6 +138,7 @@ class Remaker:
             ours = winner is not None and winner.record == record.rec_id
             if ours or key.field in customer.withheld or _won(customer.golden, key, claim.value):
                 continue
+            winner = winner or _instead(customer.winners, key)
             payload = {
                 "entity": customer.id,
                 "field": key.field,
@@ -179,6 +181,18 @@ class Remaker:
         uow.tasks.close(self.found.settled, self.scope.at)
         unneeded = [(TaskKind.REFUSED, id_) for id_ in self.found.unneeded]
         uow.tasks.close(unneeded, self.scope.at)
+
+
+def _instead(winners: Mapping[ClaimKey, Winner], key: ClaimKey) -> Winner | None:
+    """Whose claim is in the place of an element that lost against another edit of the same element."""
+    return next(
+        (
+            winner
+            for of, winner in winners.items()
+            if of.field == key.field and any(key.element in former for former in winner.was)
+        ),
+        None,
+    )
 
 
 def _won(golden: dict[str, Canonical], key: ClaimKey, value: Canonical) -> bool:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from connectors.contract import RawRecord, WriteCommand
 from crm_master.domain.attribution import Observed, attribute
 from crm_master.domain.changes import abandoned, arrived, patch, withhold
-from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.claims import UNSET, FieldShadow, Instant, Shadow
+from crm_master.domain.elements import former_keys
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
-from crm_master.domain.survivorship import Reconciled
-from crm_master.engine.delivery import Delivery, correlation, natives_of, unshown
+from crm_master.domain.survivorship import Reconciled, former_contents
+from crm_master.engine.delivery import Delivery, children_of, correlation, natives_of, unshown
 from crm_master.engine.facts import here
 from crm_master.engine.ingest import land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
@@ -81,12 +82,17 @@ class Renderer:
         if _news(known, seen.shadow):
             # what a write without an answer has done comes in like all that is seen: by the journal
             return self._overtaken(plan, message, shown, now, watermark, uow)
+        former = {
+            name: former_keys(name, golden[name], was, plan.mapping)
+            for name, was in former_contents(customer.winners).items()
+            if name in needed.writes and name in golden
+        }
         command = WriteCommand(
             id=message.id,
             stream=plan.stream,
             key=record.ref.key,
             before=shown.document,
-            after=plan.mapping.put(shown.document, needed.writes),
+            after=plan.mapping.put(shown.document, needed.writes, former),
             correlation=correlation(customer.id),
             etag=shown.etag,
         )
@@ -173,6 +179,7 @@ class Renderer:
             outcome="noop",
             at=read_at,
             held={name: fields[name].held for name in natives_of(mapped)},
+            children=children_of(mapped),
         )
         uow.journal.add_deliveries([entry], pos)
         return "already"
@@ -180,6 +187,9 @@ class Renderer:
 
 def _news(known: Shadow, seen: Shadow) -> bool:
     """Whether a record shows something else than it was last known to hold, or holds what nobody knew to have arrived."""
-    return {name: (now.held, now.sent) for name, now in known.fields.items()} != {
-        name: (now.held, now.sent) for name, now in seen.fields.items()
-    }
+    return any(
+        (was.held, was.sent) != (now.held, now.sent) or was.children not in (None, now.children)
+        for was, now in (
+            (known.fields.get(name, FieldShadow()), now) for name, now in seen.fields.items()
+        )
+    )

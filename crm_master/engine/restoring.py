@@ -10,7 +10,8 @@ from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, Instant, Un
 from crm_master.domain.fields import Canonical, Cardinality
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import RecordStatus
-from crm_master.domain.survivorship import ORIGINATOR, Held, Policy, reconcile
+from crm_master.domain.survivorship import ORIGINATOR, Policy, reconcile
+from crm_master.domain.weighing import Held
 from crm_master.engine.golden import origin_of
 from crm_master.engine.past import FieldChange
 from crm_master.ports import Customer, SourceRecord
@@ -70,6 +71,8 @@ def taken(
     if step.key.element is not None:
         now = (now or {}).get(step.key.element)
     made = Claim(step.value, at, at, 0, saw=customer.version, base=now, author=author)
+    if (was := claims.get(step.key)) is not None:
+        made = replace(made, became=was.became)  # where its other contents are to be found
     return {**claims, step.key: made}
 
 

@@ -189,6 +189,8 @@ class DeliveryEntry:
     held: Mapping[str, Native] = field(default_factory=dict)
     reason: str = ""
     sources: Mapping[str, Sources] = field(default_factory=dict)
+    children: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of list fields in ``held`` or ``sent``: the key of each element, by the key that the system gives it."""
 
 
 @dataclass(slots=True)

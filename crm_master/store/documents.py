@@ -20,7 +20,10 @@ _FLAGS = ("unreadable", "quarantined", "review")
 
 
 def dump_claims(claims: Mapping[ClaimKey, Claim]) -> dict[str, list[Any]]:
-    """``{field: [value, lo, hi, seq, born, saw(, author, [base], [past])]}``; an element's key follows its field's."""
+    """``{field: [value, lo, hi, seq, born, saw(, author, [base], [past], became)]}``.
+
+    An element's key follows its field's.
+    """
     return {_dump_key(key): _dump_claim(claim) for key, claim in claims.items()}
 
 
@@ -39,7 +42,12 @@ def _load_key(text: str) -> ClaimKey:
 
 def _dump_claim(claim: Claim) -> list[Any]:
     row = [claim.value, claim.lo, claim.hi, claim.seq, claim.born, claim.saw]
-    more = [claim.author, [] if claim.base is UNSET else [claim.base], list(claim.past)]
+    more = [
+        claim.author,
+        [] if claim.base is UNSET else [claim.base],
+        list(claim.past),
+        claim.became,
+    ]
     while more and more[-1] in (None, []):
         more.pop()
     return row + more
@@ -50,7 +58,8 @@ def _load_claim(row: list[Any]) -> Claim:
     author = row[6] if len(row) > 6 else None
     base = row[7][0] if len(row) > 7 and row[7] else UNSET
     past = tuple(row[8]) if len(row) > 8 else ()
-    return Claim(value, lo, hi, seq, born, saw, base, author, past)
+    became = row[9] if len(row) > 9 else None
+    return Claim(value, lo, hi, seq, born, saw, base, author, past, became)
 
 
 def dump_shadow(shadow: Shadow) -> dict[str, Any]:
@@ -81,6 +90,8 @@ def _dump_field(now: FieldShadow) -> dict[str, Any]:
         row["o"] = dict(now.source)
     if now.coming is not None:
         row["c"] = dict(now.coming)
+    if now.children is not None:
+        row["k"] = dict(now.children)
     row.update({flag: True for flag in _FLAGS if getattr(now, flag)})
     return row
 
@@ -100,15 +111,20 @@ def _load_field(row: Mapping[str, Any]) -> FieldShadow:
         vanished=tuple(row.get("v", ())),
         source=row.get("o"),
         coming=row.get("c"),
+        children=row.get("k"),
     )
 
 
 def dump_winners(winners: Mapping[ClaimKey, Winner]) -> dict[str, list[Any]]:
-    return {_dump_key(key): [won.record, won.seq, won.rule.value] for key, won in winners.items()}
+    """``{field: [record, seq, rule(, was)]}``."""
+    return {
+        _dump_key(key): [won.record, won.seq, won.rule.value, *([list(won.was)] if won.was else [])]
+        for key, won in winners.items()
+    }
 
 
 def load_winners(document: Mapping[str, Any]) -> dict[ClaimKey, Winner]:
     return {
-        _load_key(text): Winner(record, seq, Rule(rule))
-        for text, (record, seq, rule) in document.items()
+        _load_key(text): Winner(record, seq, Rule(rule), tuple(*was))
+        for text, (record, seq, rule, *was) in document.items()
     }

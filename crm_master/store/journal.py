@@ -79,6 +79,7 @@ class JournalRepository:
                 "held": dict(entry.held),
                 "sources": {name: dict(of) for name, of in entry.sources.items()},
                 "reason": entry.reason,
+                "children": {name: dict(of) for name, of in entry.children.items()},
             }
             for entry in entries
         ]
@@ -128,4 +129,5 @@ def delivery_entry(row: Any) -> DeliveryEntry:
         held=row.held,
         reason=row.reason,
         sources=row.sources,
+        children=row.children,
     )

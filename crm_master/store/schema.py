@@ -307,6 +307,7 @@ delivery_log = Table(
     Column("held", Json, nullable=False),
     Column("sources", Json, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("children", Json, nullable=False, server_default="{}"),
     Index(None, "pos"),
     Index(None, "entity_id"),
 )

@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from connectors.contract import (
@@ -73,6 +74,7 @@ fields:
   phone: {type: text}
   note: {type: text, max: 1000}
   tags: {type: text, many: true}
+  places: {type: group, many: true, members: {street: text, city: text}}
   address: {type: group, members: {street: text, city: text, country: text}}
   consent:
     type: group
@@ -102,9 +104,10 @@ def entity() -> EntityFile:
 
 
 @cache
-def mapping(lines: str = FULL_MAPPING) -> CompiledMapping:
-    """The compiled mapping of some field lines."""
-    return compile_file(f"entity: customer\nfields:\n{lines.strip(chr(10))}\n", entity())
+def mapping(lines: str = FULL_MAPPING, keyed: tuple[str, ...] = ()) -> CompiledMapping:
+    """The compiled mapping of some field lines. The elements of the lists ``keyed`` have an ``id``."""
+    text = f"entity: customer\nfields:\n{lines.strip(chr(10))}\n"
+    return compile_file(text, entity(), children=dict.fromkeys(keyed, "id"))
 
 
 class Clock:
@@ -358,6 +361,7 @@ class Setting:
     """How one system takes part in a ``World``."""
 
     lines: str = FULL_MAPPING
+    keyed: tuple[str, ...] = ()
     creates: tuple[Condition, ...] | None = None
     leaving: Leaving = Leaving.KEEP
     reads: bool = True
@@ -417,7 +421,7 @@ class World:
                         name,
                         STREAM,
                         "customer",
-                        mapping(setting.lines),
+                        mapping(setting.lines, setting.keyed),
                         reads=setting.reads,
                         writes=setting.writes,
                         creates=setting.creates,
@@ -459,11 +463,19 @@ class World:
         system = replace(self.hub.systems[name], streams={STREAM: plan})
         self.hub = replace(self.hub, systems={**self.hub.systems, name: system})
 
-    def proposed(self, policies: Mapping[str, FieldPolicy] | None = None, **lines: str) -> Hub:
+    def proposed(
+        self,
+        policies: Mapping[str, FieldPolicy] | None = None,
+        *,
+        keyed: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        **lines: str,
+    ) -> Hub:
         """The hub with other mapping lines for some systems, or other policies; not in force yet."""
         systems = dict(self.hub.systems)
         for name, fields in lines.items():
-            plan = replace(self.hub.stream(name, STREAM), mapping=mapping(fields))
+            plan = replace(
+                self.hub.stream(name, STREAM), mapping=mapping(fields, keyed.get(name, ()))
+            )
             systems[name] = replace(systems[name], streams={STREAM: plan})
         customer = self.hub.entities["customer"]
         if policies is not None:

@@ -10,7 +10,7 @@ import pytest
 from crm_master.domain.attribution import Observed, attribute, interval
 from crm_master.domain.claims import Claim, ClaimKey, Interval, Shadow
 from crm_master.domain.fields import Mapped
-from crm_master.domain.survivorship import Held, most_recent
+from crm_master.domain.weighing import Held, most_recent
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import Setting, entity, mapping

@@ -8,7 +8,8 @@ import pytest
 
 from crm_master.domain.claims import UNSET, Claim, ClaimKey
 from crm_master.domain.lifecycle import TaskKind
-from crm_master.domain.survivorship import FieldPolicy, Held, Policy, Rule, reconcile
+from crm_master.domain.survivorship import FieldPolicy, Policy, Rule, reconcile
+from crm_master.domain.weighing import Held
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import Setting, World, entity

@@ -8,7 +8,8 @@ import pytest
 
 from crm_master.domain.claims import Claim, ClaimKey
 from crm_master.domain.lifecycle import RecordStatus
-from crm_master.domain.survivorship import FieldPolicy, Held, Policy, Rule, reconcile
+from crm_master.domain.survivorship import FieldPolicy, Policy, Rule, reconcile
+from crm_master.domain.weighing import Held
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import CONSENT, World, entity

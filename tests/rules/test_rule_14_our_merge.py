@@ -9,7 +9,8 @@ import pytest
 from crm_master.domain.claims import Claim, ClaimKey, FieldShadow, Seen, Shadow
 from crm_master.domain.lifecycle import DeliveryState, TaskKind
 from crm_master.domain.membership import carried, transferred
-from crm_master.domain.survivorship import FieldPolicy, Held, Rule, unreplaced
+from crm_master.domain.survivorship import FieldPolicy, Rule
+from crm_master.domain.weighing import Held, unreplaced
 from crm_master.engine.linking import NotLinkable
 from crm_master.engine.plan import Test as Condition
 from tests.rules.conftest import MakeWorld

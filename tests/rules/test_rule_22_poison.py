@@ -321,12 +321,12 @@ class Unrenderable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def put(self, document: Document, natives: Mapping[str, Any]) -> Document:
+    def put(self, document: Document, natives: Mapping[str, Any], former: Any = None) -> Document:
         if natives.get("name") == "boom":
             raise ZeroDivisionError
         if natives.get("name") == "kill":
             raise Killed
-        return self._inner.put(document, natives)
+        return self._inner.put(document, natives, former)
 
 
 def _waiting(world: MakeWorld, name: str, *, creates: bool = False) -> World:

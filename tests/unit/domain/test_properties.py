@@ -13,14 +13,13 @@ from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, FieldShadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.survivorship import (
     FieldPolicy,
-    Held,
     Policy,
     Reconciled,
     Rule,
     Winner,
-    most_recent,
     reconcile,
 )
+from crm_master.domain.weighing import Held, most_recent
 from crm_master.store.documents import (
     dump_claims,
     dump_shadow,
