@@ -9,7 +9,7 @@ from examples import peers
 _CARD = """
 query($email: String!) { customers(options: {filter: {emailAddress: {eq: $email}}}) { items {
   id firstName lastName emailAddress phoneNumber customFields { concordKey newsletterConsent }
-  addresses { id streetLine1 city postalCode defaultShippingAddress } } } }
+  addresses { id company streetLine1 city postalCode defaultShippingAddress } } } }
 """
 
 

@@ -116,6 +116,16 @@ class Stage:
         found: list[int] = self._rpc.model("party.party", "search", domain)
         return found
 
+    def addresses(self, party: int) -> list[dict[str, Any]]:
+        """The addresses of a party, in its order."""
+        ids = self._rpc.model("party.address", "search", [["party", "=", party]])
+        fields = ["street", "city", "postal_code", "party_name"]
+        found: list[dict[str, Any]] = self._rpc.model("party.address", "read", ids, fields)
+        return sorted(found, key=lambda one: int(one["id"]))
+
+    def edit_address(self, address: int, **changes: Any) -> None:
+        self._rpc.model("party.address", "write", [address], changes)
+
     def user_id(self, email: str) -> str:
         user = self.owner.user(email)
         assert user is not None, f"nobody on the list's side has {email}"

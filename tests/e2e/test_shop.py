@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+import mappings
 from crm_master.domain.lifecycle import TaskKind
 from examples import peers
 from tests.e2e.shop_stage import CUSTOMERS, SHOP, ShopStage
@@ -156,4 +158,64 @@ def test_a_shop_that_is_away_stops_nothing_but_its_own_deliveries(
             break
     else:
         pytest.fail("what was put off is not delivered")
+    hub.assert_at_rest()
+
+
+@pytest.fixture
+def places(stage: ShopStage, tmp_path: Path) -> Iterator[Hub]:
+    """A deployment in which the ERP and the shop keep the same parts of all further addresses."""
+    each = {"postal_code": "postal_code", "city": "city", "street": "street"}
+    shop = {"postal_code": "postalCode", "city": "city", "street": "streetLine1"}
+    lines = {
+        "tryton/parties": {"at": "addresses", "many": "rest", "each": each},
+        "vendure/customers": {"at": "addresses[defaultShippingAddress=false]", "each": shop},
+    }
+    for name, line in lines.items():
+        shipped = Path(mappings.__file__).parent / f"{name}.yaml"
+        mapping = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+        mapping["fields"]["other_addresses"] = line
+        own = tmp_path / "hub" / "mappings" / f"{name}.yaml"
+        own.parent.mkdir(parents=True)
+        own.write_text(yaml.safe_dump(mapping, sort_keys=False), encoding="utf-8")
+    with deployed(stage, tmp_path / "hub", create_in_erp=WITH_EMAIL) as found:
+        yield found
+
+
+def test_a_further_address_that_is_edited_keeps_its_id_everywhere(
+    stage: ShopStage, places: Hub
+) -> None:
+    """And with its id what its system keeps beside it, which no mapping speaks of."""
+    hub, customer = places, stage.customer()
+    hub.sync()
+    card = stage.seller.card(customer.email)
+    home = {"streetLine1": "Kerkstraat 1", "city": "Gent", "postalCode": "9000"}
+    work = {"streetLine1": "Rue Haute 2", "city": "Namur", "postalCode": "5000"}
+    stage.seller.add_address(card["id"], **home, defaultShippingAddress=True)
+    further = stage.seller.add_address(
+        card["id"], **work, company="Works", defaultShippingAddress=False
+    )
+    hub.sync()
+    (_, there) = stage.addresses(customer.party)
+    assert there["street"] == "Rue Haute 2"
+    stage.edit_address(there["id"], party_name="The works")
+    hub.assert_at_rest()
+
+    stage.seller.edit_address(further, streetLine1="Rue Haute 22")
+    hub.sync()
+    assert stage.addresses(customer.party)[1] == {
+        **there,
+        "street": "Rue Haute 22",
+        "party_name": "The works",
+    }
+    hub.restart()
+    hub.assert_at_rest()
+
+    stage.edit_address(there["id"], street="Rue Haute 222")
+    stage.to_shop.lose("answer", "POST", r"mutation/updateCustomerAddress$")
+    hub.sync()
+    hub.clock.pass_by(5)
+    hub.sync()
+    shown = {one["id"]: one for one in stage.seller.card(customer.email)["addresses"]}
+    assert (shown[further]["streetLine1"], shown[further]["company"]) == ("Rue Haute 222", "Works")
+    assert len(shown) == 2
     hub.assert_at_rest()
