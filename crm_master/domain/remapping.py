@@ -6,7 +6,7 @@ from the observation that brought it. Shadows stay in the system's own represent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,11 +40,12 @@ def remap_claims(
     spec: EntitySpec,
     read: frozenset[str],
     lacking: frozenset[str],
+    shown: Readings,
 ) -> dict[ClaimKey, Claim]:
     """The claims as the present mapping reads them. A field that it does not ``read`` has none: they are withdrawn.
 
     ``view_of`` gives the document of an observation; ``None`` if that was not kept. Of ``lacking`` fields the documents do
-    not speak: until they do, the last word stands.
+    not speak: until they do, the last word stands. ``shown`` is what the present mapping reads in the record as it stands.
     """
     kept: dict[ClaimKey, Claim] = {}
     renamed: dict[ClaimKey, str | None] = {}
@@ -56,10 +57,9 @@ def remap_claims(
         if view is None or silent or not view.moved(key.field):
             kept[key] = claim
             continue
-        found = _reread(key, claim, view, spec.fields[key.field])
-        if found is not None:
-            kept[found[0]] = found[1]
-            renamed[key] = found[0].element
+        for after, again in _reread(key, claim, view, spec.fields[key.field], shown.get(key.field)):
+            kept[after] = again
+            renamed[key] = after.element
     return {
         key: replace(claim, became=renamed.get(ClaimKey(key.field, claim.became), claim.became))
         if claim.became is not None
@@ -69,31 +69,47 @@ def remap_claims(
 
 
 def _reread(
-    key: ClaimKey, claim: Claim, view: View, spec: FieldSpec
-) -> tuple[ClaimKey, Claim] | None:
+    key: ClaimKey, claim: Claim, view: View, spec: FieldSpec, shown: Reading | None
+) -> Iterator[tuple[ClaimKey, Claim]]:
     before, now = (view.former or {}).get(key.field), view.present[key.field]
     if now.presence in (Presence.UNREADABLE, Presence.MISSING):
-        return key, claim  # a person is told; until then the last word stands
-    if now.presence is Presence.EMPTY:
-        return None
-    if spec.cardinality is Cardinality.MANY:
-        element = _element(key.element or "", before, now)
-        if element is None:
-            return None
-        return ClaimKey(key.field, element), replace(claim, value=now.value[element])
-    if spec.members:
-        return key, replace(claim, value=_members(claim.value, before, now, spec))
-    if before is not None and before.value != claim.value:
-        return key, claim  # not what stood there
-    return key, replace(claim, value=now.value)
+        yield key, claim  # a person is told; until then the last word stands
+    elif now.presence is Presence.EMPTY:
+        return
+    elif spec.cardinality is Cardinality.MANY:
+        for element in _elements(key.element or "", before, now, shown):
+            yield ClaimKey(key.field, element), replace(claim, value=now.value[element])
+    elif spec.members:
+        yield key, replace(claim, value=_members(claim.value, before, now, spec))
+    elif before is not None and before.value != claim.value:
+        yield key, claim  # not what stood there
+    else:
+        yield key, replace(claim, value=now.value)
 
 
-def _element(element: str, before: Reading | None, now: Reading) -> str | None:
-    """Under which key the present mapping has an element: the same, or that of the same native."""
+def _elements(
+    element: str, before: Reading | None, now: Reading, shown: Reading | None
+) -> Sequence[str]:
+    """Under which keys the present mapping has an element: the same, or that of the same native.
+
+    Where elements have other members now, those that agree in the members that both have; if they are still ``shown``: what
+    others have removed since does not come back under another name.
+    """
+    natives: Mapping[str, Native] = now.native or {}
     if element in (now.value or {}):
-        return element
+        return [element]
     native = ((before.native if before else None) or {}).get(element, UNSET)
-    return next((key for key, same in (now.native or {}).items() if same == native), None)
+    if same := [key for key, one in natives.items() if one == native]:
+        return same[:1]
+    there = (shown.value if shown else None) or {}
+    return [key for key, one in natives.items() if key in there and _agree(one, native)]
+
+
+def _agree(one: Native, other: Native | Unset) -> bool:
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return False
+    both = one.keys() & other.keys()
+    return bool(both) and all(one[member] == other[member] for member in both)
 
 
 def _members(value: Any, before: Reading | None, now: Reading, spec: FieldSpec) -> Any:

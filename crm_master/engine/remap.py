@@ -98,10 +98,11 @@ class Remapper:
 
         document = _document(row) or {}
         lacking = both.lacking(record, row)
-        record.claims = remap_claims(record.claims, view_of, spec, read, lacking)
+        held = both.view(both.standing(record, document, lambda now: now.held))
+        record.claims = remap_claims(record.claims, view_of, spec, read, lacking, held.present)
         record.shadow = remap_shadow(
             record.shadow,
-            both.view(both.standing(record, document, lambda now: now.held)),
+            held,
             both.view(both.standing(record, document, lambda now: now.sent)),
             both.view(both.standing(record, document, lambda now: now.pending)),
             (read | stream.mapping.writable) - lacking,
