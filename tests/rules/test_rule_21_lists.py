@@ -22,7 +22,9 @@ def _places(hub: World) -> dict[str, list[Document]]:
 
 
 @pytest.mark.parametrize("children", [("places",), ()], ids=["keyed", "bare"])
-@pytest.mark.parametrize(("before", "after"), [(NARROW, WIDE), (WIDE, NARROW)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(NARROW, WIDE), (WIDE, NARROW)], ids=["more", "fewer"]
+)
 def test_rule_21_a_list_whose_elements_get_other_members_stays(
     world: MakeWorld, before: str, after: str, children: tuple[str, ...]
 ) -> None:
