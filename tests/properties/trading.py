@@ -92,10 +92,13 @@ class Trading(RuleBasedStateMachine):
 
         Not while the hub has not seen all of theirs: a second account in the shop of whom it finds there is a question.
         """
-        truth = self.market.truth
-        one, two = self._account("", which), self._account("", also)
+        truth, one = self.market.truth, self._account("", which)
+        others = [of for of in truth.accounts.values() if of.customer != one.customer]
+        if not others:
+            return
+        two = _pick(others, also)
         theirs = truth.of_customer(one.customer) + truth.of_customer(two.customer)
-        if one.customer == two.customer or not self.market.known(*map(str, theirs)):
+        if not self.market.known(*map(str, theirs)):
             return
         if self.market.link(entrypoints.merging(str(one), str(two))):
             self.market.truth.merged(one, two)
@@ -112,6 +115,15 @@ class Trading(RuleBasedStateMachine):
         if self.market.known(*own) and self.market.link(entrypoints.splitting(own[0], own)):
             truth.parted(_pick(found, which))
             figures["customers parted"] += 1
+
+    @rule(which=numbers, also=numbers, home=homes)
+    def mistake(self, which: int, also: int, home: str) -> None:
+        """Two customers are taken for one, one of them buys something, and they are parted again."""
+        self.merge(which, also)
+        self.place(home, which)
+        self.market.round()
+        self.split(also)
+        self.market.round()
 
     # --- orders ------------------------------------------------------------------------------
 

@@ -96,10 +96,9 @@ def _fact(market: Market, golden: _Golden, fact: Fact) -> None:
     held, copies, other = market.held(fact), market.copies(fact), OTHER[fact.home]
     buyer = market.truth.buyer(fact.home, held["party"])
     there = market.truth.there(fact.home, held["party"])
-    row = golden.facts[fact.number]
     if golden.numbers[fact.number] != 1:
         raise Trouble(f"{fact.number} is {golden.numbers[fact.number]} facts")
-    if not golden.is_about(row, buyer):
+    if not golden.is_about(row := golden.facts[fact.number], buyer):
         raise Trouble(f"{fact.number} is about {row.customer_id}, and should be about {buyer}")
     if there and not copies and not market.lacking(fact):
         raise Trouble(f"{fact.number} is not in {other}, where all is known that it needs")
