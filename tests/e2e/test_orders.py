@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -135,6 +136,29 @@ def test_a_sale_whose_answer_is_lost_is_made_once(stage: OrderStage, hub: Hub) -
     assert len(stage.desk.sales(stage.desk.order(key)["code"])) == 1
     hub.clock.pass_by(60)
     hub.sync()
+    hub.assert_at_rest()
+
+
+def test_an_action_of_the_erp_whose_answer_is_lost_is_done_once(
+    stage: OrderStage, hub: Hub
+) -> None:
+    """A sale is quoted and confirmed; each of the two answers is lost, or is an error though it was done."""
+    hub.sync()
+    customer, _ = buyer(stage)
+    key = stage.desk.place(customer, {"W-1": 1})
+    steps = ("quote", "confirm")
+    stage.to_erp.trouble("reset", "POST", r"/sale\.sale/\d+/quote(\?.*)?$", after=True)
+    stage.to_erp.trouble(500, "POST", r"/sale\.sale/\d+/confirm(\?.*)?$", after=True)
+    for _ in range(5):
+        hub.clock.pass_by(300)
+        with contextlib.suppress(*entrypoints.EXPECTED):
+            hub.sync()
+    assert not stage.to_erp.losing
+    asked = [call.path.rpartition("/")[2] for call in stage.to_erp.writes]
+    assert [asked.count(step) for step in steps] == [1, 1]
+    (sale,) = stage.desk.sales(stage.desk.order(key)["code"])
+    assert sale["state"] == "processing"
+    assert hub.tasks(TaskKind.UNKNOWN, "") == []
     hub.assert_at_rest()
 
 
