@@ -107,7 +107,7 @@ class Model(Standing):
         self.people = {
             address: survivor if of == absorbed else of for address, of in self.people.items()
         }
-        for record in self.of(survivor, absorbed):
+        for record in [of for of in self.records if of.customer in (survivor, absorbed)]:
             record.once.add(record.customer)
             record.customer, record.shared = survivor, True
         if absorbed in self.parted:

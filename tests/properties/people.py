@@ -32,6 +32,8 @@ class People:
         )
         self.keys: dict[tuple[str, str], Record] = {}
         self.dead: dict[tuple[str, str], Record] = {}
+        self.former: dict[tuple[str, str], Record] = {}
+        """By keys that records had before."""
         self.buried: set[str] = set()
         """The names of all records that were ever deleted."""
 
@@ -119,7 +121,8 @@ class People:
 
     def _moved(self, system: str, old: str, new: str) -> None:
         if old != new:
-            self.keys[system, new] = self.keys.pop((system, old))
+            moved = self.keys[system, new] = self.keys.pop((system, old))
+            self.former[system, old] = moved
             if displaced := self.dead.pop((system, new), None):
                 displaced.back = True
 

@@ -87,7 +87,8 @@ class World(Working):
         system, _, key = task["record"].split("/")
         loser = self.dead[system, key]
         # whom it was merged into may have been merged again
-        survivor = {**self.dead, **self.keys}[system, task["into"][0].split("/")[2]]
+        known = {**self.former, **self.dead, **self.keys}
+        survivor = known[system, task["into"][0].split("/")[2]]
         while survivor.into is not None:
             survivor = survivor.into
         mine, theirs = self.model.of(loser.customer), self.model.of(survivor.customer)
