@@ -105,6 +105,10 @@ def test_an_order_is_marked_as_shipped_and_as_delivered(shop, admin, customer):
     delivered = _lead(shop, shipped.record, "Delivered")
     assert delivered.record.document["state"] == "Delivered"
     assert len(delivered.record.document["fulfillments"]) == 1
+    still = _lead(shop, delivered.record, "Shipped")
+    assert isinstance(still, Written), "who ships may not know yet that it has arrived"
+    assert still.record is not None
+    assert still.record.document["state"] == "Delivered"
 
     late = _lead(shop, delivered.record, "Cancelled")
     assert (type(late), late.path) == (Refused, "cancelling")
