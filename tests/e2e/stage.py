@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ import yaml
 
 import mappings
 from connectors.runtime.connection import Connection, variable
+from connectors.testing.faults import Trouble
 from connectors.testing.proxy import Proxy
 from crm_master import bootstrap, entrypoints
 from crm_master.domain.lifecycle import TaskKind
@@ -332,3 +334,20 @@ def deployed(
         yield found
     finally:
         found.restart()
+
+
+def through(hub: Hub, proxy: Proxy) -> None:
+    """Rounds until the trouble that was asked for has come, and one has gone well after it."""
+    for _ in range(5):
+        met = not proxy.losing
+        hub.clock.pass_by(300)
+        with contextlib.suppress(*entrypoints.EXPECTED):
+            hub.sync()
+            if met:
+                return
+    raise AssertionError("rounds keep failing, or never meet the trouble")
+
+
+def titled(trouble: tuple[Trouble, bool]) -> str:
+    what, after = trouble
+    return f"{what}{' after' if after else ''}"

@@ -6,7 +6,6 @@ answers off, halves them, and lets them wait. What there is afterwards is counte
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,11 +17,10 @@ import pytest
 from connectors.runtime.connection import Connection
 from connectors.testing.faults import Trouble
 from connectors.testing.proxy import READ_TROUBLES, WRITE_TROUBLES, Proxy
-from crm_master import entrypoints
 from crm_master.domain.lifecycle import TaskKind
 from examples import peers
 from examples.demo.selling import ShopDesk
-from tests.e2e.stage import Hub, deployed
+from tests.e2e.stage import Hub, deployed, through, titled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SHOP, OFFICE = "shop", "office"
@@ -112,23 +110,6 @@ def hub(pair: Pair, tmp_path: Path) -> Iterator[Hub]:
     with deployed(pair, tmp_path / "hub") as found:
         found.sync()
         yield found
-
-
-def through(hub: Hub, proxy: Proxy) -> None:
-    """Rounds until the trouble that was asked for has come, and one has gone well after it."""
-    for _ in range(5):
-        met = not proxy.losing
-        hub.clock.pass_by(300)
-        with contextlib.suppress(*entrypoints.EXPECTED):
-            hub.sync()
-            if met:
-                return
-    pytest.fail("rounds keep failing, or never meet the trouble")
-
-
-def titled(trouble: tuple[Trouble, bool]) -> str:
-    what, after = trouble
-    return f"{what}{' after' if after else ''}"
 
 
 @pytest.mark.parametrize("system", [SHOP, OFFICE])
