@@ -39,8 +39,6 @@ def written(
             origin=Origin.HUB,
             shadow=intend(Shadow(), delivery.natives, delivery.sources),
         )
-        link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
-        uow.customers.add_links([link], item.at, pos)
     else:
         held = _ours(delivery, record, held)
         if ref != record.ref:
@@ -59,6 +57,10 @@ def written(
     if not record.mapping_hash:
         record.mapping_hash = plan.mapping.hash
     uow.records.save([record])
+    if delivery.record is None:
+        # once it is there: a fact may have named it before anybody knew whose it is (RULES 18)
+        link = LinkEntry(record.rec_id, delivery.customer.id, "bind", "hub", {})
+        uow.customers.add_links([link], item.at, pos)
     uow.outbox.done([delivery.message])
     _ineffective(record, before, delivery, held, item.at, run_id, uow)
     solved = [(TaskKind.REFUSED, delivery.message.id), (TaskKind.UNKNOWN, delivery.message.id)]

@@ -56,6 +56,24 @@ def test_a_late_customer_lets_the_orders_that_wait_for_them_go_on(trade: Trade):
     assert trade.quiet()
 
 
+def test_an_order_that_named_a_customer_before_the_hub_made_them_is_theirs_everywhere(trade: Trade):
+    bob = trade.shop.add(name="Bob", email="bob@example.org")
+    trade.sync()
+    lines = [{"sku": "A", "quantity": "2"}]
+    trade.sales.add(number="S-1", party="2", status="placed", lines=lines)
+    trade.orders.add(number="S-1", party=bob, status="placed", lines=lines)
+    trade.sync()
+    assert trade.order("sales/customers/1")["customer"] == "erp/customers/2", (
+        "whom nobody knows yet"
+    )
+    ann = trade.shop.add(name="Ann", email="ann@example.org")
+    trade.sync()
+    assert trade.erp.field("2", "name") == "Ann"
+    trade.sync()
+    assert str(only(trade.orders)["party"]) == ann
+    assert trade.quiet()
+
+
 def test_an_order_waits_while_its_customer_is_not_made_in_the_target(tmp_path: Path):
     trade = Trade(
         f"sqlite:///{tmp_path / 'master.db'}", erp_customers={"when": {"phone": "present"}}
