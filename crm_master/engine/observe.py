@@ -71,7 +71,7 @@ class Observer:
         found = attribute(
             mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
         )
-        record.reread |= found.stale  # what came to be due after this was landed, is so still
+        record.reread = found.stale
         if found.stale:
             self.found.counts["stale"] += 1
             return

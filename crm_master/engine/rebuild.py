@@ -228,9 +228,7 @@ class Rebuilder:
                 record.shadow = intend(Shadow(), entry.sent, entry.sources)
                 record.mapping_hash = self._mapping_hash(record)
             case "gone":
-                if record.status is RecordStatus.LIVE:
-                    record.reread = True
-                    self._claim(record, believe(abandon(record.shadow)))
+                self._claim(record, believe(abandon(record.shadow)))
             case "deleted":
                 if record.status is RecordStatus.LIVE:
                     bury(record, entry.at)

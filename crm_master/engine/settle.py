@@ -11,6 +11,8 @@ from typing import assert_never
 from connectors.contract import (
     Gone,
     Outcome,
+    Page,
+    RawRecord,
     Refused,
     Retry,
     Sink,
@@ -30,7 +32,7 @@ from crm_master.domain.lifecycle import (
 )
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
-from crm_master.engine.ingest import land
+from crm_master.engine.ingest import land, spot_page
 from crm_master.engine.moving import bury, update_entry
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.receipts import not_erased
@@ -219,7 +221,7 @@ class Settler:
                 assert_never(other)
 
     def gone(self, message: OutboxMessage, record: SourceRecord, uow: UnitOfWork) -> DeliveryEntry:
-        """A target that was not there: its delivery is over. The next poll asks for it, and hears of its end (RULES 12).
+        """A target that was not there: its delivery is over, and a tombstone is landed, as by a poll (RULES 12).
 
         Where it was to be deleted, a worker that died over that has perhaps done it, and nobody misses the record.
         """
@@ -227,10 +229,12 @@ class Settler:
             return update_entry(message, record, "deleted", self._over(message, record, uow))
         at = self.clock()
         if record.status is RecordStatus.LIVE:
-            record.reread = True
+            record.raw_hash = b""  # one that came while a write was open did not count
             take(record, believe(abandon(record.shadow)), uow)
             uow.records.save([record])
-            uow.customers.mark_dirty(ids=[message.entity_id])
+            plan = self.hub.stream(record.ref.system, record.ref.stream)
+            tombstone = RawRecord(record.ref.key, {}, deleted=True)
+            self._land_page(plan, spot_page([tombstone], at, at), uow)
         uow.outbox.done([message])
         uow.tasks.close([(TaskKind.REFUSED, message.id)], at)
         return update_entry(message, record, "gone", at)
@@ -273,11 +277,14 @@ class Settler:
         page, message = delivery.overtaken, delivery.message
         if page is None:
             return
-        watermark = uow.states.stream(plan.system, plan.stream).watermark
-        landed, _ = land(plan, page.records, page, watermark, uow, self.run_id)
-        if landed:
+        if self._land_page(plan, page, uow):
             message.state = DeliveryState.OVERTAKEN
             uow.outbox.save([message])
+
+    def _land_page(self, plan: StreamPlan, page: Page, uow: UnitOfWork) -> int:
+        """Land what a delivery has seen. Gives the number of observations."""
+        watermark = uow.states.stream(plan.system, plan.stream).watermark
+        return land(plan, page.records, page, watermark, uow, self.run_id)[0]
 
     def _unknown(self, delivery: Delivery, reason: str, uow: UnitOfWork) -> DeliveryEntry:
         """It may have happened. An update is read again before it is rendered again; a create is looked for."""

@@ -286,11 +286,24 @@ def test_rule_12_a_record_that_only_a_delivery_finds_gone_is_deleted_as_policy_s
     hub.erp.vanish("e1")
     hub.clock.sleep(1000)
     hub.round()
-    assert hub.record("erp", "e1").status is RecordStatus.LIVE, (
-        "the delivery has asked, and no poll"
-    )
-    hub.round()
     assert hub.record("erp", "e1").status is RecordStatus.DELETED
     assert hub.customer().archived
     assert len(hub.tasks(TaskKind.GONE)) == 1
+    assert hub.rebuilt().equal
+
+
+def test_rule_12_of_a_stream_that_is_never_read_a_delivery_says_who_is_gone(
+    world: MakeWorld,
+) -> None:
+    hub = world("erp", "shop", shop=Setting(reads=False, creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.vanish("shop-1")
+    hub.erp.edit("e1", name="Ada L")
+    hub.round()
+    hub.round()
+    assert hub.record("shop", "shop-1").status is RecordStatus.DELETED
+    assert hub.task(TaskKind.GONE).subject == "shop/people/shop-1"
+    hub.erp.edit("e1", name="Ada Lovelace")
+    assert hub.round() == 0, "and is asked for no more"
     assert hub.rebuilt().equal
