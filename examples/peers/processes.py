@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ from typing import Self
 from examples.peers.installing import HERE, PeerError, tail
 
 HOST = "127.0.0.1"
+PORTS = range(20_000, 30_000)
+"""Below those that Linux gives to whoever does not choose (``ip_local_port_range``)."""
 
 
 class Server(ABC):
@@ -145,21 +148,27 @@ class Server(ABC):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on at this moment.
+
+    None of those that the system gives to whoever asks for any: between choosing it and binding it, it would go to another.
+    """
+    for port in random.SystemRandom().sample(PORTS, 100):
+        if not _is_taken(port):
+            return port
+    raise PeerError(f"100 ports between {PORTS[0]} and {PORTS[-1]} of {HOST} are taken.")
 
 
 def http_answers(url: str, headers: dict[str, str] | None = None) -> bool:
-    """Whether an HTTP server answers there with anything but a server error."""
+    """Whether an HTTP server answers there with anything but a server error.
+
+    With ``headers`` that name who asks, only one that knows them is the server, and not somebody else at its port.
+    """
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=5):
             return True
     except urllib.error.HTTPError as error:
         with error:
-            return error.code < 500
+            return headers is None and error.code < 500
     except OSError:
         return False
 

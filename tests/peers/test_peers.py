@@ -16,11 +16,12 @@ import psycopg
 import pytest
 from stdnum.eu import vat
 
+from connectors.testing import Profile, Simulator
 from examples import peers
 from examples.demo.desks import MailmanDesk, TrytonDesk
 from examples.demo.people import messy_email, people
 from examples.demo.seed import seed
-from examples.peers.processes import HOST, Server
+from examples.peers.processes import HOST, Server, http_answers
 
 KINDS: dict[str, Callable[[Path], Server]] = {
     "tryton": peers.Tryton,
@@ -175,6 +176,13 @@ def test_servers_end_with_their_owner(tmp_path):
 
 
 @pytest.mark.e2e
+def test_somebody_else_who_answers_at_its_port_is_not_the_server():
+    with Simulator(Profile(name="other", auth="bearer")) as other:
+        url = f"{other.url}/customers"
+        assert http_answers(url), "somebody is there"
+        assert not http_answers(url, {"Authorization": "Basic dXM6bWU="}), "who does not know us"
+
+
 def test_a_failed_start_shows_the_log_and_what_to_do(tmp_path, postgres_server):
     taken = peers.Postgres(tmp_path, port=postgres_server.port)
     try:
