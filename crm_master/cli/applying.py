@@ -52,7 +52,7 @@ def _print(shown: Mapping[str, Any]) -> None:
         out.print(f"  golden {name}: {number} of {shown['customers']} customers")
         for example in shown["examples"].get(f"golden {name}", ()):
             before, after = brief(example["before"]), brief(example["after"])
-            out.print(f"      {example['customer']}: {before} → {after}", markup=False)
+            out.print(f"      {example['customer']}: {before} → {after}")
     for name in sorted(shown["creates"].keys() | shown["updates"].keys()):
         created, updated = shown["creates"].get(name, 0), shown["updates"].get(name, 0)
         out.print(f"  {name}: {created} records would be created, {updated} changed")
@@ -60,7 +60,7 @@ def _print(shown: Mapping[str, Any]) -> None:
         out.print(f"    {name}: {number}")
         for example in shown["examples"].get(name, ()):
             held, new = brief(example["held"]), brief(example["new"])
-            out.print(f"      {example['record']}: {held} → {new}", markup=False)
+            out.print(f"      {example['record']}: {held} → {new}")
     for name, number in shown["deletes"].items():
         out.print(f"  {name}: {number} records would be deleted")
     for fuse in shown["fuses"]:

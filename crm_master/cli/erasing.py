@@ -67,9 +67,9 @@ def _erase(customer: str, reason: str, yes: bool, as_json: bool) -> None:
 def _confirm(shown: Mapping[str, Any]) -> None:
     if shown["receipt"]:
         return  # it only remains to be finished
-    err.print(f"Customer {shown['customer']}:", markup=False)
+    err.print(f"Customer {shown['customer']}:")
     for system in shown["systems"]:
-        err.print(f"  {_said(system)}", markup=False)
+        err.print(f"  {_said(system)}")
     question = "Erase everything that the hub has of them? This cannot be undone"
     if not typer.confirm(question, err=True):
         raise typer.Exit(1)
@@ -83,7 +83,6 @@ def _lift(receipt: str, records: bool, yes: bool, as_json: bool) -> None:
     if not printed(result, as_json):
         out.print(
             f"Receipt {receipt}: {result['lifted']} hashes are gone. `concord sync --full` reads what they kept out.",
-            markup=False,
         )
 
 
@@ -104,10 +103,9 @@ def _print(receipt: Mapping[str, Any]) -> None:
     out.print(
         f"Receipt {receipt['receipt']}: customer {', '.join(receipt['customers'])} erased {receipt['at']} "
         f"by {receipt['by']}{reason}{lifted}",
-        markup=False,
     )
     for system in receipt["systems"]:
-        out.print(f"  {_said(system)}", markup=False)
+        out.print(f"  {_said(system)}")
     for customer in receipt["shared"]:
         out.print(f"  {customer} was once one with them: see `concord show` for what is left there")
 

@@ -58,7 +58,7 @@ def approve(
 def _preview(shown: Mapping[str, Any]) -> None:
     out.print(f"If {', '.join(shown['systems'])} joined now:")
     for name, reason in shown["not_ready"].items():
-        out.print(f"  {name} cannot join yet: {reason}", markup=False)
+        out.print(f"  {name} cannot join yet: {reason}")
     for stream, number in shown["records"].items():
         out.print(f"  {stream}: {number} records")
     for entity, number in shown["customers"].items():
@@ -71,7 +71,7 @@ def _preview(shown: Mapping[str, Any]) -> None:
         out.print(f"    {name}: {number}")
         for example in shown["examples"].get(name, ()):
             held, new = brief(example["held"]), brief(example["new"])
-            out.print(f"      {example['record']}: {held} → {new}", markup=False)
+            out.print(f"      {example['record']}: {held} → {new}")
 
 
 def rejoin(yes: Yes = False, as_json: Json = False) -> None:

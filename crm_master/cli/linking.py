@@ -61,9 +61,9 @@ def log(customer: Customer, as_json: Json = False) -> None:
     if printed(found, as_json):
         return
     also = f" (also {', '.join(found['absorbed'])})" if found["absorbed"] else ""
-    out.print(f"{found['customer']}{also}", markup=False)
+    out.print(f"{found['customer']}{also}")
     for link in found["links"]:
-        out.print(told(link), markup=False)
+        out.print(told(link))
 
 
 def told(link: Mapping[str, Any]) -> str:
@@ -88,18 +88,18 @@ def _change(propose: Any, reason: str, yes: bool, as_json: bool) -> None:
 
 def _preview(shown: Mapping[str, Any]) -> None:
     target = "a new customer" if shown["new"] else shown["to"]
-    out.print(f"{shown['verb']}: {', '.join(shown['records'])} to {target}", markup=False)
+    out.print(f"{shown['verb']}: {', '.join(shown['records'])} to {target}")
     if shown["absorbs"]:
-        out.print(f"{shown['from']} stands for {shown['to']} from then on.", markup=False)
+        out.print(f"{shown['from']} stands for {shown['to']} from then on.")
     for id_, found in shown["customers"].items():
-        out.print(f"{id_} would be:", markup=False)
+        out.print(f"{id_} would be:")
         for name, value in found["golden"].items():
             held = " (waits for a decision)" if name in found["waits_for_a_decision"] else ""
-            out.print(f"  {name} = {brief(value)}{held}", markup=False)
+            out.print(f"  {name} = {brief(value)}{held}")
         for title, names in (
             ("secondary, not written", found["secondary"]),
             ("would be written", found["would_update"]),
             ("would be created in", found["would_create"]),
         ):
             if names:
-                out.print(f"  {title}: {', '.join(names)}", markup=False)
+                out.print(f"  {title}: {', '.join(names)}")

@@ -22,14 +22,14 @@ def status(as_json: Json = False) -> None:
         return
     out.print(_systems(shown))
     for note in shown["notes"]:
-        out.print(f"! {note}", markup=False)
+        out.print(f"! {note}")
     customers = ", ".join(f"{number} {entity}" for entity, number in shown["customers"].items())
     out.print(f"Golden records: {customers}. Inbox: {shown['inbox']} waiting.")
     if shown["tasks"]:
         out.print("For a person: " + ", ".join(f"{n} {kind}" for kind, n in shown["tasks"].items()))
     for run in shown["runs"]:
         line = f"  {run['status']:8} {run['verb']} {run['target']}: {run['error'] or counted(run['counts'])}"
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _systems(shown: Mapping[str, Any]) -> Table:
@@ -74,19 +74,18 @@ def show(
     out.print(f"{shown['entity']} {shown['customer']}, version {shown['version']}")
     for field, facts in shown["fields"].items():
         held = " (withheld: waits for a decision)" if facts["withheld"] else ""
-        out.print(f"{field} = {literal(facts['value'])}  [{facts['rule']}]{held}", markup=False)
+        out.print(f"{field} = {literal(facts['value'])}  [{facts['rule']}]{held}")
         for claim in facts["claims"]:
-            out.print(f"   {_claim(claim)}", markup=False)
+            out.print(f"   {_claim(claim)}")
     for record in shown["records"]:
         linked = f", linked by {record['by']} ({record['linked']})" if record["linked"] else ""
         written = "" if record["primary"] else ", secondary: not written"
-        out.print(f"- {record['record']} {record['status']}{written}{linked}", markup=False)
+        out.print(f"- {record['record']} {record['status']}{written}{linked}")
     for link in shown["links_by_hand"]:
-        out.print(told(link), markup=False)
+        out.print(told(link))
     for entry in shown["history"]:
         out.print(
             f"version {entry['version']} at {entry['at']} superseded {literal(entry['superseded'])}",
-            markup=False,
         )
 
 
@@ -99,18 +98,18 @@ def _past(shown: Mapping[str, Any]) -> None:
         out.print(f"Merged into {shown['merged_into']} since.")
     for field, facts in shown["fields"].items():
         since = " (changed since)" if facts["changed_since"] else ""
-        out.print(f"{field} = {literal(facts['value'])}{since}", markup=False)
+        out.print(f"{field} = {literal(facts['value'])}{since}")
         for who in facts["said_by"]:
             read = f"read {who['read'][0]} to {who['read'][1]}" if who["read"] else "decided"
             element = f" {who['element']}:" if who["element"] else ""
             rule = f"[{who['rule']}]"
             line = f"     {who['record']}:{element} {rule} ({read}, run {who['run']})"
-            out.print(line, markup=False)
+            out.print(line)
     for record in shown["records"]:
         line = f"- {record['record']}, linked by {record['by']} ({record['linked']}) {record['at']}"
-        out.print(line, markup=False)
+        out.print(line)
     for what in shown["unknown"]:
-        out.print(f"Not known: {what}.", markup=False)
+        out.print(f"Not known: {what}.")
 
 
 def _claim(claim: Mapping[str, Any]) -> str:
@@ -136,13 +135,13 @@ def verify(as_json: Json = False) -> None:
             where = difference.record + (f" {difference.field}" if difference.field else "")
             mark = "(a person must decide) " if difference.excepted else ""
             because = f" ({difference.put_off})" if difference.put_off else ""
-            out.print(f"  {where}: {mark}{difference.why}{because}", markup=False)
+            out.print(f"  {where}: {mark}{difference.why}{because}")
         for title, found_reasons in (
             ("Differs", verdict.reasons),
             ("Waits for a person", verdict.excepted),
         ):
             for why, number in found_reasons.items():
-                out.print(f"{title}: {number} × {why}", markup=False)
+                out.print(f"{title}: {number} × {why}")
         out.print("Converged." if verdict.converged else "Not converged.")
     if not verdict.converged:
         raise typer.Exit(1)

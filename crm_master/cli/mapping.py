@@ -47,7 +47,7 @@ def preview(
         return
     out.print(_fields(f"{system}/{stream} as {shown['entity']}", shown))
     for problem in [*shown["not_canonical"], *shown["broken_laws"]]:
-        out.print(f"! {problem}", markup=False)
+        out.print(f"! {problem}")
 
 
 def _fields(title: str, shown: Mapping[str, Any]) -> Table:
@@ -67,7 +67,7 @@ def _document(path: Path) -> dict[str, Any]:
         found = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        err.print(f"error: {path} cannot be read: {why}", style="red", markup=False)
+        err.print(f"error: {path} cannot be read: {why}", style="red")
         raise typer.Exit(2) from error
     except json.JSONDecodeError as error:
         err.print(f"error: {path} is not JSON: {error.msg} at line {error.lineno}", style="red")

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-# what is piped on is not wrapped
-out = Console(soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True)
+# what is piped on is not wrapped, and a value shows as it is: neither [bold] nor :phone: is an instruction in it
+out = Console(soft_wrap=not sys.stdout.isatty(), markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 def printed(result: Any, as_json: bool) -> bool:

@@ -28,7 +28,6 @@ def decide(task: int, answer: str, as_json: Json = False) -> None:
     if not printed(result, as_json):
         out.print(
             f"Decided {result['kind']} {result['subject']}: {answer}. `concord sync` carries it out.",
-            markup=False,
         )
 
 
@@ -72,7 +71,6 @@ def _tasks(found: list[dict[str, Any]], as_json: bool) -> None:
         state = "" if task["open"] else " (closed)"
         out.print(
             f"{task['id']:>6} {task['kind']}{state} {task['subject']} {literal(about)}",
-            markup=False,
             soft_wrap=True,
         )
     if not found:

@@ -60,4 +60,4 @@ def _ran(ran: Sequence[entrypoints.Ran], as_json: bool) -> None:
     for run in ran:
         said = [counted(run.counts)] if run.counts or not run.note else []
         said += [run.note] if run.note else []
-        out.print(f"{run.verb} {run.target}: {'. '.join(said)}", markup=False)
+        out.print(f"{run.verb} {run.target}: {'. '.join(said)}")

@@ -31,7 +31,7 @@ def runs(
     if printed(found, as_json):
         return
     for run in found:
-        out.print(_line(run), markup=False, soft_wrap=True)
+        out.print(_line(run), soft_wrap=True)
     if not found:
         out.print("None.")
 
@@ -71,7 +71,7 @@ def show(run: RunId, limit: Limit = 100, as_json: Json = False) -> None:
         state = "" if task["open"] else " (closed)"
         lines.append(f"Task {task['id']}: {task['kind']}{state} {task['subject']}")
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def replay(
@@ -99,7 +99,7 @@ def replay(
         lines.append(f"  {left['delivery']} is not: {left['why']}")
     lines.append("`concord sync` carries it out." if yes else "Nothing was done: add --yes.")
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def undo(run: RunId, yes: Really = False, as_json: Json = False) -> None:
@@ -134,7 +134,7 @@ def undo(run: RunId, yes: Really = False, as_json: Json = False) -> None:
     else:
         lines.append("Nothing was done: add --yes.")
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _more(number: int, listed: Sequence[Any]) -> list[str]:

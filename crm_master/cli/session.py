@@ -43,7 +43,7 @@ def opened(*, fresh: bool = False) -> Iterator[entrypoints.App]:
         with entrypoints.opened(Session.home, fresh=fresh) as app:
             yield app
     except entrypoints.EXPECTED as error:
-        err.print(f"error: {entrypoints.said(error)}", style="red", markup=False, soft_wrap=True)
+        err.print(f"error: {entrypoints.said(error)}", style="red", soft_wrap=True)
         mistakes = isinstance(error, entrypoints.ConfigurationMistakes)
         raise typer.Exit(2 if mistakes else 1) from error
 
@@ -68,6 +68,6 @@ def progress(as_json: bool) -> Iterator[Any]:
             step = sum(counts.values()) // 5_000
             if step > told.get(what, 0):
                 told[what] = step
-                err.print(f"{what}: {counted(counts)}", markup=False)
+                err.print(f"{what}: {counted(counts)}")
 
         yield tell

@@ -52,7 +52,6 @@ def check(
         for line in systems:
             out.print(
                 f"{'ok  ' if line['ok'] else 'FAIL'} {line['stream']}: {line['detail']}",
-                markup=False,
             )
     if not all(line["ok"] for line in systems):
         raise typer.Exit(1)
@@ -70,4 +69,4 @@ def schemas(
         (folder / name).write_text(text, encoding="utf-8")
         written.append(str(folder / name))
     if not printed({"written": written}, as_json):
-        out.print("\n".join(written), markup=False, soft_wrap=True)
+        out.print("\n".join(written), soft_wrap=True)

@@ -431,6 +431,14 @@ def test_map_preview_three_ways(running: Desk, tmp_path: Path) -> None:
     running.concord(*words, "--customer", "crm/customers/1", said="p1@example.org")
 
 
+def test_values_show_as_they_are(running: Desk, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    record.write_text(json.dumps({"id": 9, "name": "Ada [bold]:phone:"}))
+    running.concord(
+        "map", "preview", "shop", "customers", "--file", str(record), said='"Ada [bold]:phone:"'
+    )
+
+
 def test_map_preview_refuses_what_it_cannot_read(desk: Desk, tmp_path: Path) -> None:
     words = ("map", "preview", "shop", "customers")
     desk.concord(*words, status=2, said="give one of --file, --key and --customer")
