@@ -39,7 +39,7 @@ lock: $(STAMP) ## Resolve all dependencies anew into the lock files
 	@$(MAKE) check-locks
 
 .PHONY: check
-check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock files; runs no tests
+check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock files, docs; runs no tests
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -47,6 +47,12 @@ check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock file
 	@$(BIN)/mypy $(CODE)
 	@echo "== import-linter"
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+.PHONY: docs
+docs: $(STAMP) ## The documentation as a site in build/site; a link that leads nowhere is a mistake
+	@echo "== docs"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: check-locks
 check-locks: # Lock files name versions and hashes, never where to download from

@@ -142,11 +142,12 @@ MODELS = {
     for model in vars(module).values()
     if isinstance(model, type) and hasattr(model, "model_fields")
 }
+REFERENCE = ("configure.md", "manifests.md")
 _TABLE = re.compile(r"<!-- model: (\w+) -->(.*?)(?=^#|\Z)", re.M | re.S)
 
 
 def _tables():
-    text = (ROOT / "docs" / "configure.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in REFERENCE)
     for name, section in _TABLE.findall(text):
         rows = re.findall(r"^\| (`[^|]*) \|(.*)\| ([^|]*) \|$", section, re.M)
         keys = {key: default for cell, _, default in rows for key in re.findall(r"`(\w+)`", cell)}
@@ -165,7 +166,7 @@ def test_a_reference_table_is_its_model(name, keys):
         left_out -= writes.Step.model_fields.keys()
     if name == "FilesManifest":
         left_out -= runtime.Manifest.model_fields.keys()
-    assert not left_out, f"docs/configure.md lacks keys of {name}"
+    assert not left_out, f"the reference lacks keys of {name}"
     assert keys.keys() <= fields.keys()
     for key, said in keys.items():
         info = fields[key]

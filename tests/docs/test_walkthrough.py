@@ -1,6 +1,5 @@
 """Every console block that is marked as run is run, in order, against the simulated systems that the page starts."""
 
-import contextlib
 import os
 import shlex
 import subprocess
@@ -13,17 +12,48 @@ from crm_master import cli
 from tests.docs.pages import ROOT, blocks, commands, pages
 
 WALKED = [page for page in pages() if any("run" in block.words for block in blocks(page))]
+SHIPPED = ROOT / "examples" / "two_shops" / "hub"
 _IN_HUB = ("hub.yaml", "systems/", "mappings/", "entities/", "policies/")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    """A folder that looks like a clone, as far as pages look at it."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     for name in ("CONCORD_HOME", "CONCORD_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     return tmp_path
+
+
+@pytest.fixture
+def systems(folder, monkeypatch):
+    """The simulated systems that pages have the reader start, and the variables that are to be pasted."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "examples.two_shops"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for _ in range(2):
+                _export(process.stdout.readline(), monkeypatch)
+            yield
+        finally:
+            process.stdin.write("\n")
+            process.stdin.close()
+            process.wait(20)
+
+
+def _export(line, monkeypatch):
+    program, *settings = shlex.split(line)
+    assert program == "export"
+    for setting in settings:
+        monkeypatch.setenv(*setting.split("=", 1))
 
 
 def _write(page, folder):
@@ -34,50 +64,39 @@ def _write(page, folder):
             target.write_text(block.body, encoding="utf-8")
 
 
-@contextlib.contextmanager
-def _systems(folder, monkeypatch):
-    """The page's simulated systems, if it has some, with the connections that they print."""
-    if not (folder / "systems.py").exists():
-        yield
-        return
-    with subprocess.Popen(
-        [sys.executable, "systems.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            for _ in range(2):
-                name, _, value = process.stdout.readline().split(" ", 1)[1].strip().partition("=")
-                monkeypatch.setenv(name, value)
-            yield
-        finally:
-            process.stdin.write("\n")
-            process.stdin.close()
-            process.wait(20)
-
-
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.name)
-def test_what_a_page_tells_to_run_runs(page, folder, monkeypatch):
-    _write(page, folder)
-    with _systems(folder, monkeypatch):
-        for block in blocks(page):
-            if "run" in block.words:
-                for command, shown in commands(block.body):
-                    _run(command, shown, f"{block}: {command}", monkeypatch)
+def test_what_a_page_tells_to_run_runs(page, folder, systems, monkeypatch):
+    for block in blocks(page):
+        if block.file is not None and not block.file.startswith(_IN_HUB):
+            (folder / block.file).write_text(block.body, encoding="utf-8")
+    for block in blocks(page):
+        if "run" in block.words:
+            for command, shown in commands(block.body):
+                _run(command, shown, f"{block}: {command}", monkeypatch)
 
 
 def _run(command, shown, where, monkeypatch):
     program, *words = shlex.split(command)
     if program == "export":
-        name, _, value = words[0].partition("=")
-        monkeypatch.setenv(name, value)
+        _export(command, monkeypatch)
         return
-    assert program == "concord", where
-    result = CliRunner().invoke(cli.app, words, catch_exceptions=False)
-    output = " ".join(result.output.split())
-    assert result.exit_code == 0, f"{where}\n{result.output}"
+    if program == "concord":
+        result = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+        status, output = result.exit_code, result.output
+    else:
+        assert program in ("cp", "curl"), where
+        ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        status, output = ran.returncode, ran.stdout + ran.stderr
+    assert status == 0, f"{where}\n{output}"
     for line in shown:
-        assert " ".join(line.split()) in output, f"{where}\n{result.output}"
+        assert " ".join(line.split()) in " ".join(output.split()), f"{where}\n{output}"
+
+
+@pytest.mark.parametrize(
+    "block", [b for p in WALKED for b in blocks(p) if (b.file or "").startswith(_IN_HUB)], ids=str
+)
+def test_a_file_of_a_walked_page_is_the_one_that_ships(block):
+    assert block.body == (SHIPPED / block.file).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
