@@ -27,6 +27,7 @@ from crm_master.engine.ingest import moment
 from crm_master.engine.plan import Hub
 from crm_master.engine.processes import Processes
 from crm_master.ports import Clock
+from crm_master.settings import HubSettings
 from crm_master.store import Database, SuppressionKeyWrong
 
 DATABASE_VARIABLE = "CONCORD_DATABASE_URL"
@@ -63,6 +64,11 @@ class App:
     @property
     def hub(self) -> Hub:
         return self.deployment.hub
+
+    @property
+    def settings(self) -> HubSettings:
+        """What the files say: for settings that touch no data, and so count at once."""
+        return (self.proposed or self.deployment).settings
 
     def connect(self, system: str) -> Sink:
         """The system's connector, opened once. Raises ``connectors.errors.BadConfiguration``."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from connectors.yamlfile import Configured, mistake
+from connectors.yamlfile import Configured, did_you_mean, mistake, together
+from crm_master.domain.alerts import RULES, Severity
 from crm_master.domain.lifecycle import DeletePolicy, Leaving
 from crm_master.domain.processes import OWN_SYSTEM
 from crm_master.domain.survivorship import Rule
@@ -63,6 +65,13 @@ class SystemSettings(Configured):
 
 Duration = Annotated[str, Field(pattern=r"^[0-9]{1,5}[dhm]$")]
 """A length of time: ``2d``, ``12h``, ``30m``."""
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60}
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}[dhm]", value):
+        return int(value[:-1]) * _UNITS[value[-1]]
+    return value
 
 
 class ConditionSettings(Configured):
@@ -137,6 +146,53 @@ class ProcessSettings(Configured):
     schedule: str | None = None
 
 
+Limit = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=Duration | float),
+    Field(ge=0),
+]
+"""A length of time, or a number in the unit of what it limits."""
+
+
+class NotifierSettings(Configured):
+    """Somebody who is told of alerts, through a notifier of Airflow."""
+
+    notifier: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="The class, such as airflow.providers.smtp.notifications.smtp.SmtpNotifier.",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        alias="with",
+        description="Its arguments, no secrets among them: those are in the connection. Templates may name `alert`.",
+    )
+    least: Severity = Field(
+        Severity.WARNING, description="Told of alerts that are at least so severe."
+    )
+
+
+class AlertSettings(Configured):
+    """When an operator is told that something is wrong, and who is."""
+
+    limits: dict[str, Limit | dict[str, Limit]] = Field(
+        default_factory=dict,
+        description="By alert: another limit than usual (`3h`, `0.2`, `50`), or others for some places.",
+    )
+    notify: list[NotifierSettings] = Field(default_factory=list)
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_alerts(cls, limits: dict[str, Any]) -> dict[str, Any]:
+        errors = [
+            mistake(f"the alert {name!r}", ", ".join(RULES), did_you_mean(name, RULES), at=(name,))
+            for name in limits
+            if name not in RULES
+        ]
+        if errors:
+            raise together(errors)
+        return limits
+
+
 class HubSettings(Configured):
     """``hub.yaml``."""
 
@@ -152,6 +208,7 @@ class HubSettings(Configured):
     processes: dict[Name, ProcessSettings] = Field(
         default_factory=dict, description="What the hub itself watches for, by name."
     )
+    alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}))
 
     @field_validator("systems")
     @classmethod

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from crm_master.entrypoints import ConfigurationMistakes, Deployment
-from dags import flows, notes, work
+from dags import alerting, flows, notes, work
 from dags.retrying import DELAY, RETRIES, policy
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -23,6 +23,7 @@ SWEEP, VERIFY, SOON = "30 2 * * *", "30 5 * * *", "*/5 * * * *"
 def build(deployment: Deployment, only: str | None = None) -> dict[str, DAG]:
     """The DAGs by id, or just ``only`` that one. Raises ``ConfigurationMistakes`` for schedules that are none."""
     _check_schedules(deployment)
+    alerting.check_notifiers(deployment)
     return {
         dag_id: make(dag_id)
         for dag_id, make in _recipes(deployment)
@@ -45,6 +46,7 @@ def _recipes(deployment: Deployment) -> Iterator[tuple[str, Callable[[str], DAG]
     yield "maintain__retries", partial(_retries, deployment)
     yield "maintain__join", partial(_join, deployment)
     yield "maintain__verify", partial(_verify, deployment)
+    yield "maintain__alerts", partial(_alerts, deployment)
 
 
 def _dag(
@@ -148,11 +150,33 @@ def _join(deployment: Deployment, dag_id: str) -> DAG:
 def _verify(deployment: Deployment, dag_id: str) -> DAG:
     with _dag(deployment, dag_id, VERIFY, notes.VERIFY) as dag:
 
-        @task(pool=flows.MASTER_POOL, retries=RETRIES, retry_delay=DELAY, retry_policy=policy())
+        @task(
+            pool=flows.MASTER_POOL,
+            retries=RETRIES,
+            retry_delay=DELAY,
+            retry_policy=policy(),
+            **alerting.callbacks(deployment, "Systems do not hold what they should."),
+        )
         def verify() -> dict[str, Any]:
             return work.verify()
 
         verify()
+    return dag
+
+
+def _alerts(deployment: Deployment, dag_id: str) -> DAG:
+    with _dag(deployment, dag_id, SOON, notes.ALERTS) as dag:
+
+        @task(
+            retries=RETRIES,
+            retry_delay=DELAY,
+            retry_policy=policy(),
+            **alerting.callbacks(deployment, "Nobody watches: the master or its database is away."),
+        )
+        def watch() -> dict[str, Any]:
+            return alerting.watch(deployment)
+
+        watch()
     return dag
 
 

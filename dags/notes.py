@@ -82,3 +82,11 @@ Writes nothing. Red with `NotConverged` means: a system does not hold what it sh
 It looks again a few times first, as edits may be on their way. `concord verify` names records and fields,
 `concord show` explains them. A full read (`maintain__sweep`) mends what an edit without a time stamp caused.
 """
+
+ALERTS = """
+### Looks at the figures of the hub, and tells of what came and what went
+
+Whoever `hub.yaml` names under `alerts` is told, each alert once when it comes and once when it goes; `concord status` shows
+those that stand. What to do about each is in `docs/runbook.md`. No system is contacted. **Skipping it** means that nobody
+is told meanwhile. Red with `NotTold` means: a notifier does not work; what it should tell is tried again.
+"""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crm_master import entrypoints
-from crm_master.entrypoints import HOME_VARIABLE, App, Ran, RunFailed
+from crm_master.entrypoints import HOME_VARIABLE, App, Channel, Ran, RunFailed, Watched
 from dags.connections import connection
 from dags.retrying import NotConverged
 
@@ -70,6 +70,12 @@ def verify() -> Counts:
         reasons = ", ".join(f"{count} × {why}" for why, count in verdict.reasons.items())
         raise NotConverged(f"{reasons}. `concord verify` names the records.")
     return counts
+
+
+def watch(channels: Mapping[str, Channel]) -> Watched:
+    """Tell the channels of alerts that came and went."""
+    with opened() as app:
+        return entrypoints.watch(app, channels)
 
 
 def judge(done: Counts) -> None:

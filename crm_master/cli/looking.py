@@ -10,26 +10,49 @@ from rich.table import Table
 
 from crm_master import entrypoints
 from crm_master.cli.linking import told
-from crm_master.cli.printing import counted, literal, out, printed
+from crm_master.cli.printing import ago, counted, literal, out, printed
 from crm_master.cli.session import Json, opened, progress
 
 
 def status(as_json: Json = False) -> None:
-    """Where everything stands."""
+    """What needs attention, and where everything stands. Exit status 1 while an alert stands."""
     with opened() as app:
         shown = entrypoints.status(app)
-    if printed(shown, as_json):
-        return
-    out.print(_systems(shown))
+    if not printed(shown, as_json):
+        _attention(shown)
+        out.print(_systems(shown))
+        _queues(shown)
+        for run in shown["last_runs"]:
+            out.print(_last_run(run), soft_wrap=True)
+    if shown["attention"]:
+        raise typer.Exit(1)
+
+
+def _attention(shown: Mapping[str, Any]) -> None:
+    for alert in shown["attention"]:
+        mark = "!!" if alert["severity"] == "critical" else "!"
+        out.print(f"{mark} {alert['text']} See {alert['see']}.")
     for note in shown["notes"]:
         out.print(f"! {note}")
+    if not shown["attention"] and not shown["notes"]:
+        out.print("Nothing needs attention.")
+
+
+def _queues(shown: Mapping[str, Any]) -> None:
     customers = ", ".join(f"{number} {entity}" for entity, number in shown["customers"].items())
-    out.print(f"Golden records: {customers}. Inbox: {shown['inbox']} waiting.")
+    since = shown["inbox_oldest_seconds"]
+    oldest = "" if since is None else f", the oldest for {ago(since)}"
+    out.print(f"Golden records: {customers}. Inbox: {shown['inbox']} waiting{oldest}.")
     if shown["tasks"]:
         out.print("For a person: " + ", ".join(f"{n} {kind}" for kind, n in shown["tasks"].items()))
-    for run in shown["runs"]:
-        line = f"  {run['status']:8} {run['verb']} {run['target']}: {run['error'] or counted(run['counts'])}"
-        out.print(line, soft_wrap=True)
+
+
+def _last_run(run: Mapping[str, Any]) -> str:
+    again = run["failures_in_a_row"]
+    error = run["error"] + (f", {again} times in a row" if again > 1 else "")
+    told = f"{error}; `concord runs show {run['run']}`" if run["error"] else counted(run["counts"])
+    when = f"{ago(run['ago_seconds'])} ago"
+    return f"  {run['status']:8} {run['verb']} {run['target']}, {when}: {told}".replace(" ,", ",")
 
 
 def _systems(shown: Mapping[str, Any]) -> Table:
@@ -40,17 +63,18 @@ def _systems(shown: Mapping[str, Any]) -> Table:
         queued = (
             ", ".join(f"{number} {state}" for state, number in system["outbox"].items()) or "none"
         )
+        since = system["outbox_oldest_seconds"]
+        queued += "" if since is None else f", oldest {ago(since)}"
         state = system["state"] + (", writes stopped" if system["writes_stopped"] else "")
         for stream, facts in system["streams"].items():
             lag = facts["lag_seconds"]
-            read = "never" if lag is None else f"{lag:.0f} s ago"
             records = facts["records"]
             table.add_row(
                 f"{name}/{stream}",
                 state,
                 str(records["live"]),
                 str(records["linked"]),
-                read,
+                "never" if lag is None else f"{ago(lag)} ago",
                 queued,
             )
     return table

@@ -29,6 +29,14 @@ def counted(counts: Mapping[str, int]) -> str:
     )
 
 
+def ago(seconds: float) -> str:
+    """A length of time, roughly."""
+    for length, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def brief(value: Any, longest: int = 60) -> str:
     """A value as it would be typed, or its beginning."""
     text = literal(value)

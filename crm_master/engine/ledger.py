@@ -9,6 +9,12 @@ from typing import Protocol
 
 from crm_master.ports import Clock, RunEntry, UnitOfWorkFactory
 
+FAILED = ("rejected", "failed", "refused", "held")
+"""The counts of a run that are failures."""
+_TRIED = ("edited", "echoes", "created", "updated", "existed", "already", *FAILED)
+_PLACES = {"ingest": ("system", "stream"), "deliver": ("system",), "reconcile": ("entity",)}
+"""What the target of a verb names. Other verbs are about a run, a task or a customer, or about everything."""
+
 
 class Progress(Protocol):
     """Told after each batch how far a run is."""
@@ -35,6 +41,24 @@ class Run:
         self._progress(self.what, self.counts)
 
 
+def failures(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Of a run's records those that failed, and all of them."""
+    failed = sum(counts.get(name, 0) for name in FAILED)
+    # what was read holds what was rejected of it; the other counts exclude each other
+    return failed, counts.get("read") or sum(counts.get(name, 0) for name in _TRIED)
+
+
+def place_of(verb: str, target: str) -> str:
+    """The part of the configuration that a run is about, if that is what its target names."""
+    return target if verb in _PLACES else ""
+
+
+def labels(verb: str, target: str) -> dict[str, str]:
+    """The verb of a run, and its place by the names of its parts: ``system``, ``stream``, ``entity``."""
+    parts = zip(_PLACES.get(verb, ()), target.split("/"), strict=False)
+    return {"verb": verb, **dict(parts)}
+
+
 @contextmanager
 def running(
     verb: str,
@@ -57,7 +81,7 @@ def running(
         entry.status = "done"
     finally:
         entry.finished, entry.counts = clock(), dict(run.counts)
-        _save(store, entry)
+        _save(store, entry, ended=True)
 
 
 def _said(error: BaseException) -> str:
@@ -67,7 +91,9 @@ def _said(error: BaseException) -> str:
     return f"{kind.__name__}: {error}" if ours else kind.__name__
 
 
-def _save(store: UnitOfWorkFactory, entry: RunEntry) -> None:
+def _save(store: UnitOfWorkFactory, entry: RunEntry, *, ended: bool = False) -> None:
     with store() as uow:
         uow.states.save_run(entry)
+        if ended:
+            uow.operations.tally(entry, place_of(entry.verb, entry.target))
         uow.commit()

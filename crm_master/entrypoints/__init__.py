@@ -38,6 +38,7 @@ from crm_master.entrypoints.runs import (
     undo_run,
 )
 from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas, unapplied
+from crm_master.entrypoints.watching import Channel, Watched, figures, watch
 from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "HOME_VARIABLE",
     "App",
     "BadDatabaseUrl",
+    "Channel",
     "ConfigurationMistakes",
     "DatabaseUnavailable",
     "Deployment",
@@ -53,6 +55,7 @@ __all__ = [
     "RunFailed",
     "SchemaOutdated",
     "SyncFailed",
+    "Watched",
     "apply",
     "approve",
     "approve_run",
@@ -63,6 +66,7 @@ __all__ = [
     "deliver",
     "erase",
     "erase_preview",
+    "figures",
     "ingest",
     "init",
     "is_run",
@@ -107,6 +111,7 @@ __all__ = [
     "verify",
     "waiting",
     "waiting_to_join",
+    "watch",
     "watermark",
     "write_example",
 ]

@@ -10,6 +10,7 @@ from crm_master.engine import joining, linking, stewardship
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound
 from crm_master.engine.fuses import FuseBlown
+from crm_master.engine.ledger import FAILED
 from crm_master.engine.plan import NotConfigured
 from crm_master.engine.rebuild import JournalIncomplete
 from crm_master.store import (
@@ -18,9 +19,6 @@ from crm_master.store import (
     SchemaOutdated,
     SuppressionKeyWrong,
 )
-
-FAILED = ("rejected", "failed", "refused", "held")
-"""The counts of a run that are failures."""
 
 
 class RunFailed(Exception):

@@ -7,21 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_master.bootstrap import App
+from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
 from crm_master.engine.explain import NotFound, explain
 from crm_master.engine.past import explain_past
 from crm_master.engine.sweep import is_due
+from crm_master.entrypoints.watching import attention
 from crm_master.ports import Task, UnitOfWork
 
 _NOT_WAITING = {DeliveryState.HELD.value, DeliveryState.REFUSED.value}
 
 
 def status(app: App) -> dict[str, Any]:
-    """Where everything stands: systems, streams, queues, open questions, the last runs."""
+    """What needs attention, and where everything stands: systems, streams, queues, open questions, runs.
+
+    ``last_runs`` has the last one of each verb at each place, ``runs`` the last ten of all.
+    """
     with app.store() as uow:
         states, stopped = uow.states.systems(), uow.states.stopped()
         fuses = uow.tasks.list([TaskKind.FUSE])
         note = not_in_force(app, uow)
+        oldest = map(uow.operations.oldest_observation, app.hub.entities)
+        waiting_since = [since for since in oldest if since is not None]
         systems = {}
         for name, plan in app.hub.systems.items():
             streams = {}
@@ -38,15 +45,32 @@ def status(app: App) -> dict[str, Any]:
                 "writes_stopped": name in stopped,
                 "streams": streams,
                 "outbox": uow.outbox.count(name),
+                "outbox_oldest_seconds": _age(app, uow.operations.oldest_delivery(name)),
             }
         return {
             "hub": app.deployment.settings.name,
+            "attention": attention(app, uow),
             "customers": {entity: uow.customers.count(entity) for entity in app.hub.entities},
             "inbox": uow.inbox.pending(),
+            "inbox_oldest_seconds": _age(app, min(waiting_since, default=None)),
             "facts_waiting": uow.facts.waiting(),
             "systems": systems,
             "tasks": uow.tasks.count(),
             "notes": [*([note] if note else []), *map(_blown, fuses)],
+            "last_runs": [
+                {
+                    "run": tally.last.id,
+                    "verb": tally.verb,
+                    "target": tally.target,
+                    "status": tally.last.status,
+                    "ago_seconds": (app.clock() - tally.last.finished) / 1_000_000,
+                    "failures_in_a_row": tally.in_a_row,
+                    "counts": tally.last.counts,
+                    "error": tally.last.error,
+                }
+                for tally in uow.operations.tallies()
+                if tally.last
+            ],
             "runs": [
                 {
                     "run": entry.id,
@@ -62,6 +86,10 @@ def status(app: App) -> dict[str, Any]:
                 for entry in uow.states.runs(10)
             ],
         }
+
+
+def _age(app: App, since: Instant | None) -> float | None:
+    return None if since is None else (app.clock() - since) / 1_000_000
 
 
 def not_in_force(app: App, uow: UnitOfWork) -> str:

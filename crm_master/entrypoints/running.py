@@ -17,17 +17,16 @@ from crm_master.engine.deliver import Deliverer
 from crm_master.engine.erasing import Eraser
 from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import ingest as land_stream
-from crm_master.engine.ledger import Progress, Run, silent
+from crm_master.engine.ledger import Progress, Run, failures, silent
 from crm_master.engine.reconcile import Reconciler
 from crm_master.engine.sweep import Sweeper
 from crm_master.entrypoints.applying import applied_by_policy
-from crm_master.entrypoints.errors import FAILED, RunFailed, SyncFailed, said
+from crm_master.entrypoints.errors import RunFailed, SyncFailed, said
 from crm_master.entrypoints.joining import let_in
 from crm_master.entrypoints.looking import deliverable
 from crm_master.entrypoints.recording import recorded
 from crm_master.entrypoints.setting_up import register
 
-_TRIED = ("edited", "echoes", "created", "updated", "existed", "already", *FAILED)
 _ROUNDS = 5
 
 
@@ -123,9 +122,7 @@ def _held_back(app: App, system: str) -> str:
 def _done(app: App, run: Run, verb: str, target: str, entity: str, note: str = "") -> Ran:
     """The result of a run, or ``RunFailed`` where more failed than the entity's policy allows: never green over that."""
     counts = dict(run.counts)
-    failed = sum(counts.get(name, 0) for name in FAILED)
-    # what was read holds what was rejected of it; the other counts exclude each other
-    tried = counts.get("read") or sum(counts.get(name, 0) for name in _TRIED)
+    failed, tried = failures(counts)
     if failed and failed > app.hub.entities[entity].failures_allowed * tried:
         raise RunFailed(f"{verb} {target}", counts)
     return Ran(run.id, verb, target, counts, note)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from crm_master.domain.claims import Instant
 from crm_master.ports.journal import Journal, Runs, States
 from crm_master.ports.locks import Level, NotLocked
+from crm_master.ports.operations import Operations, RaisedAlert, Tally
 from crm_master.ports.privacy import Erasures, Suppressions
 from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 from crm_master.ports.rows import (
@@ -51,8 +52,10 @@ __all__ = [
     "Level",
     "LinkEntry",
     "NotLocked",
+    "Operations",
     "Outbox",
     "OutboxMessage",
+    "RaisedAlert",
     "Read",
     "Receipt",
     "Records",
@@ -64,6 +67,7 @@ __all__ = [
     "StreamState",
     "Suppression",
     "Suppressions",
+    "Tally",
     "Task",
     "Tasks",
     "UnitOfWork",

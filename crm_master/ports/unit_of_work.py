@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from crm_master.ports.journal import Journal, Runs, States
 from crm_master.ports.locks import Level
+from crm_master.ports.operations import Operations
 from crm_master.ports.privacy import Erasures, Suppressions
 from crm_master.ports.repositories import Customers, Facts, Inbox, Outbox, Records, Sightings, Tasks
 
@@ -51,6 +52,9 @@ class UnitOfWork(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def operations(self) -> Operations: ...
 
     def __enter__(self) -> Self: ...
 

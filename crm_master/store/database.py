@@ -26,6 +26,7 @@ from crm_master.store.facts import FactRepository
 from crm_master.store.inbox import InboxRepository
 from crm_master.store.journal import JournalRepository
 from crm_master.store.locks import LockBook
+from crm_master.store.operations import OperationsRepository
 from crm_master.store.outage import explained, parsed
 from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
@@ -139,6 +140,7 @@ class SqlUnitOfWork:
         self.erasures = ErasureRepository(self._connection)
         self.suppressions = SuppressionRepository(self._connection, self._key)
         self.runs = RunRepository(self._connection)
+        self.operations = OperationsRepository(self._connection)
         return self
 
     def __exit__(

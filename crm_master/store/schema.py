@@ -67,6 +67,26 @@ run = Table(
     Index(None, "verb", "started"),
 )
 
+tally = Table(
+    "tally",
+    metadata,
+    Column("verb", _Name, primary_key=True),
+    Column("target", String(200), primary_key=True),
+    Column("sums", Json, nullable=False),
+)
+"""The sums of the ledgers, by verb and place; they would be read from all runs else."""
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("name", _Name, primary_key=True),
+    Column("place", String(300), primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("told", Json, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+)
+
 config_version = Table(
     "config_version",
     metadata,

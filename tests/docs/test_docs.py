@@ -21,6 +21,7 @@ from connectors.runtime.streams import calls, models, writes
 from connectors.soap import manifest as soap
 from connectors.yamlfile import load_model
 from crm_master import cli, settings
+from crm_master.domain.alerts import RULES, Severity
 from mappings import spec
 from mappings.compiler import compile_file
 from tests.docs.pages import ROOT, all_blocks, anchors, blocks, commands, pages, prose
@@ -97,6 +98,18 @@ def test_other_commands_name_targets_of_the_makefile():
     named = {t for page in pages() for t in re.findall(r"`make ([a-z-]+)`", page.read_text())}
     assert named
     assert named <= targets
+
+
+def test_every_alert_is_in_the_runbook_with_what_to_look_at_and_what_to_do():
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## ([a-z-]+)$(.*?)(?=^## |\Z)", text, re.M | re.S))
+    told = {rule.see.partition("#")[2]: rule.severity for rule in RULES.values()}
+    assert sections.keys() == told.keys() | {"dag-fails"}
+    for name, section in sections.items():
+        assert section.strip().startswith(f"*{told.get(name, Severity.CRITICAL).value.title()}"), (
+            name
+        )
+        assert "`concord " in section, name
 
 
 # Files

@@ -267,7 +267,7 @@ def test_stop_and_start_switch_writes(running: Desk) -> None:
     before = len(running.crm.writes)
     running.concord("sync")
     assert len(running.crm.writes) == before
-    running.concord("status", said="writes stopped")
+    running.concord("status", status=1, said="! Writes to crm are stopped. See docs/runbook.md")
     assert running.json("start", "crm") == {"system": "crm", "writes_stopped": False}
     running.concord("sync")
     assert running.crm.field("1", "phone") == "+3225550011"
@@ -507,7 +507,7 @@ def test_a_fuse_stops_apply_and_delivery_until_the_run_is_approved(running: Desk
     running.concord("sync", status=1, said="stopped by a fuse: 1 writes of")
     assert running.crm.field("1", "name") != "Ada Countess of Lovelace"
     running.concord("deliver", "crm", said="a fuse stopped it")
-    running.concord("status", said="A fuse has stopped run")
+    running.concord("status", status=1, said="A fuse has stopped run")
     run = next(t["run"] for t in running.json("conflicts") if t["kind"] == "fuse")
     running.concord("approve", "0" * 26, status=1, said="no fuse waits for run")
     running.concord("approve", run, said="may go on: writes crm/customers")

@@ -1,0 +1,164 @@
+"""Alerts go from the figures of the store through a DAG and a notifier of Airflow to a real mail server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiosmtpd.controller import Controller
+
+from connectors.runtime.connection import variable
+from connectors.testing.profiles import Profile
+from connectors.testing.simulator import Simulator
+from crm_master.entrypoints import ConfigurationMistakes, read_hub
+from dags.alerting import check_notifiers
+from examples.peers.processes import free_port
+from tests.hubs import files_for
+
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+RUN = """
+import json, sys
+from pathlib import Path
+folder, home = Path(sys.argv[1]), Path(sys.argv[2])
+from dags.inprocess import InProcess
+airflow = InProcess(folder, home)
+from dags.setup import prepare
+prepare(home)
+hub = home / "hub.yaml"
+text = hub.read_text()
+ended = []
+for step in sys.argv[3:]:
+    if step.startswith("limit="):
+        hub.write_text(text.replace("stream_lags: 0", "stream_lags: " + step.removeprefix("limit=")))
+    elif step == "lose the master":
+        (home / "concord.db").rename(home / "away")
+    elif step == "find the master":
+        (home / "away").replace(home / "concord.db")
+    else:
+        ended.append(airflow.run(step).tasks)
+print("found: " + json.dumps(ended))
+"""
+
+
+class Post:
+    """What a mail server was given."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+
+@pytest.fixture
+def post() -> Iterator[tuple[Post, int]]:
+    handler = Post()
+    server = Controller(handler, hostname="127.0.0.1", port=free_port())
+    server.start()
+    yield handler, server.port
+    server.stop()
+
+
+def _home(folder: Path, shop: Simulator, *notify: dict[str, Any]) -> Path:
+    home = folder / "hub"
+    for name, text in files_for({"shop": shop}).items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    alerts = {"limits": {"stream_lags": 0}, "notify": list(notify)}
+    with (home / "hub.yaml").open("a") as file:
+        file.write(yaml.safe_dump({"alerts": alerts}))
+    return home
+
+
+def _run(folder: Path, home: Path, shop: Simulator, mail_port: int, *steps: str) -> Any:
+    given = shop.connection
+    connections = {
+        "shop": {
+            "conn_type": "concord",
+            "host": given.base_url,
+            "login": given.login,
+            "password": given.password,
+        },
+        "smtp_default": {
+            "conn_type": "smtp",
+            "host": "127.0.0.1",
+            "port": mail_port,
+            "extra": json.dumps({"disable_ssl": True, "disable_tls": True}),
+        },
+    }
+    environ = {variable(name): json.dumps(parts) for name, parts in connections.items()}
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN, str(folder / "airflow"), str(home), *steps],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    line = next((line for line in ran.stdout.splitlines() if line.startswith("found: ")), None)
+    assert line is not None, (ran.stdout + ran.stderr)[-3000:]
+    return json.loads(line.removeprefix("found: "))
+
+
+MAIL = {
+    "notifier": SMTP,
+    "with": {
+        "to": "oncall@example.org",
+        "from_email": "hub@example.org",
+        "subject": "{{ alert.subject }}",
+        "html_content": "{{ alert.text }} {{ alert.means }} {{ alert.see }}",
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, post):
+    """So is that nobody watches, by the task that failed."""
+    mails, port = post
+    watch = "maintain__alerts"
+    with Simulator(Profile("shop")) as shop:
+        shop.add(name="Ada Example", email="ada@example.org")
+        home = _home(tmp_path, shop, MAIL)
+        steps = ("ingest__shop__customers", watch, watch, "limit=1h", watch, watch)
+        lost = ("lose the master", watch, watch, "find the master", watch, watch)
+        ended = _run(tmp_path, home, shop, port, *steps, *lost)
+    states = [tasks["watch"] for tasks in ended[1:]]
+    assert states == ["success"] * 4 + ["failed"] * 2 + ["success"] * 2
+
+    raised, gone, unwatched, watched = mails.mails
+    assert raised["To"] == "oncall@example.org"
+    assert raised["Subject"].startswith("Concord test: shop/customers was last read completely")
+    body = raised.get_body(("html",))
+    assert body is not None
+    assert "docs/runbook.md#stream-lags" in body.get_content()
+    assert gone["Subject"].startswith("Concord test (ended): shop/customers")
+    assert unwatched["Subject"].startswith("Concord test: Nobody watches")
+    assert watched["Subject"].startswith("Concord test (ended): Nobody watches")
+
+
+def test_a_notifier_that_there_is_not_is_a_mistake_with_its_line(tmp_path):
+    wrong: list[dict[str, Any]] = [
+        {"notifier": "dags.alerting.watch"},
+        {"notifier": SMTP, "with": {"too": "x"}},
+    ]
+    with Simulator(Profile("shop")) as shop:
+        home = _home(tmp_path, shop, *wrong)
+    with pytest.raises(ConfigurationMistakes) as caught:
+        check_notifiers(read_hub(home))
+    assert [mistake.path for mistake in caught.value.mistakes] == [
+        "alerts.notify[0].notifier",
+        "alerts.notify[1].with",
+    ]
+    assert all(mistake.line > 1 for mistake in caught.value.mistakes)
