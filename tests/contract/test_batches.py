@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from crm_master.engine.reconcile import Reconciler
 from crm_master.store import Database
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 SIZES = (5, 200)
 

@@ -17,7 +17,7 @@ from crm_master.domain.lifecycle import DeliveryVerb, TaskKind
 from crm_master.ports import DeliveryEntry, OutboxMessage, Receipt, SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import Json, metadata
-from tests.rules.fakes import Setting, World, dying
+from tests.rules.world import Setting, World, dying
 
 MAIL = "grace@example.org"
 REF = ExternalRef("erp", "people", "key-of-grace")

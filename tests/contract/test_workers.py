@@ -20,7 +20,7 @@ from crm_master.engine.transactions import transact
 from crm_master.ports import Customer, InboxItem, Landing, Level, NotLocked, UnitOfWork
 from crm_master.store import Database
 from crm_master.store.schema import block_lock
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import Document
-from tests.rules.fakes import Killed, Setting, World
+from tests.rules.fakes import Killed
+from tests.rules.world import Setting, World
 
 LINES = """
   name: name

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from crm_master.engine.linking import NotLinkable
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 SYSTEMS = ("erp", "shop", "list")
 PERSONS = 3

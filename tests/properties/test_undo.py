@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from crm_master.domain.survivorship import FieldPolicy, Rule
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 SYSTEMS = ("erp", "shop", "list")
 CUSTOMERS = 2

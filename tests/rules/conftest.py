@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crm_master.domain.survivorship import FieldPolicy
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 MakeWorld = Callable[..., World]
 

@@ -8,7 +8,7 @@ from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.reconcile import Reconciler
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 
 def _people(world: MakeWorld, number: int = 4) -> World:

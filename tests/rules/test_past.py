@@ -10,7 +10,7 @@ from crm_master.domain.claims import iso
 from crm_master.engine.explain import NotFound
 from crm_master.engine.past import explain_past
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import World
+from tests.rules.world import World
 
 
 def _lived(world: MakeWorld) -> tuple[World, list[tuple[int, dict[str, Any]]]]:

@@ -7,7 +7,8 @@ from crm_master.domain.claims import FieldShadow, Shadow
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, entity, mapping
+from tests.rules.fakes import entity, mapping
+from tests.rules.world import Setting
 
 OWNED = {"name": FieldPolicy(Rule.OWNER, {"erp": 0})}
 

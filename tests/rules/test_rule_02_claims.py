@@ -9,7 +9,8 @@ import pytest
 from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed, Setting, World
+from tests.rules.fakes import Killed
+from tests.rules.world import Setting, World
 
 NAME = ClaimKey("name")
 

@@ -13,7 +13,8 @@ from crm_master.domain.fields import Mapped
 from crm_master.domain.weighing import Held, most_recent
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, entity, mapping
+from tests.rules.fakes import entity, mapping
+from tests.rules.world import Setting
 
 NAME = ClaimKey("name")
 SPEC = entity_spec(entity())

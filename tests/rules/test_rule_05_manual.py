@@ -12,7 +12,8 @@ from crm_master.domain.survivorship import FieldPolicy, Policy, Rule, reconcile
 from crm_master.domain.weighing import Held
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, entity
+from tests.rules.fakes import entity
+from tests.rules.world import Setting, World
 
 MANUAL = {"name": FieldPolicy(Rule.MANUAL)}
 RANK = {"erp": 0, "shop": 1, "list": 2}

@@ -16,7 +16,8 @@ from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.ingest import land
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying, entity, mapping
+from tests.rules.fakes import entity, mapping
+from tests.rules.world import Setting, World, dying
 
 SPEC = entity_spec(entity())
 READ = Observed(seq=9, watermark=100, started=195, ended=200)

@@ -15,7 +15,8 @@ from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying, entity, mapping
+from tests.rules.fakes import entity, mapping
+from tests.rules.world import Setting, World, dying
 
 SPEC = entity_spec(entity())
 READ = Observed(seq=9, watermark=100, started=195, ended=200)

@@ -6,7 +6,8 @@ import pytest
 
 from mappings import CompiledMapping
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Setting, mapping
+from tests.rules.fakes import FULL_MAPPING, mapping
+from tests.rules.world import Setting
 
 CUT = FULL_MAPPING.replace("  name: name", "  name: {at: name, max: 8}")
 DOCUMENT = {

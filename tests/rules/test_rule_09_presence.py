@@ -15,7 +15,8 @@ from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Setting, World, entity, mapping
+from tests.rules.fakes import FULL_MAPPING, entity, mapping
+from tests.rules.world import Setting, World
 
 SPEC = entity_spec(entity())
 READ = Observed(seq=9, watermark=100, started=195, ended=200)

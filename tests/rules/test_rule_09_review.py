@@ -8,7 +8,8 @@ from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine.stewardship import Undecidable, carry_out
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Setting, World
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.world import Setting, World
 
 REVIEW = Setting(FULL_MAPPING.replace("many: all", "many: all, clear: review"))
 

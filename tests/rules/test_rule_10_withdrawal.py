@@ -12,7 +12,8 @@ from crm_master.domain.claims import LEFT, UNSET, ClaimKey, FieldShadow, Shadow
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule, Winner
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying, entity, mapping
+from tests.rules.fakes import entity, mapping
+from tests.rules.world import Setting, World, dying
 
 SPEC = entity_spec(entity())
 

@@ -12,7 +12,8 @@ from crm_master.domain.survivorship import FieldPolicy, Policy, Rule, reconcile
 from crm_master.domain.weighing import Held
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import CONSENT, World, entity
+from tests.rules.fakes import CONSENT, entity
+from tests.rules.world import World
 
 ERP_FIRST = FieldPolicy(Rule.SOURCE_PRIORITY, {"erp": 0, "shop": 1})
 ERP_OWNS = FieldPolicy(Rule.OWNER, {"erp": 0})

@@ -9,7 +9,7 @@ from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import World, dying
+from tests.rules.world import World, dying
 
 
 def _hub(world: MakeWorld, people: int = 3) -> World:

@@ -9,7 +9,8 @@ from crm_master.domain.lifecycle import DeletePolicy, RecordStatus, TaskKind
 from crm_master.engine.deletion import silenced
 from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Setting, World, dying
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.world import Setting, World, dying
 
 CAN = {"delete": True, "guard": Guard.ETAG}
 

@@ -10,7 +10,7 @@ from crm_master.engine import linking
 from crm_master.engine.plan import Test as Condition
 from crm_master.engine.stewardship import Undecidable
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 ADA, ALSO_ADA = "ada@example.org", "countess@example.org"
 

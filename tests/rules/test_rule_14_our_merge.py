@@ -14,7 +14,7 @@ from crm_master.domain.weighing import Held, unreplaced
 from crm_master.engine.linking import NotLinkable
 from crm_master.engine.plan import Test as Condition
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World, dying
+from tests.rules.world import Setting, World, dying
 
 ADA, ALSO_ADA = "ada@example.org", "countess@example.org"
 

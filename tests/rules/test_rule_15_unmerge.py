@@ -13,7 +13,7 @@ from crm_master.engine import explain, linking
 from crm_master.engine.linking import NotLinkable
 from crm_master.engine.matching import BatchMatcher
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 ADA = "ada@example.org"
 

@@ -10,7 +10,7 @@ from connectors.contract import BadRow
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.engine.joining import NotReady
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 
 def _newcomer(world: MakeWorld, **shop: object) -> World:

@@ -9,7 +9,7 @@ import pytest
 from crm_master.domain.lifecycle import Leaving, RecordStatus
 from crm_master.engine.plan import Test as Condition
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 
 class Case(NamedTuple):

@@ -18,7 +18,8 @@ from crm_master.domain.weighing import Held
 from crm_master.store.documents import dump_claims, load_claims, load_shadow
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FakeSystem, Setting, World, dying, entity
+from tests.rules.fakes import FakeSystem, entity
+from tests.rules.world import Setting, World, dying
 
 LINES = """
   name: name

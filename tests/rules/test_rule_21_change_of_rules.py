@@ -13,7 +13,8 @@ from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.plan import Hub
 from crm_master.ports import UnitOfWork
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Kept, Killed, Setting, World, dying
+from tests.rules.fakes import FULL_MAPPING, Kept, Killed
+from tests.rules.world import Setting, World, dying
 
 PHONE = ClaimKey("phone")
 NAME = ClaimKey("name")

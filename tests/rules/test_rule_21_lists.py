@@ -6,7 +6,7 @@ import pytest
 
 from connectors.contract import Document
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 WIDE = """
   name: name

@@ -17,7 +17,8 @@ from crm_master.engine.reconcile import LEASE
 from crm_master.store.schema import observation
 from mappings import CompiledMapping
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed, Setting, World, dying, mapping
+from tests.rules.fakes import Killed, mapping
+from tests.rules.world import Setting, World, dying
 
 
 class Fragile:

@@ -9,7 +9,8 @@ import pytest
 
 from crm_master.domain.lifecycle import InboxState, TaskKind
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Setting, World, dying
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.world import Setting, World, dying
 
 
 def _shop(world: MakeWorld, *fates: str, **can: Any) -> World:

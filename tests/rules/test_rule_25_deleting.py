@@ -16,7 +16,7 @@ from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import land
 from crm_master.ports import Receipt
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed, Setting, World, dying
+from tests.rules.fakes import Killed
 from tests.rules.test_rule_25_erasure import (
     PERSON,
     WORDS,
@@ -27,6 +27,7 @@ from tests.rules.test_rule_25_erasure import (
     _in_files,
     _live,
 )
+from tests.rules.world import Setting, World, dying
 
 DELETES = {"delete": True}
 LEASE = 601

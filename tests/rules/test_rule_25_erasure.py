@@ -26,7 +26,8 @@ from crm_master.ports import SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
 from crm_master.store.schema import metadata
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed, Setting, World, dying
+from tests.rules.fakes import Killed
+from tests.rules.world import Setting, World, dying
 
 MAIL = "grace.hopper@example.org"
 PERSON = {

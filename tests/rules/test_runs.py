@@ -11,7 +11,7 @@ from crm_master.domain.lifecycle import DeliveryState, InboxState, TaskKind
 from crm_master.engine.explain import NotFound
 from crm_master.engine.runs import explain_run
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Setting, World
+from tests.rules.world import Setting, World
 
 
 def _two(world: MakeWorld, **settings: Setting) -> World:

@@ -13,7 +13,8 @@ from crm_master.domain.survivorship import FieldPolicy, Rule
 from crm_master.engine.reconcile import Reconciler
 from crm_master.ports import HistoryEntry
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import CONSENT, Setting, World
+from tests.rules.fakes import CONSENT
+from tests.rules.world import Setting, World
 
 SYSTEMS = ("erp", "shop", "list")
 KEYS = {"erp": "e1", "shop": "s1", "list": "l1"}

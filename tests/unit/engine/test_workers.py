@@ -11,7 +11,8 @@ from crm_master.domain.lifecycle import InboxState
 from crm_master.engine.reconcile import LEASE, Reconciler
 from crm_master.engine.transactions import transact
 from crm_master.ports import UnitOfWork
-from tests.rules.fakes import FULL_MAPPING, Setting, World, mapping
+from tests.rules.fakes import FULL_MAPPING, mapping
+from tests.rules.world import Setting, World
 
 
 @pytest.fixture
