@@ -130,11 +130,15 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Nothing was written, and a later attempt may succeed. ``partial``: some of it was written."""
+    """Nothing was written, and a later attempt may succeed. ``partial``: some of it was written.
+
+    ``limited``: too much was asked of the system, or its budget is used up.
+    """
 
     reason: str
     after: timedelta | None = None
     partial: bool = False
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,10 @@ def verify() -> Counts:
 
 
 def watch(channels: Mapping[str, Channel]) -> Watched:
-    """Tell the channels of alerts that came and went."""
+    """Tell the channels of alerts that came and went, and OpenTelemetry's collector of the figures, if there is one."""
     with opened() as app:
+        if entrypoints.push_metrics(app) is False:
+            log.warning("The collector that OTEL_EXPORTER_OTLP_ENDPOINT names takes no figures.")
         return entrypoints.watch(app, channels)
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/codecs.md and docs/fields.md from what ships: `.venv/bin/python docs/generate.py`."""
+"""Writes docs/codecs.md, docs/fields.md and docs/metrics.md from what ships: `.venv/bin/python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from connectors.yamlfile import Configured, load_model
+from crm_master.domain.figures import METRICS
 from crm_master.domain.survivorship import FieldPolicy, Policy, Rule
 from crm_master.settings import PolicySettings
 from mappings import SHIPPED, EntityFile, entity_spec, load_entity
@@ -44,6 +45,15 @@ What a mapping can say a record is: the left side of its lines. These are the en
 
 *Who wins* is the [rule](rules.md#survivorship) where systems differ. `owner: originator` is the system in which the fact was
 made; others' edits are put right. A policy of your own names the system that owns a field: `{rule: owner, owner: erp}`.
+"""
+METRICS_HEAD = """\
+# Metrics
+
+<!-- Written by docs/generate.py. Change crm_master/domain/figures.py, then run it. -->
+
+The figures of a hub, as [`concord metrics`](operate.md#metrics) gives them. Labels name systems, streams, entities, verbs
+and states out of the configuration and the code, never a record: there are as many as these, whatever the data. A label
+that does not apply is left out: a `deliver` has no `stream`. Units are those of OpenTelemetry; `1` is a share, or yes.
 """
 
 
@@ -200,7 +210,23 @@ def _wins(chosen: FieldPolicy) -> str:
     return f"`{chosen.rule.value}`"
 
 
-PAGES = {"codecs.md": codecs_page, "fields.md": fields_page}
+def metrics_page() -> str:
+    """The figures of a hub: name, kind, unit, labels and meaning."""
+    rows = [
+        _row(
+            f"`{metric.name}`",
+            metric.kind.value,
+            f"`{metric.unit}`",
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.help,
+        )
+        for metric in METRICS.values()
+    ]
+    head = ["", "| Metric | Kind | Unit | Labels | What it says |", "|---|---|---|---|---|"]
+    return "\n".join([METRICS_HEAD.rstrip("\n"), *head, *rows, ""])
+
+
+PAGES = {"codecs.md": codecs_page, "fields.md": fields_page, "metrics.md": metrics_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -1,8 +1,8 @@
 """The command line: every verb of ``entrypoints``, for people and (``--json``) for scripts.
 
-``setting_up``, ``running``, ``joining``, ``applying``, ``looking``, ``runs``, ``mapping``, ``linking``, ``repairing`` and
-``erasing`` hold the commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for them, and
-``printing`` is how they talk.
+``setting_up``, ``running``, ``joining``, ``applying``, ``looking``, ``runs``, ``mapping``, ``linking``, ``repairing``,
+``erasing`` and ``exporting`` hold the commands, as ``entrypoints`` holds the verbs; ``session`` opens the deployment for
+them, and ``printing`` is how they talk.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import typer
 from crm_master.cli import (
     applying,
     erasing,
+    exporting,
     joining,
     linking,
     looking,
@@ -35,6 +36,7 @@ for command in (
     *(joining.approve, joining.rejoin),
     *(applying.plan, applying.apply),
     *(looking.verify, looking.status, looking.show, looking.rebuild),
+    exporting.metrics,
     *(repairing.stop, repairing.start),
     erasing.erase,
 ):

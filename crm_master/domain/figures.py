@@ -169,5 +169,12 @@ METRICS = {
             "1 while the last run that asked a system for something was told to slow down, or ran out of its budget.",
             ("system",),
         ),
+        Metric(
+            "concord_alert",
+            Kind.GAUGE,
+            "1",
+            "1 for each alert that stands.",
+            ("alert", "severity", "place"),
+        ),
     )
 }

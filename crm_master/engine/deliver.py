@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from connectors.contract import Sink
-from connectors.errors import RetryLater
+from connectors.errors import RateLimited, RetryLater
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, SystemState
 from crm_master.engine import fuses
@@ -144,7 +144,8 @@ class Deliverer:
             message.not_before = now + wait(message, error.retry_after)
             message.reason = str(error)
         transact(self.store, lambda uow: uow.outbox.save(messages))
-        self.run.add({"postponed": len(messages)})
+        limited = isinstance(error, RateLimited)
+        self.run.add({"postponed": len(messages)} | ({"limited": len(messages)} if limited else {}))
 
     def _release(self, messages: Iterable[OutboxMessage]) -> None:
         """Give back what was leased and not begun, after a fault of the whole system."""

@@ -44,7 +44,7 @@ def _flow(hub: Hub, uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
             if stream.reads and watermark:
                 place = {"system": name, "stream": stream.stream}
                 yield Figure("concord_stream_lag_seconds", (now - watermark) / SECOND, place)
-        yield Figure("concord_system_stopped", name in stopped, {"system": name})
+        yield Figure("concord_system_stopped", int(name in stopped), {"system": name})
         for status, number in sorted(uow.outbox.count(name).items()):
             yield Figure("concord_outbox_waiting", number, {"system": name, "status": status})
         if name not in stopped and states.get(name) is SystemState.ACTIVE:
@@ -74,7 +74,7 @@ def _runs(uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
             )
             limited[system] = max(limited.get(system, (0, False)), (tally.last.finished, short))
     for system, (_, short) in limited.items():
-        yield Figure("concord_quota_exhausted", short, {"system": system})
+        yield Figure("concord_quota_exhausted", int(short), {"system": system})
     ended = {(tally.verb, tally.target): tally.last.started for tally in tallies if tally.last}
     newest: dict[tuple[str, str], Instant] = {}
     for run in uow.operations.unfinished(now - LOOK_BACK):

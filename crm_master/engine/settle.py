@@ -195,6 +195,8 @@ class Settler:
                 return entry
             case Retry(reason, after):
                 counts["postponed"] += 1
+                if outcome.limited:
+                    counts["limited"] += 1
                 pause = wait(delivery.message, after)
                 return self._later(delivery, "retry", reason, pause, uow, partial=outcome.partial)
             case Unknown(reason):

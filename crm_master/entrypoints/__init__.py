@@ -14,6 +14,14 @@ from crm_master.engine.fuses import FuseBlown
 from crm_master.entrypoints.applying import apply, approve_run, as_proposed, changed, is_run, plan
 from crm_master.entrypoints.erasing import erase, erase_preview, lift, receipts
 from crm_master.entrypoints.errors import EXPECTED, RunFailed, SyncFailed, said
+from crm_master.entrypoints.exporting import (
+    alerting_rules,
+    figures,
+    metrics,
+    push_metrics,
+    serving_metrics,
+    write_metrics,
+)
 from crm_master.entrypoints.joining import approve, let_in, preview, rejoin, waiting_to_join
 from crm_master.entrypoints.linking import (
     link,
@@ -38,7 +46,7 @@ from crm_master.entrypoints.runs import (
     undo_run,
 )
 from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas, unapplied
-from crm_master.entrypoints.watching import Channel, Watched, figures, watch
+from crm_master.entrypoints.watching import Channel, Watched, watch
 from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
 
 __all__ = [
@@ -56,6 +64,7 @@ __all__ = [
     "SchemaOutdated",
     "SyncFailed",
     "Watched",
+    "alerting_rules",
     "apply",
     "approve",
     "approve_run",
@@ -80,12 +89,14 @@ __all__ = [
     "map_preview",
     "map_record",
     "merging",
+    "metrics",
     "moving",
     "open_app",
     "opened",
     "pinning",
     "plan",
     "preview",
+    "push_metrics",
     "raw",
     "read_hub",
     "rebuild",
@@ -99,6 +110,7 @@ __all__ = [
     "run_show",
     "said",
     "schemas",
+    "serving_metrics",
     "show",
     "splitting",
     "status",
@@ -114,4 +126,5 @@ __all__ = [
     "watch",
     "watermark",
     "write_example",
+    "write_metrics",
 ]

@@ -7,19 +7,12 @@ from typing import Any
 
 from crm_master.bootstrap import App
 from crm_master.domain.alerts import Alert, standing
-from crm_master.domain.figures import Figure
 from crm_master.engine import operating
 from crm_master.engine.ingest import moment
 from crm_master.engine.operating import Channel, Watched
 from crm_master.ports import UnitOfWork
 
-__all__ = ["Channel", "Watched", "attention", "figures", "watch"]
-
-
-def figures(app: App) -> list[Figure]:
-    """All figures of the hub, as they are now."""
-    with app.store() as uow:
-        return operating.figures(app.hub, uow, app.clock())
+__all__ = ["Channel", "Watched", "attention", "watch"]
 
 
 def watch(app: App, channels: Mapping[str, Channel]) -> Watched:

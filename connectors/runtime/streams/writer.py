@@ -250,7 +250,7 @@ class Writer:
             case Verdict.RETRY:
                 after = answer.retry_after
                 pause = None if after is None else timedelta(seconds=after)
-                self._stop(run, Retry(f"{name}.", pause))
+                self._stop(run, Retry(f"{name}.", pause, limited=answer.status == 429))
             case Verdict.GONE:
                 gone = run.kind == "delete"
                 self._stop(run, Written(run.key or "") if gone else GoneOutcome())
@@ -291,10 +291,8 @@ class Writer:
                 outcome = Unknown(f"{reason} ({part})")
             elif isinstance(outcome, Stale | GoneOutcome):
                 outcome = Retry(f"The record changed or went away {part}.", partial=True)
-            elif isinstance(outcome, Refused):
+            elif isinstance(outcome, Refused | Retry):
                 outcome = replace(outcome, reason=f"{outcome.reason} ({part})", partial=True)
-            elif isinstance(outcome, Retry):
-                outcome = Retry(f"{outcome.reason} ({part})", outcome.after, partial=True)
         raise _Stop(outcome)
 
     def _failed(self, error: ConnectorError, run: _Run) -> Outcome:
@@ -303,7 +301,7 @@ class Writer:
                 case NotSent():
                     self._stop(run, Retry(str(error)))
                 case RateLimited():
-                    self._stop(run, Retry(str(error), error.retry_after))
+                    self._stop(run, Retry(str(error), error.retry_after, limited=True))
                 case Unreachable() | BadAnswer():
                     return Unknown(str(error))
                 case RetryLater():

@@ -41,6 +41,7 @@ class Hub:
 
     app: App
     shop: Simulator
+    crm: Simulator
     ada: str
     now: int
 
@@ -80,7 +81,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         files = files_for(systems, creating=["crm"])
         app = open_hub(systems, files, f"sqlite:///{tmp_path / 'hub.db'}")
         entrypoints.sync(app)
-        yield Hub(app, shop, ada, app.clock())
+        yield Hub(app, shop, crm, ada, app.clock())
         app.store.close()
 
 
@@ -193,6 +194,17 @@ def test_a_system_that_asks_to_slow_down_has_no_quota_left(hub: Hub) -> None:
     assert hub.standing() == [("quota_exhausted", "shop")]
     hub.ran()
     assert hub.standing() == []
+
+
+@pytest.mark.parametrize("methods", [{"GET"}, {"PUT", "PATCH", "POST"}], ids=["look", "write"])
+def test_a_delivery_that_is_asked_to_slow_down_counts_too(hub: Hub, methods: set[str]) -> None:
+    hub.shop.edit(hub.ada, phone="02 512 34 56")
+    entrypoints.ingest(hub.app, "shop", "customers")
+    entrypoints.reconcile(hub.app, "customer")
+    hub.crm.fail_next(429, methods=methods, headers={"Retry-After": "3600"})
+    ran = entrypoints.deliver(hub.app, "crm")
+    assert (ran.counts["postponed"], ran.counts["limited"]) == (1, 1)
+    assert hub.standing() == [("quota_exhausted", "crm")]
 
 
 def test_every_rule_is_about_a_metric_that_there_is() -> None:
