@@ -7,36 +7,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from connectors.contract import Document
-from crm_master.domain.attribution import Observed, attribute
-from crm_master.domain.changes import intend, patch
+from crm_master.domain.attribution import attribute
+from crm_master.domain.changes import patch
 from crm_master.domain.claims import UNSET, ClaimKey, FieldShadow, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Reconciled, Rule
-from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import entity, mapping
-from tests.rules.world import Setting, World, dying
+from tests.rules.fakes import mapping
+from tests.rules.losing import READ, SPEC, cut, pair
+from tests.rules.world import Setting, World
 
-SPEC = entity_spec(entity())
-READ = Observed(seq=9, watermark=100, started=195, ended=200)
 OWNED = {"name": FieldPolicy(Rule.OWNER, {"erp": 0})}
-
-
-def _cut(document: Document) -> Document:
-    name = document.get("name")
-    return {**document, "name": name[:8] if name else name}
-
-
-def _pair(world: MakeWorld, **more: Any) -> World:
-    hub = world("erp", "shop", **more)
-    hub.erp.add(
-        "e1", name="Ada", mail="ada@example.org", tags=["a"], street="Main St 1", city="Gent"
-    )
-    hub.shop.add(
-        "s1", name="Ada", mail="ada@example.org", tags=["a"], street="Main St 1", city="Gent"
-    )
-    return hub.settle()
 
 
 class Case(NamedTuple):
@@ -145,8 +127,8 @@ def test_rule_07_what_is_written(case: Case) -> None:
 def test_rule_07_a_truncated_value_is_no_edit_and_the_golden_record_is_not_degraded(
     world: MakeWorld,
 ) -> None:
-    hub = _pair(world)
-    hub.shop.makes = _cut
+    hub = pair(world)
+    hub.shop.makes = cut
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round()
     assert hub.shop["s1"]["name"] == "Ada Love"
@@ -163,7 +145,7 @@ def test_rule_07_a_truncated_value_is_no_edit_and_the_golden_record_is_not_degra
 
 def test_rule_07_a_truncated_value_of_a_create_is_no_edit(world: MakeWorld) -> None:
     hub = world("erp", "shop", shop=Setting(creates=()))
-    hub.shop.makes = _cut
+    hub.shop.makes = cut
     hub.erp.add("e1", name="Ada Lovelace", mail="ada@example.org")
     hub.settle()
     assert hub.shop.only()["name"] == "Ada Love"
@@ -172,8 +154,8 @@ def test_rule_07_a_truncated_value_of_a_create_is_no_edit(world: MakeWorld) -> N
 
 
 def test_rule_07_a_person_who_changes_the_truncated_value_makes_an_edit(world: MakeWorld) -> None:
-    hub = _pair(world)
-    hub.shop.makes = _cut
+    hub = pair(world)
+    hub.shop.makes = cut
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round()
     hub.shop.edit("s1", name="Ada King")
@@ -182,7 +164,7 @@ def test_rule_07_a_person_who_changes_the_truncated_value_makes_an_edit(world: M
 
 
 def test_rule_07_a_person_who_only_reformats_makes_no_edit(world: MakeWorld) -> None:
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.edit("s1", mail="ADA@Example.org")
     assert hub.round() == 0
     assert hub.golden["email"] == "ada@example.org"
@@ -191,7 +173,7 @@ def test_rule_07_a_person_who_only_reformats_makes_no_edit(world: MakeWorld) -> 
 def test_rule_07_a_write_without_effect_is_not_resent_until_the_golden_record_changes(
     world: MakeWorld,
 ) -> None:
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.makes = lambda document: {**document, "name": "Ada"}
     hub.erp.edit("e1", name="Ada Lovelace")
     assert hub.round() == 1
@@ -215,7 +197,7 @@ def _sent(hub: World) -> dict[str, Any]:
 def test_rule_07_a_value_without_effect_is_sent_again_when_the_golden_record_returns_to_it(
     world: MakeWorld,
 ) -> None:
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.makes = lambda document: {**document, "name": "Ada"}
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round()
@@ -235,7 +217,7 @@ def test_rule_07_a_value_without_effect_is_sent_again_when_the_golden_record_ret
 def test_rule_07_a_write_that_was_not_read_back_is_not_reported_as_ineffective(
     world: MakeWorld,
 ) -> None:
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.answers_with_record = False
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round("erp")
@@ -255,7 +237,7 @@ def test_rule_07_a_write_that_was_not_read_back_is_not_reported_as_ineffective(
 def test_rule_07_the_same_value_undone_three_times_is_quarantined_and_reported(
     world: MakeWorld,
 ) -> None:
-    hub = _pair(world, policies=OWNED)
+    hub = pair(world, policies=OWNED)
     for time in range(3):
         assert hub.tasks(TaskKind.QUARANTINE) == [], f"undone {time} times"
         hub.erp.edit("e1", name="Ada Lovelace", note=str(time))
@@ -280,7 +262,7 @@ def test_rule_07_the_same_value_undone_three_times_is_quarantined_and_reported(
 
 
 def test_rule_07_a_release_ends_the_quarantine(world: MakeWorld) -> None:
-    hub = _pair(world, policies=OWNED)
+    hub = pair(world, policies=OWNED)
     for time in range(3):
         hub.erp.edit("e1", name="Ada Lovelace", note=str(time))
         hub.round()
@@ -306,7 +288,7 @@ def test_rule_07_inside_a_group_members_equal_to_held_take_the_golden_value() ->
 
 
 def test_rule_07_a_lossy_member_survives_an_edit_of_another_member(world: MakeWorld) -> None:
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.makes = lambda document: {**document, "street": (document.get("street") or "")[:7]}
     hub.erp.edit("e1", street="Main Street 1")
     hub.round()
@@ -324,7 +306,7 @@ def test_rule_07_a_member_that_a_system_fills_in_by_itself_is_no_difference(
     world: MakeWorld,
 ) -> None:
     """A shop that takes no address without a city: where nobody says one, it puts its own."""
-    hub = _pair(world)
+    hub = pair(world)
     hub.shop.makes = lambda document: {**document, "city": document.get("city") or "Gent"}
     hub.erp.add("e2", name="Bob", mail="bob@example.org", street="Main St 2", city=None)
     hub.shop.add("s2", name="Bob", mail="bob@example.org", street=None, city=None)
@@ -352,134 +334,3 @@ def test_rule_07_an_element_that_is_taken_out_again_and_again_is_quarantined(
     assert writes == [1, 1, 0, 0, 0, 0]
     assert hub.task(TaskKind.QUARANTINE).payload["field"] == "tags"
     assert hub.golden["tags"] == {"x": "x"}
-
-
-# An answer is lost, and what stands there is neither what was there nor what was sent: who made it?
-
-
-def _lost(world: MakeWorld, fate: str = "done", **more: Any) -> World:
-    """A longer name was sent to a shop that keeps eight letters, and its answer was lost."""
-    hub = _pair(world, **more)
-    hub.shop.makes = _cut
-    hub.erp.edit("e1", name="Ada Lovelace")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.clock.sleep(10)
-    hub.ingest("shop")
-    hub.shop.losses = [fate]
-    hub.deliver("shop")
-    hub.clock.sleep(100)
-    return hub
-
-
-def test_rule_07_what_a_system_made_of_a_write_whose_answer_was_lost_is_no_edit(
-    world: MakeWorld,
-) -> None:
-    hub = _lost(world)
-    hub.round()
-    hub.round()
-
-    assert hub.golden["name"] == hub.erp["e1"]["name"] == "Ada Lovelace"
-    assert hub.shop["s1"]["name"] == "Ada Love"
-    assert ClaimKey("name") not in {
-        key for key, value in hub.claims("shop", "s1").items() if value == "Ada Love"
-    }
-    assert hub.tasks(TaskKind.INEFFECTIVE) == []
-    assert hub.round() == 0
-    assert hub.rebuilt().equal
-
-
-def test_rule_07_an_edit_that_looks_like_a_loss_is_found_out_and_counts(world: MakeWorld) -> None:
-    """The write never arrived, and a person enters the beginning of what was sent."""
-    hub = _lost(world, "undone")
-    hub.shop.makes = lambda document: document
-    hub.shop.edit("s1", name="Ada L.")
-    hub.round()
-    hub.round()
-
-    assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["s1"]["name"] == "Ada L."
-    assert hub.round() == 0
-    assert hub.rebuilt().equal
-
-
-def test_rule_07_a_doubt_survives_the_death_of_the_worker_that_would_have_settled_it(
-    world: MakeWorld,
-) -> None:
-    hub = _lost(world, "undone")
-    hub.shop.makes = lambda document: document
-    hub.shop.edit("s1", name="Ada L.")
-    hub.ingest("shop")
-    hub.reconcile()
-    hub.shop.losses = ["killed"]
-    with dying():
-        hub.deliver("shop")
-    hub.clock.sleep(700)
-    hub.round()
-    hub.round()
-
-    assert hub.golden["name"] == hub.shop["s1"]["name"] == "Ada L."
-
-
-def test_rule_07_what_nothing_will_be_written_over_is_believed(world: MakeWorld) -> None:
-    """The system refuses the write that would tell: rather one edit too many than one lost."""
-    hub = _lost(world, "undone")
-    hub.shop.edit("s1", name="Ada L.")
-    hub.ingest("shop")
-    hub.reconcile()
-    hub.shop.losses = ["refused"]
-    hub.deliver("shop")
-    hub.round()
-
-    assert hub.golden["name"] == "Ada L."
-    assert hub.rebuilt().equal
-
-
-def test_rule_07_a_doubt_about_a_contested_field_is_an_edit(world: MakeWorld) -> None:
-    """While people have to decide, nothing is written that could tell."""
-    hub = world("erp", "crm", "shop", policies={"name": FieldPolicy(Rule.MANUAL)})
-    for system in (hub.erp, hub.crm, hub.shop):
-        system.add("k1", name="Ada", mail="ada@example.org")
-    hub.settle()
-    hub.erp.edit("k1", name="Ada Lovelace")
-    hub.round("erp", "crm")
-    hub.shop.losses = ["undone"]
-    hub.deliver("shop")
-    hub.erp.edit("k1", name="Countess")
-    hub.crm.edit("k1", name="Lady")
-    hub.round("erp", "crm")
-    hub.shop.edit("k1", name="Ada L.")
-    hub.ingest("shop")
-    hub.reconcile()
-
-    contenders = hub.task(TaskKind.CONFLICT).payload["contenders"]
-    assert {entry["value"] for entry in contenders} == {"Countess", "Lady", "Ada L."}
-    assert hub.rebuilt().equal
-
-
-def test_rule_07_another_value_than_could_be_made_of_it_is_an_edit_at_once(
-    world: MakeWorld,
-) -> None:
-    hub = _lost(world)
-    hub.shop.edit("s1", name="Grace")
-    hub.ingest("shop")
-    hub.reconcile()
-    assert hub.golden["name"] == "Grace"
-
-
-@pytest.mark.parametrize(
-    ("sent", "made", "doubtful"),
-    [
-        ("Ada Lovelace", "Ada Love", True),
-        ("Ada Lovelace", "ADA LOVELACE", True),
-        ("+34 600 123", "(34) 600-123", True),
-        ("Ada Lovelace", "Lovelace", False),
-        ("Ada Lovelace", "-", False),
-    ],
-)
-def test_rule_07_what_may_be_a_loss_is_in_doubt(sent: str, made: str, doubtful: bool) -> None:
-    shadow = intend(Shadow({"name": FieldShadow(held="old", sent="old")}), {"name": sent})
-    mapped = mapping().apply({"name": made}, full_payload=False)
-    assert isinstance(mapped, Mapped)
-    found = attribute(mapped, {}, shadow, mapping(), SPEC, READ)
-    assert found.doubts is doubtful
-    assert bool(found.edits) is not doubtful

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from crm_master.domain.lifecycle import InboxState, TaskKind
+from crm_master.domain.lifecycle import TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
-from tests.rules.world import Setting, World, dying
-
-
-def _shop(world: MakeWorld, *fates: str, **can: Any) -> World:
-    """Ada is in the ERP and shall be created in the shop; the writes there go as ``fates`` say."""
-    hub = world("erp", "shop", shop=Setting(creates=(), can=can))
-    for name in ("erp", "shop"):
-        hub.ingest(name, full=True)
-    hub.reconcile()
-    hub.approve()
-    hub.erp.add("e1", name="Ada", mail="ada@example.org")
-    hub.round("erp")
-    hub.shop.losses = list(fates)
-    return hub
+from tests.rules.lost_answers import hub_with_shop
+from tests.rules.world import Setting, dying
 
 
 def test_rule_24_a_lost_answer_is_looked_up_and_bound(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     assert hub.queued() == {"unknown": 1}
 
@@ -43,7 +30,7 @@ def test_rule_24_a_lost_answer_is_looked_up_and_bound(world: MakeWorld) -> None:
 def test_rule_24_a_field_that_was_sent_and_is_mapped_no_more_is_not_looked_for(
     world: MakeWorld,
 ) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     hub.apply(hub.proposed(shop=FULL_MAPPING.replace("  name: name\n", "")))
 
@@ -58,7 +45,7 @@ def test_rule_24_a_field_that_was_sent_and_is_mapped_no_more_is_not_looked_for(
 
 
 def test_rule_24_what_a_search_shows_twice_is_one_record(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     found = hub.shop.find
     hub.shop.find = lambda *asked: [*found(*asked)] * 2  # type: ignore[method-assign]
@@ -71,7 +58,7 @@ def test_rule_24_what_a_search_shows_twice_is_one_record(world: MakeWorld) -> No
 
 
 def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> None:
-    hub = _shop(world, "undone")
+    hub = hub_with_shop(world, "undone")
     hub.deliver("shop")
     hub.clock.sleep(100)
     hub.deliver("shop")
@@ -81,7 +68,7 @@ def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> N
 
 
 def test_rule_24_a_process_killed_after_the_create_makes_no_second_one(world: MakeWorld) -> None:
-    hub = _shop(world, "killed")
+    hub = hub_with_shop(world, "killed")
     with dying():
         hub.deliver("shop")
     hub.clock.sleep(600)
@@ -92,7 +79,7 @@ def test_rule_24_a_process_killed_after_the_create_makes_no_second_one(world: Ma
 
 def test_rule_24_a_second_death_before_the_look_changes_nothing(world: MakeWorld) -> None:
     """The worker that should have looked dies too: the next one still knows that there is something to look for."""
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     hub.clock.sleep(100)
     with hub.store() as uow:  # a worker takes the delivery, and dies
@@ -107,7 +94,7 @@ def test_rule_24_a_second_death_before_the_look_changes_nothing(world: MakeWorld
 
 
 def test_rule_24_a_look_that_fails_changes_nothing(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     hub.clock.sleep(100)
     hub.shop.down = True
@@ -120,7 +107,7 @@ def test_rule_24_a_look_that_fails_changes_nothing(world: MakeWorld) -> None:
 
 def test_rule_24_what_is_looked_for_is_what_was_sent(world: MakeWorld) -> None:
     """Searched by content: the golden record has moved on since, and what was made is found nevertheless."""
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.shop.find_by_content = True
     hub.deliver("shop")
     hub.erp.edit("e1", name="Ada Lovelace")
@@ -132,7 +119,7 @@ def test_rule_24_what_is_looked_for_is_what_was_sent(world: MakeWorld) -> None:
 
 
 def test_rule_24_what_is_bound_is_brought_up_to_date(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.deliver("shop")
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round("erp")
@@ -189,7 +176,7 @@ def test_rule_24_a_create_that_a_system_merges_into_another_customers_record_tak
 
 
 def test_rule_24_several_that_fit_are_a_question_to_a_person(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.shop.find_by_content = True
     hub.deliver("shop")
     hub.shop.add("s9", name="Ada", mail="ada@example.org", tags=[])
@@ -203,7 +190,7 @@ def test_rule_24_several_that_fit_are_a_question_to_a_person(world: MakeWorld) -
 def test_rule_24_without_search_it_is_a_question_to_a_person_never_a_blind_retry(
     world: MakeWorld,
 ) -> None:
-    hub = _shop(world, "done", find=False)
+    hub = hub_with_shop(world, "done", find=False)
     hub.deliver("shop")
     for _ in range(3):
         hub.clock.sleep(10_000)
@@ -214,7 +201,7 @@ def test_rule_24_without_search_it_is_a_question_to_a_person_never_a_blind_retry
 
 
 def test_rule_24_a_person_may_have_it_sent_again(world: MakeWorld) -> None:
-    hub = _shop(world, "undone", find=False)
+    hub = hub_with_shop(world, "undone", find=False)
     hub.deliver("shop")
     hub.clock.sleep(100)
     hub.deliver("shop")
@@ -228,7 +215,7 @@ def test_rule_24_a_person_may_have_it_sent_again(world: MakeWorld) -> None:
 def test_rule_24_what_a_person_has_sent_again_is_looked_up_first_where_that_is_possible(
     world: MakeWorld,
 ) -> None:
-    hub = _shop(world, "done")
+    hub = hub_with_shop(world, "done")
     hub.shop.find_by_content = True
     hub.deliver("shop")
     hub.shop.add("s9", name="Ada", mail="ada@example.org", tags=[])
@@ -242,124 +229,12 @@ def test_rule_24_what_a_person_has_sent_again_is_looked_up_first_where_that_is_p
     assert hub.record("shop", "shop-1").entity_id == hub.customer().id
 
 
-def test_rule_24_lookalikes_are_parked_while_a_create_is_open(world: MakeWorld) -> None:
-    """The record that our lost create made is read before its answer is settled: it is not a new customer."""
-    hub = _shop(world, "done", find=False)
-    hub.deliver("shop")
-    hub.ingest("shop")
-    hub.reconcile()
-
-    assert len(hub.customers()) == 1
-    assert hub.record("shop", "shop-1").entity_id is None
-    assert hub.inbox(InboxState.PARKED) == 1
-
-
-def test_rule_24_a_lookalike_without_identity_is_parked_by_its_content(world: MakeWorld) -> None:
-    hub = world("erp", "shop", shop=Setting(creates=(), lines="  name: name", can={"find": False}))
-    for name in ("erp", "shop"):
-        hub.ingest(name, full=True)
-    hub.reconcile()
-    hub.approve()
-    hub.erp.add("e1", name="Ada", mail="ada@example.org")
-    hub.round("erp")
-    hub.shop.losses = ["done"]
-    hub.deliver("shop")
-    hub.shop.add("s8", name="Grace")
-    hub.ingest("shop")
-    hub.reconcile()
-    assert hub.inbox(InboxState.PARKED) == 1, "Ada's lookalike only"
-    assert len(hub.customers()) == 2
-
-
-def test_rule_24_parked_records_come_back_when_the_create_is_settled(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
-    hub.deliver("shop")
-    hub.ingest("shop")
-    hub.reconcile()
-    hub.clock.sleep(100)
-    hub.round()
-    hub.round()
-    assert hub.inbox(InboxState.PARKED) == 0
-    assert len(hub.customers()) == 1
-    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
-    assert hub.round() == 0
-
-
-def test_rule_24_parked_records_come_back_when_a_person_drops_the_create(world: MakeWorld) -> None:
-    hub = _shop(world, "done", find=False)
-    hub.deliver("shop")
-    hub.ingest("shop")
-    hub.reconcile()
-    hub.clock.sleep(100)
-    hub.deliver("shop")
-    hub.decide(hub.task(TaskKind.UNKNOWN), "drop")
-    hub.round()
-    hub.round()
-
-    assert hub.inbox(InboxState.PARKED) == 0
-    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
-    assert len(hub.shop.kept) == 1
-
-
-def test_rule_24_lookalikes_stay_parked_while_a_worker_looks(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
-    hub.deliver("shop")
-    hub.clock.sleep(100)
-    with hub.store() as uow:
-        uow.outbox.claim("shop", 10, hub.clock(), 120_000_000, 2)
-        uow.commit()
-    hub.ingest("shop")
-    hub.reconcile()
-    assert hub.inbox(InboxState.PARKED) == 1
-    assert hub.record("shop", "shop-1").entity_id is None
-
-
-def test_rule_24_an_edit_of_what_was_bound_is_not_swallowed(world: MakeWorld) -> None:
-    """A person edits the new record before the hub has found it again: that is their claim."""
-    hub = _shop(world, "done")
-    hub.deliver("shop")
-    hub.shop.edit("shop-1", phone="1")
-    hub.clock.sleep(100)
-    hub.round()
-    hub.round()
-    assert hub.erp["e1"]["phone"] == "1"
-
-
-def test_rule_24_an_edit_of_what_was_sent_is_not_swallowed_either(world: MakeWorld) -> None:
-    hub = _shop(world, "done")
-    hub.deliver("shop")
-    hub.shop.edit("shop-1", name="Countess")
-    hub.clock.sleep(100)
-    hub.round()
-    hub.round()
-    assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["shop-1"]["name"] == "Countess"
-    assert hub.round() == 0
-    assert hub.rebuilt().equal
-
-
-def test_rule_24_who_has_entered_herself_meanwhile_keeps_what_she_said(world: MakeWorld) -> None:
-    """The create never arrived. She is found by her address, under another name, and with a note."""
-    hub = _shop(world, "undone")
-    hub.shop.find_by = "mail"
-    hub.deliver("shop")
-    hub.shop.add("s9", name="Countess", mail="ada@example.org", note="call me")
-    hub.clock.sleep(100)
-    hub.round()
-    hub.round()
-
-    assert hub.shop.only()["name"] == hub.erp["e1"]["name"] == "Countess"
-    assert hub.erp["e1"]["note"] == "call me"
-    assert len(hub.customers()) == 1
-    assert hub.round() == 0
-    assert hub.rebuilt().equal
-
-
 @pytest.mark.parametrize("find_by", ["", "mail"])
 @pytest.mark.parametrize("fate", ["done", "killed"])
 def test_rule_24_what_a_lossy_system_made_of_a_create_is_no_edit(
     world: MakeWorld, fate: str, find_by: str
 ) -> None:
-    hub = _shop(world)
+    hub = hub_with_shop(world)
     hub.shop.find_by = find_by
     hub.shop.makes = lambda document: document | {"name": str(document.get("name"))[:8].upper()}
     hub.erp.edit("e1", name="Ada Lovelace")
@@ -383,7 +258,7 @@ def test_rule_24_what_a_lossy_system_made_of_a_create_is_no_edit(
 @pytest.mark.parametrize("after", ["claim", "look"])
 def test_rule_24_two_workers_make_one_record(world: MakeWorld, after: str) -> None:
     """The first is slow: its lease runs out before it begins, and the second has done the work by then."""
-    hub = _shop(world, *(["done"] if after == "look" else []))
+    hub = hub_with_shop(world, *(["done"] if after == "look" else []))
     if after == "look":
         hub.deliver("shop")
         hub.clock.sleep(100)
@@ -401,7 +276,7 @@ def test_rule_24_two_workers_make_one_record(world: MakeWorld, after: str) -> No
 
 def test_rule_24_a_customer_who_has_come_to_be_there_is_not_created(world: MakeWorld) -> None:
     """Ada enters herself in the shop after a worker has taken her delivery, and is linked before it begins."""
-    hub = _shop(world)
+    hub = hub_with_shop(world)
     slow = hub.slow_deliverer("shop")
     messages = slow._claim()
     hub.shop.add("s1", name="Ada", mail="ada@example.org")
@@ -416,7 +291,7 @@ def test_rule_24_a_customer_who_has_come_to_be_there_is_not_created(world: MakeW
 
 def test_rule_24_a_worker_whose_lease_ran_out_does_not_begin(world: MakeWorld) -> None:
     """The second worker is in the middle of its create when the first wakes up."""
-    hub = _shop(world)
+    hub = hub_with_shop(world)
     slow = hub.slow_deliverer("shop")
     messages = slow._claim()
     hub.clock.sleep(600)
@@ -434,7 +309,7 @@ def test_rule_24_what_a_system_asks_for_is_neither_a_hot_loop_nor_for_ever(
     world: MakeWorld, seconds: int
 ) -> None:
     """``Retry-After: 0``, or a date that is over on our clock; and one in the year 2058."""
-    hub = _shop(world, *["retry"] * 50)
+    hub = hub_with_shop(world, *["retry"] * 50)
     hub.shop.retry_after = timedelta(seconds=seconds)
     hub.deliver("shop")
     assert hub.shop.requests.count("write") == 1

@@ -16,17 +16,17 @@ from crm_master.engine.fuses import FuseBlown
 from crm_master.engine.ingest import land
 from crm_master.ports import Receipt
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed
-from tests.rules.test_rule_25_erasure import (
+from tests.rules.erased import (
     PERSON,
     WORDS,
-    _erased_during_the_write,
-    _grace,
-    _held,
-    _hub,
-    _in_files,
-    _live,
+    erased_during_the_write,
+    grace_in,
+    held,
+    hub_of,
+    in_files,
+    live,
 )
+from tests.rules.fakes import Killed
 from tests.rules.world import Setting, World, dying
 
 DELETES = {"delete": True}
@@ -35,7 +35,7 @@ LEASE = 601
 
 def _deleting(world: MakeWorld, **more: object) -> World:
     """Grace is in the ERP, where a person erases, and in the shop, where Concord does."""
-    return _hub(world, shop=Setting(erase="delete", can={**DELETES, **more}))
+    return hub_of(world, shop=Setting(erase="delete", can={**DELETES, **more}))
 
 
 def _receipt(hub: World, receipt: Receipt) -> Receipt:
@@ -51,9 +51,9 @@ def _shop(receipt: Receipt) -> dict[str, object]:
 
 def test_rule_25_concord_deletes_where_hub_yaml_says_so(world: MakeWorld) -> None:
     hub = _deleting(world)
-    _live(hub)
+    live(hub)
     before = hub.written()
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
 
     assert receipt.state == "deleting"
     assert _shop(receipt) == {
@@ -65,7 +65,7 @@ def test_rule_25_concord_deletes_where_hub_yaml_says_so(world: MakeWorld) -> Non
     }
     assert [task.subject for task in hub.tasks(TaskKind.ERASE)] == [f"{receipt.id}:erp"]
     assert hub.written() == before, "the erasure itself writes nowhere"
-    assert _held(hub.store, WORDS) == ["outbox.sent"], "the key, for as long as it is needed"
+    assert held(hub.store, WORDS) == ["outbox.sent"], "the key, for as long as it is needed"
 
     assert hub.deliver("shop")["deleted"] == 1
 
@@ -74,10 +74,10 @@ def test_rule_25_concord_deletes_where_hub_yaml_says_so(world: MakeWorld) -> Non
     after = _receipt(hub, receipt)
     assert (_shop(after)["state"], _shop(after)["deleted"]) == ("deleted", 1)
     assert after.state == "done"
-    assert _held(hub.store, WORDS) == []
+    assert held(hub.store, WORDS) == []
     assert hub.queued() == {}
     hub.decide(hub.task(TaskKind.ERASE), "done")
-    assert _in_files(hub, ["shop-key-of-grace"]) == []
+    assert in_files(hub, ["shop-key-of-grace"]) == []
     written = hub.written()
     hub.round()
     hub.deliver("shop")
@@ -88,7 +88,7 @@ def test_rule_25_concord_deletes_where_hub_yaml_says_so(world: MakeWorld) -> Non
 @pytest.mark.parametrize("fate", ["killed", "done"], ids=["the worker dies", "the answer is lost"])
 def test_rule_25_a_delete_whose_end_nobody_saw_is_looked_for(world: MakeWorld, fate: str) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     before = len(hub.shop.writes)
     hub.shop.losses = [fate]
     if fate == "killed":
@@ -101,20 +101,20 @@ def test_rule_25_a_delete_whose_end_nobody_saw_is_looked_for(world: MakeWorld, f
     assert hub.deliver("shop")["deleted"] == 1
     assert len(hub.shop.writes) - before == 1, "nothing is sent twice"
     assert _shop(_receipt(hub, receipt))["state"] == "deleted"
-    assert _held(hub.store, WORDS) == []
+    assert held(hub.store, WORDS) == []
 
 
 def test_rule_25_files_that_a_dead_worker_did_not_clean_are_cleaned_by_the_next(
     world: MakeWorld,
 ) -> None:
     hub = _deleting(world)
-    _live(hub)
-    receipt = hub.erase(_grace(hub))
+    live(hub)
+    receipt = hub.erase(grace_in(hub))
     Eraser(hub.hub, "shop", hub.shop, hub.store, hub.clock, hub.run())()
     assert _receipt(hub, receipt).state == "erased", "and nobody cleans"
     hub.deliver("erp")
     assert _receipt(hub, receipt).state == "done"
-    assert _in_files(hub, ["shop-key-of-grace"]) == []
+    assert in_files(hub, ["shop-key-of-grace"]) == []
 
 
 def _dies() -> None:
@@ -125,7 +125,7 @@ def test_rule_25_a_worker_that_dies_before_the_delete_leaves_it_to_the_next(
     world: MakeWorld,
 ) -> None:
     hub = _deleting(world)
-    hub.erase(_grace(hub))
+    hub.erase(grace_in(hub))
 
     hub.shop.meanwhile = _dies
     with dying():
@@ -138,7 +138,7 @@ def test_rule_25_a_worker_that_dies_before_the_delete_leaves_it_to_the_next(
 
 def test_rule_25_who_died_over_it_too_often_leaves_it_to_a_person(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
 
     for _ in range(3):
         hub.shop.meanwhile = _dies
@@ -156,7 +156,7 @@ def test_rule_25_who_died_over_it_too_often_leaves_it_to_a_person(world: MakeWor
 def test_rule_25_a_delete_is_guarded_and_tried_again(world: MakeWorld) -> None:
     """Somebody edits the record between the look and the delete: the next look shows them, and it goes."""
     hub = _deleting(world, guard=Guard.ETAG)
-    hub.erase(_grace(hub))
+    hub.erase(grace_in(hub))
     hub.shop.meanwhile = lambda: hub.shop.edit("shop-key-of-grace", phone="7")
     assert hub.deliver("shop") == {"postponed": 1}
     assert "shop-key-of-grace" in hub.shop.kept
@@ -167,7 +167,7 @@ def test_rule_25_a_delete_is_guarded_and_tried_again(world: MakeWorld) -> None:
 
 def test_rule_25_a_record_that_is_gone_is_not_deleted_again(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     hub.shop.remove("shop-key-of-grace")
     before = len(hub.shop.writes)
     assert hub.deliver("shop")["deleted"] == 1
@@ -177,7 +177,7 @@ def test_rule_25_a_record_that_is_gone_is_not_deleted_again(world: MakeWorld) ->
 
 def test_rule_25_a_refused_delete_goes_to_a_person(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     hub.shop.losses = ["refused"]
     assert hub.deliver("shop")["refused"] == 1
     entry = _shop(_receipt(hub, receipt))
@@ -188,12 +188,12 @@ def test_rule_25_a_refused_delete_goes_to_a_person(world: MakeWorld) -> None:
     assert _receipt(hub, receipt).state == "done", "no key is left but in the request"
     for each in hub.tasks(TaskKind.ERASE):
         hub.decide(each, "done")
-    assert _held(hub.store, WORDS) == []
+    assert held(hub.store, WORDS) == []
 
 
 def test_rule_25_a_record_that_was_merged_away_since_is_for_a_person(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     hub.shop.merge("shop-key-of-grace", "s2")
     hub.deliver("shop")
     assert _shop(_receipt(hub, receipt))["state"] == "asked"
@@ -202,7 +202,7 @@ def test_rule_25_a_record_that_was_merged_away_since_is_for_a_person(world: Make
 
 def test_rule_25_a_system_that_is_away_keeps_the_delete_waiting(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     hub.shop.down = True
     assert hub.deliver("shop") == {"postponed": 1}
     hub.shop.down = False
@@ -213,7 +213,7 @@ def test_rule_25_a_system_that_is_away_keeps_the_delete_waiting(world: MakeWorld
 
 def test_rule_25_a_system_that_asks_for_patience_gets_it(world: MakeWorld) -> None:
     hub = _deleting(world)
-    hub.erase(_grace(hub))
+    hub.erase(grace_in(hub))
 
     def busy() -> None:
         raise RateLimited("slow down")
@@ -226,7 +226,7 @@ def test_rule_25_a_system_that_asks_for_patience_gets_it(world: MakeWorld) -> No
 
 def test_rule_25_the_kill_switch_holds_deletes_and_a_fuse_does_not(world: MakeWorld) -> None:
     hub = _deleting(world)
-    hub.erase(_grace(hub))
+    hub.erase(grace_in(hub))
     with hub.store() as uow:
         uow.states.stop("shop", True)
         uow.commit()
@@ -246,12 +246,12 @@ def test_rule_25_the_kill_switch_holds_deletes_and_a_fuse_does_not(world: MakeWo
 @pytest.mark.parametrize("why", ["no way to delete", "observed", "observed from now on"])
 def test_rule_25_where_concord_cannot_delete_a_person_is_asked(world: MakeWorld, why: str) -> None:
     can = {} if why == "no way to delete" else DELETES
-    hub = _hub(world, shop=Setting(erase="delete", observe=why == "observed", can=can))
+    hub = hub_of(world, shop=Setting(erase="delete", observe=why == "observed", can=can))
     if why == "observed from now on":
         shop = replace(hub.hub.systems["shop"], observe=True)
         hub.hub = replace(hub.hub, systems={**hub.hub.systems, "shop": shop})
     before = hub.written()
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     assert (_shop(receipt)["state"], receipt.state) == ("asked", "done")
     assert len(hub.tasks(TaskKind.ERASE)) == 2
     hub.round()
@@ -265,7 +265,7 @@ def test_rule_25_before_it_has_joined_nothing_is_deleted_in_a_system(world: Make
     for name in hub.systems:
         hub.ingest(name, full=True)
     hub.reconcile()
-    assert _shop(hub.erase(_grace(hub)))["state"] == "asked"
+    assert _shop(hub.erase(grace_in(hub)))["state"] == "asked"
     with hub.store() as uow:
         assert uow.states.systems()["shop"] is SystemState.JOINING
 
@@ -288,18 +288,18 @@ def test_rule_25_a_record_made_while_its_customer_was_erased_is_deleted_too(
     hub.settle()
     hub.erp.add("erp-key-of-grace", **PERSON)
     hub.round("erp")
-    _erased_during_the_write(hub, hub.customer().id)
+    erased_during_the_write(hub, hub.customer().id)
     assert hub.deliver("shop")["erased"] == 1
     assert len(hub.shop.kept) == 1
     assert hub.deliver("shop")["deleted"] == 1
     assert hub.shop.kept == {}
-    assert _held(hub.store, WORDS) == []
+    assert held(hub.store, WORDS) == []
 
 
 def test_rule_25_what_is_read_meanwhile_takes_no_delete_along(world: MakeWorld) -> None:
     """A worker that looked before the erasure lands the record after it: its rows go, the delete stays."""
     hub = _deleting(world)
-    customer = _grace(hub)
+    customer = grace_in(hub)
     hub.shop.edit("shop-key-of-grace", phone="9")
     pages = list(hub.shop.read("people", None, Scan.DELTA))
     hub.erase(customer)
@@ -313,7 +313,7 @@ def test_rule_25_what_is_read_meanwhile_takes_no_delete_along(world: MakeWorld) 
 
 def test_rule_25_who_is_let_in_again_with_their_records_keeps_them(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     erasure.lift(receipt.id, "ada", hub.store, hub.clock, records=True)
     assert _shop(_receipt(hub, receipt))["state"] == "let in again"
     assert hub.deliver("shop") == {}
@@ -323,7 +323,7 @@ def test_rule_25_who_is_let_in_again_with_their_records_keeps_them(world: MakeWo
 
 def test_rule_25_who_is_let_in_as_somebody_new_loses_the_old_records(world: MakeWorld) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     erasure.lift(receipt.id, "ada", hub.store, hub.clock, records=False)
     assert hub.deliver("shop")["deleted"] == 1
 
@@ -333,7 +333,7 @@ def test_rule_25_a_slow_worker_deletes_and_counts_nothing_twice(
     world: MakeWorld, there: bool
 ) -> None:
     hub = _deleting(world)
-    receipt = hub.erase(_grace(hub))
+    receipt = hub.erase(grace_in(hub))
     if not there:
         hub.shop.remove("shop-key-of-grace")
 
@@ -348,6 +348,6 @@ def test_rule_25_a_slow_worker_deletes_and_counts_nothing_twice(
 
 def test_rule_25_ordinary_deliveries_and_erasures_do_not_take_each_other(world: MakeWorld) -> None:
     hub = _deleting(world)
-    hub.erase(_grace(hub))
+    hub.erase(grace_in(hub))
     Deliverer(hub.hub, "shop", hub.shop, hub.store, hub.clock, hub.run())()
     assert hub.queued() == {"pending": 1}
