@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from connectors.testing.simulator import Simulator
 from tests.desk import Desk
 from tests.hubs import files_for
+from tests.integration.spoiling import MAPPING, World
 
 CREATE = {"create": {"when": {"email": "present"}}}
 
@@ -36,3 +38,18 @@ def running(desk: Desk) -> Desk:
     desk.concord("sync")
     desk.concord("sync")
     return desk
+
+
+@pytest.fixture
+def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
+    """A hub over shop and desk whose answers and files can be spoilt, and which must tell no secret."""
+    caplog.set_level(logging.DEBUG)
+    with Simulator() as shop, Simulator() as desk:
+        systems = {"shop": shop, "desk": desk}
+        files = files_for(systems, mappings=dict.fromkeys(systems, MAPPING), params={"size": 2})
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        found = World(tmp_path, shop, desk, caplog)
+        yield found
+        found.close()
