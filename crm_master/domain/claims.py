@@ -118,6 +118,10 @@ class FieldShadow:
     children: Mapping[str, str] | None = None
 
 
+UNHELD = FieldShadow(held=None)
+"""The shadow of a field that its record was never seen to hold."""
+
+
 class Seen(NamedTuple):
     """From ``at`` on the record showed the golden record's ``version``."""
 

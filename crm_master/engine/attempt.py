@@ -26,9 +26,9 @@ from connectors.contract import (
     Written,
 )
 from connectors.errors import BadAnswer, ConnectorError
-from crm_master.domain.changes import intend
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
+from crm_master.domain.settling import intend
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
 from crm_master.engine.facts import here, look_up, unknown_here

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from connectors.contract import RawRecord, Written
-from crm_master.domain.changes import Settled, intend, settle, withhold
 from crm_master.domain.claims import UNSET, Instant, Shadow
 from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, TaskKind
+from crm_master.domain.settling import Settled, intend, settle, withhold
 from crm_master.engine.delivery import Confirmed, Delivery, children_of, natives_of, unshown
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.moving import book_move

@@ -6,16 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crm_master.domain.changes import (
-    Change,
-    Patch,
-    agree,
-    believe,
-    diff,
-    patch,
-    withdraw,
-    withhold,
-)
+from crm_master.domain.changes import Change, Patch, diff, patch, withdraw
 from crm_master.domain.claims import UNBORN, UNSET, ClaimKey, Instant
 from crm_master.domain.lifecycle import (
     DeletePolicy,
@@ -25,6 +16,7 @@ from crm_master.domain.lifecycle import (
     RecordStatus,
     SystemState,
 )
+from crm_master.domain.settling import agree, believe, withhold
 from crm_master.domain.survivorship import Reconciled, Winner, reconcile
 from crm_master.domain.weighing import Held
 from crm_master.engine.deletion import out_of_scope

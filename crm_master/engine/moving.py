@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from connectors.contract import RawRecord, Sink, WriteCommand
-from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Instant, Interval, Shadow
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
+from crm_master.domain.settling import on_its_way
 from crm_master.engine.delivery import correlation, still_mapped
 from crm_master.engine.matching import BatchMatcher
 from crm_master.engine.plan import Hub, StreamPlan

@@ -8,10 +8,10 @@ from dataclasses import replace
 import orjson
 
 from crm_master.domain.attribution import Observed, Why, attribute, interval
-from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Shadow
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
+from crm_master.domain.settling import on_its_way
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.merging import alias_of, shown_values
 from crm_master.engine.moving import look

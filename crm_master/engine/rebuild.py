@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 
-from crm_master.domain.changes import (
+from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.ids import EntityId, RecordId, record_id
+from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
+from crm_master.domain.settling import (
     Settled,
     abandon,
     abandoned,
@@ -17,9 +20,6 @@ from crm_master.domain.changes import (
     settle,
     withhold,
 )
-from crm_master.domain.claims import UNSET, Instant, Shadow
-from crm_master.domain.ids import EntityId, RecordId, record_id
-from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus, SystemState
 from crm_master.engine.delivery import unshown
 from crm_master.engine.facts import look_up
 from crm_master.engine.ledger import Run

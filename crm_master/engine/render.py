@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from connectors.contract import RawRecord, WriteCommand
 from crm_master.domain.attribution import Observed, attribute
-from crm_master.domain.changes import abandoned, arrived, patch, withhold
+from crm_master.domain.changes import patch
 from crm_master.domain.claims import UNSET, FieldShadow, Instant, Shadow
 from crm_master.domain.elements import former_keys
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
+from crm_master.domain.settling import abandoned, arrived, withhold
 from crm_master.domain.survivorship import Reconciled, former_contents
 from crm_master.engine.delivery import Delivery, children_of, correlation, natives_of, unshown
 from crm_master.engine.facts import here

@@ -21,15 +21,10 @@ from connectors.contract import (
     Written,
 )
 from connectors.errors import ConnectorError
-from crm_master.domain.changes import abandon, believe
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
-from crm_master.domain.lifecycle import (
-    DeliveryState,
-    DeliveryVerb,
-    RecordStatus,
-    TaskKind,
-)
+from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
+from crm_master.domain.settling import abandon, believe
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
 from crm_master.engine.ingest import land, spot_page

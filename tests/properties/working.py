@@ -17,10 +17,10 @@ from connectors.errors import ConnectorError
 from crm_master import entrypoints
 from crm_master.bootstrap import App
 from crm_master.deployment import Deployment
-from crm_master.domain.changes import on_its_way
 from crm_master.domain.claims import Instant
 from crm_master.domain.ids import ExternalRef, entity_id, record_id
 from crm_master.domain.lifecycle import RecordStatus
+from crm_master.domain.settling import on_its_way
 from crm_master.engine import linking
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.ingest import micros

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crm_master.domain.attribution import Observed, attribute
-from crm_master.domain.changes import intend, settle
 from crm_master.domain.claims import FieldShadow, Shadow
 from crm_master.domain.fields import Mapped
+from crm_master.domain.settling import intend, settle
 from mappings import entity_spec
 from tests.rules.fakes import entity, mapping
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from crm_master.domain.attribution import attribute
-from crm_master.domain.changes import intend
 from crm_master.domain.claims import ClaimKey, FieldShadow, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.domain.settling import intend
 from crm_master.domain.survivorship import FieldPolicy, Rule
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import mapping

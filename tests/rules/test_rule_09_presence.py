@@ -9,10 +9,10 @@ import pytest
 
 from connectors.contract import Document
 from crm_master.domain.attribution import Attributed, Observed, Why, attribute
-from crm_master.domain.changes import intend
 from crm_master.domain.claims import ClaimKey, FieldShadow, Shadow
 from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.domain.settling import intend
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING, entity, mapping
