@@ -208,6 +208,10 @@ class HubSettings(Configured):
     processes: dict[Name, ProcessSettings] = Field(
         default_factory=dict, description="What the hub itself watches for, by name."
     )
+    log: Literal["text", "json"] = Field(
+        "text",
+        description="The form of log lines: for people, or one JSON object each for machines.",
+    )
     alerts: AlertSettings = Field(default_factory=lambda: AlertSettings.model_validate({}))
 
     @field_validator("systems")

@@ -55,20 +55,13 @@ def check_notifiers(deployment: Deployment) -> None:
 
 def channels(deployment: Deployment, context: Any) -> dict[str, Channel]:
     """The notifiers of ``hub.yaml`` by a name of their own: another class or other arguments make another channel."""
-    found = {"log": Channel(_log)}
+    found = {}
     for chosen in deployment.settings.alerts.notify:
         arguments = json.dumps(chosen.arguments, sort_keys=True).encode()
         name = f"{chosen.notifier}#{hashlib.sha256(arguments).hexdigest()[:8]}"
         tell = partial(_notify, deployment, context, chosen)
         found[name] = Channel(tell, chosen.least)
     return found
-
-
-def _log(told: Mapping[str, str]) -> None:
-    level = logging.INFO if told["state"] == "ended" else logging.WARNING
-    log.log(
-        level, "Alert %s (%s) %s: %s", told["name"], told["severity"], told["state"], told["text"]
-    )
 
 
 def _notify(deployment: Deployment, context: Any, chosen: Any, told: Mapping[str, str]) -> None:

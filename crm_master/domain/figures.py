@@ -6,7 +6,7 @@ of the configuration or the code, never a record's: there are as many as systems
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -178,3 +178,11 @@ METRICS = {
         ),
     )
 }
+
+
+def by_metric(found: Iterable[Figure]) -> Iterator[tuple[Metric, list[Figure]]]:
+    """The figures in the order of the table, those of one metric together."""
+    at: dict[str, list[Figure]] = {name: [] for name in METRICS}
+    for figure in found:
+        at[figure.metric].append(figure)
+    return ((METRICS[name], those) for name, those in at.items() if those)

@@ -34,6 +34,7 @@ from crm_master.entrypoints.linking import (
 )
 from crm_master.entrypoints.looking import letter, raw, show, status, tasks, waiting, watermark
 from crm_master.entrypoints.mapping import map_customer, map_preview, map_record
+from crm_master.entrypoints.otlp import sending_spans
 from crm_master.entrypoints.proving import rebuild, verify
 from crm_master.entrypoints.repairing import decide, replay, stop
 from crm_master.entrypoints.running import Ran, deliver, ingest, reconcile, sync
@@ -47,11 +48,13 @@ from crm_master.entrypoints.runs import (
 )
 from crm_master.entrypoints.setting_up import check_systems, init, read_hub, schemas, unapplied
 from crm_master.entrypoints.watching import Channel, Watched, watch
+from crm_master.logs import LOGGER
 from crm_master.store import BadDatabaseUrl, DatabaseUnavailable, SchemaOutdated
 
 __all__ = [
     "EXPECTED",
     "HOME_VARIABLE",
+    "LOGGER",
     "App",
     "BadDatabaseUrl",
     "Channel",
@@ -110,6 +113,7 @@ __all__ = [
     "run_show",
     "said",
     "schemas",
+    "sending_spans",
     "serving_metrics",
     "show",
     "splitting",

@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 
 from crm_master.bootstrap import App
 from crm_master.domain.alerts import RULES, standing
-from crm_master.domain.figures import METRICS, Figure, Kind
+from crm_master.domain.figures import Figure, Kind, by_metric
 from crm_master.engine import operating
+from crm_master.entrypoints import otlp
 
 OUTDATED = 900
 """Seconds after which figures that nobody has taken again are an alert of their own."""
@@ -97,72 +98,8 @@ def alerting_rules() -> str:
 
 
 def push_metrics(app: App, environ: Mapping[str, str] = os.environ) -> bool | None:
-    """Send the figures where OpenTelemetry's own variables say (``OTEL_EXPORTER_OTLP_ENDPOINT`` and its kin).
-
-    Gives whether they arrived, or ``None`` if there is nowhere to send them.
-    """
-    if not _wanted("METRICS", environ):
-        return None
-    # slow to import, and seldom wanted
-    from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
-
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader], resource=_resource(environ), shutdown_on_exit=False)
-    exporter = _exporter("metrics", environ)
-    try:
-        _observe(provider.get_meter("concord"), figures(app))
-        data = reader.get_metrics_data()
-        sent: bool = exporter.export(data) is MetricExportResult.SUCCESS
-        return sent
-    finally:
-        exporter.shutdown()
-        provider.shutdown()
-
-
-def _observe(meter: Any, found: Iterable[Figure]) -> None:
-    from opentelemetry.metrics import Observation
-
-    for metric, at in _by_metric(found):
-        counter = metric.kind is Kind.COUNTER
-        make = meter.create_observable_counter if counter else meter.create_observable_gauge
-        seen = [Observation(figure.value, dict(figure.labels)) for figure in at]
-        # who reads it in Prometheus' words puts the ending back
-        name = metric.name.removesuffix("_total")
-        make(name, [lambda _, seen=seen: seen], metric.unit, metric.help)
-
-
-def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
-    """Whether a signal is to be sent, by the variables that OpenTelemetry defines for that."""
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    if environ.get(f"OTEL_{signal}_EXPORTER", "otlp") != "otlp":
-        return False
-    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return any(environ.get(name) for name in names)
-
-
-def _exporter(signal: str, environ: Mapping[str, str]) -> Any:
-    default = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    grpc = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", default) == "grpc"
-    if grpc:
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-            OTLPMetricExporter as Grpc,
-        )
-
-        return Grpc()
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter()
-
-
-def _resource(environ: Mapping[str, str]) -> Any:
-    from opentelemetry.sdk.resources import Resource
-
-    named = environ.get("OTEL_SERVICE_NAME") or "service.name=" in environ.get(
-        "OTEL_RESOURCE_ATTRIBUTES", ""
-    )
-    return Resource.create({} if named else {"service.name": "concord"})
+    """Send the figures to OpenTelemetry's collector. Gives whether they arrived, or ``None`` if none is named."""
+    return otlp.push(figures(app), environ)
 
 
 def _registry(app: App) -> CollectorRegistry:
@@ -181,21 +118,13 @@ class _Figures(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        for metric, found in _by_metric(figures(self._app)):
+        for metric, found in by_metric(figures(self._app)):
             kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
             family = kind(metric.name, metric.help, labels=metric.labels)
             for figure in found:
                 # a label that is empty is none
                 family.add_metric([figure.labels.get(n, "") for n in metric.labels], figure.value)
             yield family
-
-
-def _by_metric(found: Iterable[Figure]) -> Iterator[tuple[Any, list[Figure]]]:
-    """The figures in the order of the table, those of one metric together."""
-    at: dict[str, list[Figure]] = {name: [] for name in METRICS}
-    for figure in found:
-        at[figure.metric].append(figure)
-    return ((METRICS[name], those) for name, those in at.items() if those)
 
 
 def _camel(name: str) -> str:

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from time import monotonic
 
 from connectors.errors import ConnectorError
 from crm_master.bootstrap import App
-from crm_master.engine.ledger import Progress, Run, running, silent
+from crm_master.engine.ledger import Progress, Run, labels, running, silent
+from crm_master.entrypoints import otlp
+from crm_master.logs import logger
 
 
 @contextmanager
 def recorded(app: App, verb: str, target: str = "", progress: Progress = silent) -> Iterator[Run]:
-    """A run that is in the ledger however it ends. What a connector raises in it says where that was."""
-    with running(verb, target, app.store, app.clock, app.new_id, progress) as run:
+    """A run that is in the ledger, in the log and in a trace however it ends.
+
+    What a connector raises in it says where that was.
+    """
+    with ExitStack() as open_ones:
+        run = open_ones.enter_context(
+            running(verb, target, app.store, app.clock, app.new_id, progress)
+        )
+        names = {"run": run.id, **labels(verb, target)}
+        log = logger(app.settings.log, hub=app.settings.name, **names)
+        span = open_ones.enter_context(otlp.span(f"concord {verb}", names))
+        began = monotonic()
+        log.info("run started")
         try:
             yield run
-        except ConnectorError as error:
-            error.add_note(run.what)
+        except BaseException as error:
+            if isinstance(error, ConnectorError):
+                error.add_note(run.what)
+            ended = {"status": "failed", "error": type(error).__name__}
             raise
+        else:
+            ended = {"status": "done"}
+        finally:
+            counts = {name: number for name, number in run.counts.items() if number}
+            span.set_attributes({f"concord.count.{name}": n for name, n in counts.items()})
+            tell = log.info if ended["status"] == "done" else log.error
+            tell("run ended", **ended, seconds=round(monotonic() - began, 3), counts=counts)

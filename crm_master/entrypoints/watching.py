@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from crm_master.bootstrap import App
@@ -10,14 +11,22 @@ from crm_master.domain.alerts import Alert, standing
 from crm_master.engine import operating
 from crm_master.engine.ingest import moment
 from crm_master.engine.operating import Channel, Watched
+from crm_master.logs import logger
 from crm_master.ports import UnitOfWork
 
 __all__ = ["Channel", "Watched", "attention", "watch"]
 
 
 def watch(app: App, channels: Mapping[str, Channel]) -> Watched:
-    """Tell every channel once of each alert that came, and of each that went. See ``engine.operating.watch``."""
-    return operating.watch(app.hub, app.settings.alerts.limits, channels, app.store, app.clock)
+    """Tell the log and every channel once of each alert that came, and of each that went. See ``engine.operating.watch``."""
+    every = {"log": Channel(partial(_log, app)), **channels}
+    return operating.watch(app.hub, app.settings.alerts.limits, every, app.store, app.clock)
+
+
+def _log(app: App, told: Mapping[str, str]) -> None:
+    names = {name: told[name] for name in ("name", "place", "severity", "text")}
+    log = logger(app.settings.log, hub=app.settings.name, **names)
+    (log.info if told["state"] == "ended" else log.warning)(f"alert {told['state']}")
 
 
 def attention(app: App, uow: UnitOfWork) -> list[dict[str, Any]]:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from typing import Any
 
 import pytest
 import requests
 import yaml
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from crm_master import entrypoints
 from crm_master.domain.alerts import RULES
 from crm_master.domain.figures import METRICS
 from tests.desk import Desk
+from tests.integration.collector import collecting
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -98,37 +90,8 @@ def test_they_are_served_and_taken_anew_for_each_request(running: Desk) -> None:
     assert _of(after, "concord_system_stopped", system="crm") == 1
 
 
-@contextmanager
-def _collector(status: int = 200) -> Iterator[tuple[str, list[ExportMetricsServiceRequest]]]:
-    """A collector of OpenTelemetry's protocol over HTTP, on a real socket."""
-    taken: list[ExportMetricsServiceRequest] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            taken.append(ExportMetricsServiceRequest.FromString(body))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(ExportMetricsServiceResponse().SerializeToString())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", taken
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_they_are_sent_where_the_variables_of_opentelemetry_say(running: Desk) -> None:
-    with _collector() as (address, taken):
+    with collecting(ExportMetricsServiceRequest) as (address, taken):
         running.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
         running.concord("metrics", "--push")
     (resource,) = taken[0].resource_metrics
@@ -147,7 +110,7 @@ def test_where_no_collector_is_named_nothing_is_sent_and_that_is_said(running: D
 
 
 def test_a_collector_that_refuses_is_an_error(running: Desk) -> None:
-    with _collector(status=400) as (address, _):
+    with collecting(ExportMetricsServiceRequest, status=400) as (address, _):
         running.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
         running.concord("metrics", "--push", status=1, said="did not take them")
 
