@@ -38,7 +38,7 @@ class Call:
     status: int | None
 
 
-READ_TROUBLES: Sequence[tuple[Trouble, bool]] = (
+PATH_READ_TROUBLES: Sequence[tuple[Trouble, bool]] = (
     (429, False),
     (500, False),
     (503, False),
@@ -47,8 +47,8 @@ READ_TROUBLES: Sequence[tuple[Trouble, bool]] = (
     ("garbage", True),
     ("hang", True),
 )
-WRITE_TROUBLES: Sequence[tuple[Trouble, bool]] = (
-    *READ_TROUBLES,
+PATH_WRITE_TROUBLES: Sequence[tuple[Trouble, bool]] = (
+    *PATH_READ_TROUBLES,
     (500, True),
     (503, True),
     ("reset", True),

@@ -26,12 +26,10 @@ class PartyCard:
     newsletter: bool
 
 
-class TrytonDesk:
-    """A clerk with a Tryton session. Parties go by id, or by an e-mail address in any case."""
+class _Desk:
+    """Somebody whose session ends with the block."""
 
-    def __init__(self, erp: Tryton) -> None:
-        self._erp = erp
-        self._client = TrytonClient(erp)
+    _client: TrytonClient | MailmanClient
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +44,14 @@ class TrytonDesk:
 
     def close(self) -> None:
         self._client.close()
+
+
+class TrytonDesk(_Desk):
+    """A clerk with a Tryton session. Parties go by id, or by an e-mail address in any case."""
+
+    def __init__(self, erp: Tryton) -> None:
+        self._erp = erp
+        self._client: TrytonClient = TrytonClient(erp)
 
     def count(self) -> int:
         """Active parties, the company itself left out."""
@@ -137,26 +143,12 @@ class TrytonDesk:
         return found
 
 
-class MailmanDesk:
+class MailmanDesk(_Desk):
     """The list owner. People go by their e-mail address, in any case."""
 
     def __init__(self, lists: Mailman) -> None:
         self._lists = lists
-        self._client = MailmanClient(lists)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._client.close()
+        self._client: MailmanClient = MailmanClient(lists)
 
     def count(self) -> int:
         """Members of the list."""

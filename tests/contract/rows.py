@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from crm_master.domain.ids import ExternalRef
-from crm_master.domain.lifecycle import InboxState
-from crm_master.ports import InboxItem, Landing, OutboxMessage
+from crm_master.domain.claims import Claim, ClaimKey, FieldShadow, Seen, Shadow
+from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.domain.lifecycle import InboxState, Origin, RecordStatus
+from crm_master.ports import InboxItem, Landing, OutboxMessage, SourceRecord
 from crm_master.store import Database
 
 LEASE = 100
@@ -60,4 +61,35 @@ def message_for(entity: str = "E1", rec_id: str | None = "r1", version: int = 1)
 def put(store: Database, *messages: OutboxMessage, at: int = 0) -> None:
     with store() as uow:
         uow.outbox.put(messages, at)
+        uow.commit()
+
+
+def record_of(key: str, entity_id: str | None = None, **more: Any) -> SourceRecord:
+    return SourceRecord(record_id(ref_of(key)), ref_of(key), "customer", entity_id, **more)
+
+
+FULL = record_of(
+    "full",
+    "E1",
+    status=RecordStatus.DELETED,
+    primary=False,
+    origin=Origin.HUB,
+    claims={
+        ClaimKey("name"): Claim("Ada", 1, 2, 3, 4, 5, "Adah", "ada"),
+        ClaimKey("tags", "vip"): Claim(None, 1, 2, 3),
+    },
+    shadow=Shadow(
+        {"name": FieldShadow(held="Ada", sent=None, undone=2, undone_to="x", withheld_at=3)},
+        (Seen(1, 10), Seen(2, 20)),
+        30,
+    ),
+    raw_hash=b"\x00" * 16,
+    mapping_hash="m",
+    reread=True,
+)
+
+
+def saved(store: Database, *records: SourceRecord) -> None:
+    with store() as uow:
+        uow.records.save(records)
         uow.commit()

@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from crm_master.domain.claims import Claim, ClaimKey, FieldShadow, Seen, Shadow
-from crm_master.domain.ids import record_id
-from crm_master.domain.lifecycle import Origin, RecordStatus
+from crm_master.domain.claims import ClaimKey, Shadow
+from crm_master.domain.lifecycle import RecordStatus
 from crm_master.domain.survivorship import Rule, Winner
-from crm_master.ports import Customer, HistoryEntry, LinkEntry, SourceRecord
+from crm_master.ports import Customer, HistoryEntry, LinkEntry
 from crm_master.store import Database
-from tests.contract.rows import ref_of
-
-
-def _record(key: str, entity_id: str | None = None, **more: Any) -> SourceRecord:
-    return SourceRecord(record_id(ref_of(key)), ref_of(key), "customer", entity_id, **more)
-
-
-FULL = _record(
-    "full",
-    "E1",
-    status=RecordStatus.DELETED,
-    primary=False,
-    origin=Origin.HUB,
-    claims={
-        ClaimKey("name"): Claim("Ada", 1, 2, 3, 4, 5, "Adah", "ada"),
-        ClaimKey("tags", "vip"): Claim(None, 1, 2, 3),
-    },
-    shadow=Shadow(
-        {"name": FieldShadow(held="Ada", sent=None, undone=2, undone_to="x", withheld_at=3)},
-        (Seen(1, 10), Seen(2, 20)),
-        30,
-    ),
-    raw_hash=b"\x00" * 16,
-    mapping_hash="m",
-    reread=True,
-)
-
-
-def _saved(store: Database, *records: SourceRecord) -> None:
-    with store() as uow:
-        uow.records.save(records)
-        uow.commit()
+from tests.contract.rows import FULL, record_of, saved
 
 
 @pytest.mark.parametrize("lock", [False, True])
 def test_a_record_is_loaded_as_it_was_saved(store: Database, lock: bool) -> None:
-    _saved(store, FULL, _record("other", "E2"))
+    saved(store, FULL, record_of("other", "E2"))
     with store() as uow:
         assert uow.records.get([FULL.rec_id, "unknown"], lock=lock) == {FULL.rec_id: FULL}
         assert uow.records.of_entities(["E1"], lock=lock) == [FULL]
@@ -57,16 +24,16 @@ def test_a_record_is_loaded_as_it_was_saved(store: Database, lock: bool) -> None
 
 
 def test_saving_again_replaces(store: Database) -> None:
-    _saved(store, FULL)
+    saved(store, FULL)
     after = replace(FULL, claims={}, shadow=Shadow(), status=RecordStatus.LIVE, entity_id=None)
-    _saved(store, after)
+    saved(store, after)
     with store() as uow:
         assert uow.records.get([FULL.rec_id]) == {FULL.rec_id: after}
 
 
 def test_records_are_found_by_block_keys_up_to_a_cap(store: Database) -> None:
-    records = [_record(f"{n}", blocks=frozenset({"h1", f"h-{n}"})) for n in range(5)]
-    _saved(store, *records)
+    records = [record_of(f"{n}", blocks=frozenset({"h1", f"h-{n}"})) for n in range(5)]
+    saved(store, *records)
     with store() as uow:
         uow.records.save_blocks(records)
         uow.records.save_blocks([replace(records[0], blocks=frozenset({"h2"}))])
@@ -80,9 +47,9 @@ def test_records_are_found_by_block_keys_up_to_a_cap(store: Database) -> None:
 
 
 def test_records_are_scanned_in_pages_and_counted(store: Database) -> None:
-    records = [_record(f"{n}", "E1" if n else None) for n in range(5)]
+    records = [record_of(f"{n}", "E1" if n else None) for n in range(5)]
     records[4].status = RecordStatus.DELETED
-    _saved(store, *records)
+    saved(store, *records)
     seen: list[str] = []
     after = ""
     with store() as uow:
@@ -155,7 +122,7 @@ def test_history_and_links_are_kept_in_order(store: Database) -> None:
 
 def test_dirty_customers_are_taken_once(store: Database) -> None:
     _customers(store, "E1", "E2", "E3")
-    _saved(store, _record("a", "E1"))
+    saved(store, record_of("a", "E1"))
     with store() as uow:
         assert uow.customers.mark_all_dirty(["erp"], []) == 1
         uow.customers.mark_dirty(ids=["E3", "E9"])

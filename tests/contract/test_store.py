@@ -12,11 +12,11 @@ from crm_master.domain.claims import Shadow
 from crm_master.domain.lifecycle import SystemState, TaskKind
 from crm_master.ports import DeliveryEntry, RunEntry, SourceRecord, StreamState, Task, UnitOfWork
 from crm_master.store import Database
-from tests.contract.rows import LEASE, claimed, message_for, put, ref_of, row
-from tests.contract.test_records import FULL, _saved
-
+from tests.contract.rows import FULL, LEASE, claimed, message_for, put, ref_of, row, saved
 
 # the unit of work
+
+
 def test_nothing_is_kept_without_commit(store: Database) -> None:
     with store() as uow:
         uow.inbox.land([row("a")], "run-1")
@@ -52,6 +52,8 @@ def test_a_savepoint_fails_alone(store: Database) -> None:
 
 
 # tasks
+
+
 def test_a_question_is_open_once(store: Database) -> None:
     for payload in ({"n": 1}, {"n": 2}):
         with store() as uow:
@@ -99,6 +101,8 @@ def test_a_decision_closes_its_task(store: Database) -> None:
 
 
 # the journal
+
+
 def test_commits_are_numbered_in_order(store: Database) -> None:
     with store() as uow:
         first = uow.journal.commit("reconcile", 1, "run", {"config": "x"})
@@ -153,6 +157,8 @@ def test_a_configuration_is_kept_once(store: Database) -> None:
 
 
 # states and runs
+
+
 def test_a_stream_starts_at_nothing_and_is_kept(store: Database) -> None:
     state = StreamState("erp", "people", "cursor", 1, 2, 3, 4)
     with store() as uow:
@@ -195,11 +201,13 @@ def test_a_run_is_on_record_before_and_after(store: Database) -> None:
 
 
 # side by side
+
+
 def test_who_waited_for_a_lock_sees_claims_and_shadow_of_the_same_moment(store: Database) -> None:
     """RULES 23: re-read after locking."""
     if store.engine.dialect.name == "sqlite":
         pytest.skip("one writer at a time: there is nothing to wait for but the whole database")
-    _saved(store, replace(FULL, shadow=Shadow(confirmed_at=1)))
+    saved(store, replace(FULL, shadow=Shadow(confirmed_at=1)))
     seen: list[SourceRecord] = []
 
     def wait_and_read() -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -304,6 +304,10 @@ class Hub:
         rebuilt = entrypoints.rebuild(self.app)
         assert rebuilt.equal, rebuilt.different
         assert rebuilt.compared == len(self.versions())
+
+
+Deploy = Callable[..., Hub]
+"""Makes the hub of a test, with the options of ``deployed``."""
 
 
 @contextmanager

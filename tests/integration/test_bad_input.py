@@ -237,6 +237,8 @@ def test_a_source_that_is_suddenly_empty_deletes_nobody(world: World) -> None:
 
 
 # --- connections -----------------------------------------------------------------------------
+
+
 def test_a_wrong_password_is_named_and_not_shown(world: World) -> None:
     wrong = Connection(world.shop.url, "hub", SECRET)
     app = entrypoints.open_app(world.home, lambda _: wrong, {})

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.integration
 
 
 # --- every command ---------------------------------------------------------------------------------
+
+
 def test_every_command_is_tried_here() -> None:
     """A new command needs a test: this list is that of the program."""
     group: Any = typer.main.get_command(cli.app)

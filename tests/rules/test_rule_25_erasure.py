@@ -77,6 +77,8 @@ def test_rule_25_nothing_is_left_in_the_files(world: MakeWorld) -> None:
 
 
 # They do not come back
+
+
 def test_rule_25_a_stale_source_does_not_bring_the_person_back(world: MakeWorld) -> None:
     hub = hub_of(world)
     hub.erase(grace_in(hub))

@@ -58,6 +58,8 @@ def test_rule_25_verify_tells_who_is_still_in_a_system(world: MakeWorld) -> None
 
 
 # Deliveries that were on their way
+
+
 def _creating(world: MakeWorld, fate: str) -> World:
     hub = world("erp", "shop", shop=Setting(creates=()))
     hub.settle()

@@ -14,8 +14,9 @@ from tests.rules.fakes import CONSENT
 from tests.rules.undoing import ADA, KEYS, SYSTEMS, change, delivered, held, reconciled, three
 from tests.rules.world import Setting
 
-
 # a run is taken back everywhere
+
+
 def test_undo_of_a_run_across_three_systems_restores_them(world: MakeWorld) -> None:
     hub = three(world)
     before, golden = held(hub), hub.golden
@@ -178,6 +179,8 @@ def test_an_undo_is_a_claim_with_an_author(world: MakeWorld) -> None:
 
 
 # what people did since
+
+
 def test_a_field_that_a_person_edited_since_is_refused_and_named(world: MakeWorld) -> None:
     hub = three(world)
     run = change(hub, "erp", phone="2", name="Ada Byron")

@@ -127,6 +127,8 @@ def test_the_history_of_others_forgets_whose_a_value_was(world: MakeWorld) -> No
 
 
 # what cannot be taken back, and why
+
+
 def _why(hub: World, run: str) -> str:
     done = hub.undo_plan(run)
     return " ".join([*done.notes, *(item["why"] for item in done.kept)])

@@ -11,26 +11,10 @@ from connectors.contract import Guard, Refused, Scan, Stale, WriteCommand, Writt
 from connectors.errors import BadCredentials
 from connectors.registry import SHIPPED, load_manifest, open_system
 from connectors.runtime.connection import Connection
-from examples.peers.tracker import Agent, RequestTracker, params
+from examples.peers.tracker import params
 
 pytestmark = pytest.mark.debian
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with RequestTracker(tmp_path_factory.mktemp("desk")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def agent(server):
-    return Agent(server)
-
-
-@pytest.fixture(scope="module")
-def fields(agent):
-    return agent.fields()
 
 
 def _open(server, fields, password=None):

@@ -135,22 +135,6 @@ class _Tickets(_Desk):
         self.agent.call("DELETE", f"/ticket/{key}")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with RequestTracker(tmp_path_factory.mktemp("desk")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def agent(server):
-    return Agent(server)
-
-
-@pytest.fixture(scope="module")
-def fields(agent):
-    return agent.fields()
-
-
 class _Conformance(ConnectorConformance):
     large = "x" + "é" * 59
     """RT cuts names at 120 bytes, and subjects at 200."""

@@ -13,8 +13,9 @@ from connectors.runtime.connection import Connection, connection_from_environmen
 from connectors.yamlfile import ConfigurationMistakes
 from tests.unit.connectors.folders import CALLS, NOW, manifest_of, opened, put, read
 
-
 # --- changes
+
+
 def test_a_new_file_is_read_once(tmp_path):
     system = opened(tmp_path, **CALLS)
     put(tmp_path, "calls-1.csv", "id,topic\n1,bill\n2,visit\n")
@@ -154,6 +155,8 @@ def test_a_packed_file_that_is_cut_off_holds_the_cursor(tmp_path):
 
 
 # --- rows
+
+
 def _rejects(system):
     pages = list(system.read("calls", None, Scan.FULL))
     found = [record.key for page in pages for record in page.records]
@@ -209,6 +212,8 @@ def test_a_stamp_and_a_mark_of_deletion_are_read(tmp_path):
 
 
 # --- where a folder is
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -8,8 +8,9 @@ from connectors.registry import load_manifest
 from connectors.testing import Simulator, lowered
 from tests.unit.connectors.habits import delta, read
 
-
 # --- rows that shift ---------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("order", ["key", "oldest", "newest", "none"])
 @pytest.mark.parametrize("paging", ["offset", "next"])
 def test_no_row_is_missed_while_others_come_and_go(opened, paging, order):
@@ -73,6 +74,8 @@ def test_a_system_that_pays_no_heed_to_case_sorts_its_keys_so(opened):
 
 
 # --- clocks and borders ------------------------------------------------------------------------
+
+
 def edit_behind_the_scan(system, connector, clock):
     """A row is edited when the scan has passed it, and later another before the scan gets there."""
     pages = iter(connector.read("customers", None, Scan.FULL))
@@ -191,6 +194,8 @@ def test_a_hidden_change_of_a_child_comes_with_a_full_scan_only(opened, clock):
 
 
 # --- keys, and answers in part -----------------------------------------------------------------
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_create_tells_the_key_that_the_system_made_of_the_address(opened, answers):
     _, connector = opened(keys="email", lossy={"email": lowered}, answers=answers)

@@ -56,6 +56,8 @@ def test_a_record_can_be_taken_back(start, clock, deletes):
 
 
 # --- merges ------------------------------------------------------------------------------------
+
+
 def test_a_merge_leaves_the_survivor_with_what_both_had(start, clock):
     system = start(children=("phones",))
     loser = system.add(name="A. Lovelace", city="Ghent", phones=[{"id": 8, "value": "1"}])

@@ -19,8 +19,9 @@ from connectors.testing import (
 from connectors.testing.simulator import TOKEN
 from tests.unit.connectors.habits import T0, ask, ids, rows
 
-
 # --- clocks ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("habits", "written"),
     [
@@ -60,6 +61,8 @@ def test_a_long_transaction_has_the_time_of_its_beginning(start, clock):
 
 
 # --- losses ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("rule", "kept"),
     [
@@ -128,6 +131,8 @@ def test_a_validation_leaves_alone_what_a_person_has_changed_since(start):
 
 
 # --- keys --------------------------------------------------------------------------------------
+
+
 def test_where_the_address_is_the_key_another_address_is_another_key(start):
     system = start(keys="email")
     ask(system, "POST", "/customers", {"email": "ada@example.org", "name": "Ada"})
@@ -155,6 +160,8 @@ def test_a_system_that_cannot_be_searched_shows_everybody(start):
 
 
 # --- listings ----------------------------------------------------------------------------------
+
+
 def test_rows_shift_across_pages_while_a_listing_is_read(start):
     system = start(paging="page")
     for _ in range(6):
@@ -201,6 +208,8 @@ def test_tokens_lead_through_everything(start, order):
 
 
 # --- deltas ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("habits", "shown"),
     [
@@ -235,6 +244,8 @@ def test_a_changed_child_may_not_show_in_a_delta(start, clock, hidden):
 
 
 # --- guards, credentials, answers --------------------------------------------------------------
+
+
 @pytest.mark.parametrize(("etag", "status"), [(True, 412), (False, 200)])
 def test_a_stale_write_is_refused_where_versions_are_compared(start, etag, status):
     system = start(etag=etag)
@@ -265,6 +276,8 @@ def test_writes_may_be_answered_with_no_record(start):
 
 
 # --- what is counted ---------------------------------------------------------------------------
+
+
 def test_the_system_counts_what_the_api_did_and_not_what_people_did(start):
     system = start()
     by_hand = system.add(email="ada@example.org")
@@ -281,6 +294,8 @@ def test_the_system_counts_what_the_api_did_and_not_what_people_did(start):
 
 
 # --- drawn by chance ---------------------------------------------------------------------------
+
+
 def test_systems_drawn_by_chance_differ_and_can_be_drawn_again():
     assert drawn(7, lossy={}) == drawn(7, lossy={})
     assert len({drawn(seed).manifest() for seed in range(50)}) > 30

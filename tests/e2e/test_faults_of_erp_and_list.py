@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 
 from connectors.testing.faults import Trouble
-from connectors.testing.proxy import READ_TROUBLES, WRITE_TROUBLES
+from connectors.testing.proxy import PATH_READ_TROUBLES, PATH_WRITE_TROUBLES
 from crm_master.domain.lifecycle import TaskKind
-from examples import peers
 from tests.e2e.stage import Hub, Stage, deployed, through, titled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def stage(module_tryton: peers.Tryton, module_mailman: peers.Mailman) -> Iterator[Stage]:
-    with Stage(module_tryton, module_mailman) as found:
-        yield found
 
 
 @pytest.fixture
@@ -29,7 +22,7 @@ def hub(stage: Stage, tmp_path: Path) -> Iterator[Hub]:
         yield found
 
 
-@pytest.mark.parametrize("trouble", READ_TROUBLES, ids=titled)
+@pytest.mark.parametrize("trouble", PATH_READ_TROUBLES, ids=titled)
 def test_whatever_a_read_meets_everything_arrives_once(
     trouble: tuple[Trouble, bool], stage: Stage, hub: Hub
 ) -> None:
@@ -54,7 +47,7 @@ def test_whatever_a_read_meets_everything_arrives_once(
     hub.assert_at_rest()
 
 
-@pytest.mark.parametrize("trouble", WRITE_TROUBLES, ids=titled)
+@pytest.mark.parametrize("trouble", PATH_WRITE_TROUBLES, ids=titled)
 def test_whatever_a_write_to_the_erp_meets_it_happens_once(
     trouble: tuple[Trouble, bool], stage: Stage, hub: Hub
 ) -> None:
@@ -76,7 +69,7 @@ def test_whatever_a_write_to_the_erp_meets_it_happens_once(
     hub.assert_at_rest()
 
 
-@pytest.mark.parametrize("trouble", WRITE_TROUBLES, ids=titled)
+@pytest.mark.parametrize("trouble", PATH_WRITE_TROUBLES, ids=titled)
 def test_whatever_a_write_to_the_list_meets_it_happens_once(
     trouble: tuple[Trouble, bool], stage: Stage, hub: Hub
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from connectors.runtime.connection import Connection
 from connectors.testing.faults import Trouble
-from connectors.testing.proxy import READ_TROUBLES, WRITE_TROUBLES, Proxy
+from connectors.testing.proxy import PATH_READ_TROUBLES, PATH_WRITE_TROUBLES, Proxy
 from crm_master.domain.lifecycle import TaskKind
 from examples import peers
 from examples.demo.selling import ShopDesk
@@ -121,7 +121,7 @@ def test_whatever_a_read_meets_everything_arrives_once(system: str, pair: Pair, 
         OFFICE: [r"ListCustomers$", r"GetCustomers$"],
     }[system]
     people = []
-    for path, (what, after) in itertools.product(reads, READ_TROUBLES):
+    for path, (what, after) in itertools.product(reads, PATH_READ_TROUBLES):
         name, email = pair.nobody()
         first, last = name.split()
         pair.seller.add(first, last, email)
@@ -139,7 +139,7 @@ def test_whatever_a_read_meets_everything_arrives_once(system: str, pair: Pair, 
     hub.assert_at_rest()
 
 
-@pytest.mark.parametrize("trouble", WRITE_TROUBLES, ids=titled)
+@pytest.mark.parametrize("trouble", PATH_WRITE_TROUBLES, ids=titled)
 def test_whatever_a_write_to_the_shop_meets_it_happens_once(
     trouble: tuple[Trouble, bool], pair: Pair, hub: Hub
 ) -> None:
@@ -165,7 +165,7 @@ def test_whatever_a_write_to_the_shop_meets_it_happens_once(
     hub.assert_at_rest()
 
 
-@pytest.mark.parametrize("trouble", WRITE_TROUBLES, ids=titled)
+@pytest.mark.parametrize("trouble", PATH_WRITE_TROUBLES, ids=titled)
 def test_whatever_a_write_to_the_office_meets_it_happens_once(
     trouble: tuple[Trouble, bool], pair: Pair, hub: Hub
 ) -> None:
