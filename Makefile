@@ -8,8 +8,8 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 CODE = crm_master connectors mappings dags examples bench tests
 LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock \
-	examples/peers/node.lock examples/peers/npm/*/package-lock.json
-PEERS = tryton mailman postgres vendure backoffice
+	examples/peers/node.lock examples/peers/redis.lock docker/requirements.lock examples/peers/npm/*/package-lock.json
+PEERS = tryton mailman postgres redis vendure backoffice
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --no-emit-index-url --no-emit-find-links
 
@@ -31,10 +31,12 @@ $(STAMP): pyproject.toml requirements.lock requirements-bootstrap.lock
 
 .PHONY: lock
 lock: $(STAMP) ## Resolve all dependencies anew into the lock files
-	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev --extra cluster pyproject.toml -o requirements.lock
+	$(COMPILE) --extra cluster -c requirements.lock pyproject.toml -o docker/requirements.lock
 	$(COMPILE) examples/peers/tryton.in -o examples/peers/tryton.lock
 	$(COMPILE) --override examples/peers/mailman.overrides examples/peers/mailman.in -o examples/peers/mailman.lock
 	$(COMPILE) examples/peers/node.in -o examples/peers/node.lock
+	$(COMPILE) --no-deps examples/peers/redis.in -o examples/peers/redis.lock
 	$(BIN)/python -m examples.peers.node
 	@$(MAKE) check-locks
 

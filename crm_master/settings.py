@@ -204,7 +204,12 @@ class HubSettings(Configured):
     apply: Literal["ask", "automatic"] = Field(
         "ask", description="Who puts changed files in force: `concord apply`, or the next round."
     )
-
+    spread: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Over how many Airflow tasks at most one reconcile or one delivery is spread.",
+    )
     processes: dict[Name, ProcessSettings] = Field(
         default_factory=dict, description="What the hub itself watches for, by name."
     )

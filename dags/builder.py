@@ -123,10 +123,13 @@ def _retries(deployment: Deployment, dag_id: str) -> DAG:
         for system in deployment.hub.systems.values():
             if any(stream.writes for stream in system.streams.values()):
                 with TaskGroup(system.name):
-                    delivered = flows.deliver_flow(
-                        deployment, system.name, if_waiting=True, rule="all_done"
+                    flows.deliver_flow(
+                        deployment,
+                        system.name,
+                        if_waiting=True,
+                        rule="all_done",
+                        after=reconciled,
                     )
-                delivered << reconciled
     return dag
 
 
@@ -143,7 +146,7 @@ def _join(deployment: Deployment, dag_id: str) -> DAG:
         first = let_in()
         for entity in deployment.hub.entities:
             with TaskGroup(entity):
-                first >> flows.reconcile_flow(deployment, entity)
+                flows.reconcile_flow(deployment, entity, after=[first])
     return dag
 
 

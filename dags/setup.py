@@ -20,9 +20,6 @@ from crm_master.entrypoints import HOME_VARIABLE, Deployment
 from dags.connections import converted
 from dags.flows import pools
 
-SLOTS = 2
-"""Tasks that talk to one system at the same time, until an operator says otherwise: one reads, one writes."""
-
 
 def prepare(home: Path) -> list[str]:
     """Migrate the master, make the pools, look for the connections. Gives what a person still has to do."""
@@ -33,14 +30,17 @@ def prepare(home: Path) -> list[str]:
 
 
 def make_pools(deployment: Deployment) -> list[str]:
-    """Make the pools that are missing, and leave alone what an operator made of the others. Gives the new ones."""
+    """Make the pools that are missing, and leave alone what an operator made of the others. Gives the new ones.
+
+    In each, one task may read while those over which a delivery is spread write.
+    """
     with create_session() as session:
         known = {pool.pool for pool in Pool.get_pools(session=session)}
         missing = [name for name in pools(deployment) if name not in known]
         for name in missing:
             Pool.create_or_update_pool(
                 name,
-                slots=SLOTS,
+                slots=1 + deployment.settings.spread,
                 description="Concord: tasks at the same time",
                 include_deferred=False,
                 session=session,

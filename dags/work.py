@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ from dags.retrying import NotConverged
 
 log = logging.getLogger(__name__)
 Counts = dict[str, Any]
+SHARES = {"reconcile": 500, "deliver": 50}
+"""How much of what waits makes one more task worth its start."""
 
 
 @contextmanager
@@ -33,10 +35,10 @@ def ingest(system: str, stream: str, full: bool) -> Counts:
         return done | {"watermark": _moment(entrypoints.watermark(app, system, stream))}
 
 
-def reconcile(entity: str) -> Counts:
-    """Reconcile what was landed, approved or decided."""
+def reconcile(entity: str, shares: int = 1) -> Counts:
+    """Reconcile what was landed, approved or decided, as one of so many."""
     with opened() as app:
-        return _ended(lambda: entrypoints.reconcile(app, entity, progress=_say))
+        return _ended(lambda: entrypoints.reconcile(app, entity, shares=shares, progress=_say))
 
 
 def deliver(system: str) -> Counts:
@@ -80,10 +82,21 @@ def watch(channels: Mapping[str, Channel]) -> Watched:
         return entrypoints.watch(app, channels)
 
 
-def judge(done: Counts) -> None:
-    """Raise ``RunFailed`` over the run of those counts if more failed in it than policy allows."""
-    if done.get("failed"):
-        raise RunFailed(done["failed"], done["counts"])
+def shares(verb: str, waiting: int, least: int, most: int) -> int:
+    """Over how many tasks so much work is spread."""
+    return min(most, max(least, -(-waiting // SHARES[verb])))
+
+
+def each(done: Counts | Sequence[Counts]) -> Iterator[Counts]:
+    """The counts of each run, whether one task has done the work or several."""
+    yield from [done] if isinstance(done, Mapping) else done
+
+
+def judge(done: Counts | Sequence[Counts]) -> None:
+    """Raise ``RunFailed`` over the runs of those counts if more failed in them than policy allows."""
+    for counts in each(done):
+        if counts.get("failed"):
+            raise RunFailed(counts["failed"], counts["counts"])
 
 
 def to_reconcile(*entities: str) -> int:

@@ -32,6 +32,7 @@ class Reconciler:
         new_entity_id: Callable[[], EntityId],
         run: Run,
         batch: int = BATCH,
+        shares: int = 1,
     ) -> None:
         self.hub = hub
         self.plan: EntityPlan = hub.entities[entity]
@@ -40,6 +41,7 @@ class Reconciler:
         self.new_entity_id = new_entity_id
         self.run = run
         self.batch = batch
+        self.shares = shares
         self.links = 0
         self.known = 0
 
@@ -65,13 +67,13 @@ class Reconciler:
     def _check_links(self, work: Work, uow: UnitOfWork) -> None:
         """Whether this run links more records to customers than policy allows. Raises ``FuseBlown`` before it is done."""
         if work.links:
-            name = self.plan.spec.name
+            name, shares = self.plan.spec.name, self.shares
             links = self.links + work.links
-            reading = fuses.read(Fuse.LINKS, name, links, self.known, self.plan.fuses, uow)
+            reading = fuses.read(Fuse.LINKS, name, links, self.known, self.plan.fuses, uow, shares)
             if reading.blown:
                 # counting customers takes as long as there are many: only where it matters
-                self.known = uow.customers.count(name)
-                reading = fuses.read(Fuse.LINKS, name, links, self.known, self.plan.fuses, uow)
+                known = self.known = uow.customers.count(name)
+                reading = fuses.read(Fuse.LINKS, name, links, known, self.plan.fuses, uow, shares)
             if reading.blown:
                 raise FuseBlown(reading, self.run.id)
 

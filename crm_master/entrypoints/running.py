@@ -66,14 +66,17 @@ def ingest(
         return _done(app, run, "ingest", plan.name, plan.entity)
 
 
-def reconcile(app: App, entity: str, *, progress: Progress = silent) -> Ran:
-    """Map, match and reconcile what was landed, and queue deliveries. Raises ``RunFailed`` after bad records."""
+def reconcile(app: App, entity: str, *, shares: int = 1, progress: Progress = silent) -> Ran:
+    """Map, match and reconcile what was landed, and queue deliveries. Raises ``RunFailed`` after bad records.
+
+    ``shares``: how many do so together, and divide among them what fuses allow to one run.
+    """
     app.hub.entity(entity)
     register(app)
     app = applied_by_policy(app, progress)
     with recorded(app, "reconcile", entity, progress) as run:
         Sweeper(app.hub, entity, app.store, app.clock, app.new_id, run)()
-        Reconciler(app.hub, entity, app.store, app.clock, app.new_id, run)()
+        Reconciler(app.hub, entity, app.store, app.clock, app.new_id, run, shares=shares)()
         return _done(app, run, "reconcile", entity, entity)
 
 

@@ -10,7 +10,8 @@ Standard library only. See README.md beside this file for what these systems do.
 
 from collections.abc import Callable
 
-from examples.peers import database, erp, lists, office, shop
+from examples.peers import broker, database, erp, lists, office, shop
+from examples.peers.broker import Redis
 from examples.peers.database import Postgres
 from examples.peers.erp import Tryton, TrytonClient
 from examples.peers.installing import PeerError
@@ -22,6 +23,7 @@ from examples.peers.shop import Vendure, VendureClient
 tryton = Tryton
 mailman = Mailman
 postgres = Postgres
+redis = Redis
 vendure = Vendure
 backoffice = BackOffice
 
@@ -29,6 +31,7 @@ INSTALLERS: dict[str, Callable[[], object]] = {
     "tryton": erp.install,
     "mailman": lists.install,
     "postgres": database.install,
+    "redis": broker.install,
     "vendure": shop.install,
     "backoffice": office.install,
 }
@@ -52,6 +55,7 @@ __all__ = [
     "PeerError",
     "PhpBackOffice",
     "Postgres",
+    "Redis",
     "Server",
     "Tryton",
     "TrytonClient",
@@ -62,6 +66,7 @@ __all__ = [
     "install",
     "mailman",
     "postgres",
+    "redis",
     "tryton",
     "vendure",
 ]

@@ -1,4 +1,4 @@
-"""`python -m examples.peers install [tryton] [mailman] [postgres] [vendure]`, or `run` to keep them up."""
+"""`python -m examples.peers install [tryton] [mailman] [postgres] [redis] ...`, or `run` to keep them up."""
 
 import signal
 import sys
@@ -34,6 +34,7 @@ def _run(systems: list[str]) -> None:
         "tryton": peers.Tryton,
         "mailman": peers.Mailman,
         "postgres": peers.Postgres,
+        "redis": peers.Redis,
         "vendure": peers.Vendure,
         "backoffice": peers.BackOffice,
     }

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,11 +26,13 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 class Postgres(Server):
-    """A fresh PostgreSQL cluster on loopback, with fsync on and a password of its own."""
+    """A fresh PostgreSQL cluster on loopback, with fsync on and a password of its own.
+
+    ``options`` are those of its command line, and come last.
+    """
 
     name = "postgres"
     database = "postgres"
-    user_name = "concord"
     stop_signal = signal.SIGINT  # fast shutdown: sessions are ended, data are kept
     poll_seconds = 0.02
 
@@ -39,10 +42,15 @@ class Postgres(Server):
         *,
         port: int | None = None,
         binaries: Path | None = None,
+        user_name: str = "concord",
+        password: str | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.user = "nobody" if os.geteuid() == 0 else None
         self._copied: Path | None = None
-        self.password = secrets.token_urlsafe(12)
+        self.user_name = user_name
+        self.password = password or secrets.token_urlsafe(12)
+        self._options = options
         super().__init__(workdir, port=port)
         self.data = self._enterable_folder() / "data"
         self._bin = binaries or self._usable_binaries()
@@ -82,7 +90,7 @@ class Postgres(Server):
             "timezone": "UTC",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [str(self._bin / "postgres"), "-D", str(self.data), *options]
+        return [str(self._bin / "postgres"), "-D", str(self.data), *options, *self._options]
 
     def _answers(self) -> bool:
         # As pg_ctl waits: the eighth line of postmaster.pid is the server's state.

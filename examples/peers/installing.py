@@ -81,6 +81,27 @@ def environment(system: str) -> Path:
     return venv
 
 
+def programs(system: str) -> Path:
+    """The unpacked wheel of the system's lock file, for the programs in it. The caller holds the lock.
+
+    They need no Python: the wheel for one that is widely supported serves whoever runs another.
+    """
+    lock = HERE / f"{system}.lock"
+
+    def build(draft: Path) -> None:
+        say(f"{system}: installing from {lock.name}")
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", "3.12"]
+        command = [*options, "--require-hashes", "--target", str(draft), "-r", str(lock)]
+        uv = _uv()
+        run(
+            [uv, "pip", "install", *command]
+            if uv
+            else [sys.executable, "-m", "pip", "install", *command]
+        )
+
+    return build_once(home(system) / f"wheel-{fingerprint(lock)}", build)
+
+
 def run(command: list[str], *, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     """Run a program to its end and return what it printed; fail with the end of it."""
     done = subprocess.run(

@@ -27,6 +27,7 @@ KINDS: dict[str, Callable[[Path], Server]] = {
     "tryton": peers.Tryton,
     "mailman": peers.Mailman,
     "postgres": peers.Postgres,
+    "redis": peers.Redis,
     "vendure": peers.Vendure,
     "backoffice": peers.BackOffice,
 }

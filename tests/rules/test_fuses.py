@@ -79,6 +79,18 @@ def test_links_are_counted_over_all_batches_of_a_run(world: MakeWorld) -> None:
     assert _linked(hub) == 2, "what policy allows was done"
 
 
+def test_runs_that_share_the_work_divide_what_a_fuse_allows(world: MakeWorld) -> None:
+    """Else each of four tasks would link as many as one run may."""
+    hub = _people(world)
+    hub.set_fuses(links=0.5)
+    _known_to_the_shop(hub, 0, 1, 2)
+    run = hub.run("reconcile")
+    share = Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, run, 1, shares=2)
+    with pytest.raises(FuseBlown, match="2 links of 4 in customer; allowed: 1"):
+        share()
+    assert _linked(hub) == 1
+
+
 def test_what_a_fuse_has_stopped_counts_against_no_record(world: MakeWorld) -> None:
     """Stopped again and again, they would otherwise be taken for poison (RULES 22)."""
     hub = _people(world)

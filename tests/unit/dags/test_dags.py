@@ -20,7 +20,7 @@ from crm_master.entrypoints import (
     RunFailed,
     read_hub,
 )
-from dags import flows, notes
+from dags import flows, notes, work
 from dags.builder import build
 from dags.inprocess import DAGS, settings
 from dags.retrying import NotConverged, policy
@@ -127,6 +127,53 @@ def test_a_rejected_batch_leaves_its_dag_red_and_holds_up_nobody(dags):
         verdicts = [task for task in dags[dag_id].tasks if task.task_id.endswith("verdict")]
         assert verdicts
         assert all(not task.downstream_task_ids and task.retries == 0 for task in verdicts)
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    return read_hub(_written(tmp_path_factory.mktemp("spread"), _hub() | {"spread": 3}))
+
+
+def test_spread_flows_plan_first_and_then_work_in_mapped_tasks(spread):
+    for dag_id, name in {"reconcile__customer": "reconcile", "deliver__erp": "deliver"}.items():
+        dag = build(spread)[dag_id]
+        plan, mapped = dag.get_task("plan"), dag.get_task(name)
+        assert not plan.upstream_task_ids
+        assert (plan.downstream_task_ids, mapped.is_mapped) == ({name}, True)
+        assert {"announce", "verdict"} <= mapped.downstream_task_ids
+        assert mapped.retries == 3
+
+
+def test_spread_deliveries_of_what_waits_come_after_all_that_is_reconciled(spread):
+    dag = build(spread)["maintain__retries"]
+    plan = dag.get_task("erp.plan")
+
+    assert plan.upstream_task_ids == {"customer.reconcile"}
+    assert plan.trigger_rule == "all_done"
+    assert dag.get_task("erp.deliver").trigger_rule == "all_success"
+
+
+@pytest.mark.parametrize("wrong", [0, 65, "many"])
+def test_a_spread_that_is_none_is_a_mistake(tmp_path, wrong):
+    with pytest.raises(ConfigurationMistakes, match="spread"):
+        read_hub(_written(tmp_path, _hub() | {"spread": wrong}))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "least", "shares"),
+    [(0, 0, 0), (0, 1, 1), (1, 0, 1), (50, 1, 1), (51, 1, 2), (10_000, 1, 8)],
+)
+def test_there_are_as_many_shares_as_there_is_work_for(waiting, least, shares):
+    assert work.shares("deliver", waiting, least, most=8) == shares
+
+
+def test_the_verdict_is_on_all_shares():
+    good = {"run": "a", "counts": {"created": 2}}
+    work.judge(good)
+    work.judge([good, good])
+
+    with pytest.raises(RunFailed):
+        work.judge([good, {"failed": "deliver erp", "counts": {"refused": 1}}])
 
 
 LATER = timedelta(minutes=7)
