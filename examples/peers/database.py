@@ -53,7 +53,7 @@ class Postgres(Server):
         self._options = options
         super().__init__(workdir, port=port)
         self.data = self._enterable_folder() / "data"
-        self._bin = binaries or self._usable_binaries()
+        self.programs = binaries or self._usable_binaries()
 
     @property
     def url(self) -> str:
@@ -90,7 +90,7 @@ class Postgres(Server):
             "timezone": "UTC",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        return [str(self._bin / "postgres"), "-D", str(self.data), *options, *self._options]
+        return [str(self.programs / "postgres"), "-D", str(self.data), *options, *self._options]
 
     def _answers(self) -> bool:
         # As pg_ctl waits: the eighth line of postmaster.pid is the server's state.
@@ -104,7 +104,7 @@ class Postgres(Server):
         secret = self.data.parent / "password"
         secret.write_text(self.password)
         self._give_away(secret)
-        command = [str(self._bin / "initdb"), "-D", str(self.data), "-U", self.user_name]
+        command = [str(self.programs / "initdb"), "-D", str(self.data), "-U", self.user_name]
         command += ["--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--no-sync"]
         done = self._run([*command, f"--pwfile={secret}"])
         secret.unlink()
