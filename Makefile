@@ -7,8 +7,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 CODE = crm_master connectors mappings dags examples bench tests
-LOCKS = requirements.lock requirements-bootstrap.lock examples/peers/tryton.lock examples/peers/mailman.lock \
-	examples/peers/node.lock examples/peers/redis.lock docker/requirements.lock examples/peers/npm/*/package-lock.json
+LOCKS = requirements.lock requirements-bootstrap.lock bench/requirements.lock \
+	examples/peers/tryton.lock examples/peers/mailman.lock examples/peers/node.lock examples/peers/redis.lock \
+	docker/requirements.lock examples/peers/npm/*/package-lock.json
 PEERS = tryton mailman postgres redis vendure backoffice
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-header --no-emit-index-url --no-emit-find-links
@@ -37,6 +38,7 @@ lock: $(STAMP) ## Resolve all dependencies anew into the lock files
 	$(COMPILE) --override examples/peers/mailman.overrides examples/peers/mailman.in -o examples/peers/mailman.lock
 	$(COMPILE) examples/peers/node.in -o examples/peers/node.lock
 	$(COMPILE) --no-deps examples/peers/redis.in -o examples/peers/redis.lock
+	$(COMPILE) bench/requirements.in -o bench/requirements.lock
 	$(BIN)/python -m examples.peers.node
 	@$(MAKE) check-locks
 
@@ -98,6 +100,20 @@ soak-crashes: $(STAMP) peers ## A process killed at every boundary, on SQLite an
 soak-rows: $(STAMP) ## A sync of very many rows, with poison, in little memory: make soak-rows ROWS=100000
 	@$(BIN)/python -m bench.rows --rows $(ROWS) --database $(DATABASE)
 
+YARDSTICKS = .bench/.installed
+BENCH =
+
+$(YARDSTICKS): $(STAMP) bench/requirements.lock
+	@echo "== yardsticks"
+	test -x .bench/bin/python || $(PYTHON) -m venv .bench
+	$(BIN)/uv pip sync --quiet --python .bench/bin/python --require-hashes bench/requirements.lock
+	@touch $(YARDSTICKS)
+
+.PHONY: bench
+bench: $(YARDSTICKS) ## What Concord costs beside dlt and airbyte-cdk: make bench BENCH="--only reading"; --long for hours
+	@$(BIN)/python -m examples.peers install postgres
+	@$(BIN)/python -m bench $(BENCH)
+
 .PHONY: test-debian
 test-debian: $(STAMP) ## Tests against Debian's own packages; needs root
 	@test "$$(id -u)" = 0 || { echo "make test-debian installs packages: run it as root."; exit 1; }
@@ -125,5 +141,5 @@ down: # There is nothing to do: Ctrl-C in `make up` stops and removes everything
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
+	rm -rf $(VENV) .bench .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build
 	rm -rf *.egg-info

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from bench.measure import peak_mib, reset_peak
 from bench.systems import ERP, SHOP, poison, row
 from connectors.runtime.connection import Connection
 from connectors.testing.api import TOKEN
@@ -224,17 +225,6 @@ class Bench:
             + (f"WRONG: {'; '.join(self.wrong)}" if self.wrong else "all right")
         )
         return not self.wrong
-
-
-def reset_peak() -> None:
-    """Begin the kernel's peak of this process's resident size anew."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_mib() -> int:
-    """The peak of this process's resident size since then, in MiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def say(text: str) -> None:

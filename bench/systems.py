@@ -42,11 +42,11 @@ def poison(number: int) -> str:
     return "" if number % POISON else ("unreadable", "defective")[number // POISON % 2]
 
 
-def row(number: int) -> dict[str, Any]:
-    """The row with this number, from 1 on."""
+def person(number: int) -> dict[str, Any]:
+    """The customer with this number, from 1 on."""
     given, family = _GIVEN[number % 16], _FAMILY[number // 16 % 11].replace("_", " ")
     segment = "lead" if number % (2 * POISON) == LEAD else "active"
-    found = {
+    return {
         "id": number,
         "updated": (_EPOCH + timedelta(milliseconds=number)).isoformat(),
         "version": 1,
@@ -57,6 +57,11 @@ def row(number: int) -> dict[str, Any]:
         "city": _CITIES[number % 10],
         "segment": segment,
     }
+
+
+def row(number: int) -> dict[str, Any]:
+    """The row of this customer, which may be poison."""
+    found = person(number)
     match poison(number):
         case "unreadable":
             found["email"] = f"none ({number})"
@@ -91,7 +96,7 @@ class Rows:
             return Reply(405)
         query = parse_qs(urlsplit(target).query)
         if "id" in query:
-            rows = [_json(int(key)) for key in query["id"] if 1 <= int(key) <= self.count]
+            rows = [self.row(int(key)) for key in query["id"] if 1 <= int(key) <= self.count]
             return self._listing(rows)
         first, size = int(query.get("after", ["0"])[0] or 0) + 1, int(query["size"][0])
         bad: list[bytes] = []
@@ -100,14 +105,13 @@ class Rows:
             bad = self.bad if first == 1 else []
             first = max(first, (since - _EPOCH) // timedelta(milliseconds=1))
         last = min(self.count, first + size - 1)
-        return self._listing([*bad, *(_json(number) for number in range(first, last + 1))])
+        return self._listing([*bad, *map(self.row, range(first, last + 1))])
+
+    def row(self, number: int) -> bytes:
+        return json.dumps(row(number)).encode()
 
     def _listing(self, rows: list[bytes]) -> Reply:
         return Reply(200, b'{"items":[' + b",".join(rows) + b"]}")
-
-
-def _json(number: int) -> bytes:
-    return json.dumps(row(number)).encode()
 
 
 def known(count: int) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,27 @@
+"""Reads the API to its end through its manifest: ``python -m bench.reading URL``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+from bench.measure import measured, say
+from bench.systems import ERP
+from connectors.contract import Scan
+from connectors.registry import load_manifest, open_system
+from connectors.runtime.connection import Connection
+from connectors.testing.api import TOKEN
+
+
+def main(url: str) -> None:
+    connection = Connection(url, "hub", TOKEN)
+    system = open_system(load_manifest(ERP.manifest()), connection, lambda: datetime.now(UTC))
+    say(
+        measured(
+            lambda: sum(len(page.records) for page in system.read("customers", None, Scan.FULL))
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
