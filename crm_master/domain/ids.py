@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,8 +27,19 @@ class ExternalRef:
 
 def record_id(ref: ExternalRef) -> RecordId:
     """The id of a source record: 128 bits of BLAKE2b over its external key, as hex. No look-up is needed to know it."""
-    text = "\x00".join((ref.system, ref.stream, ref.key))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return record_ids(ref.system, ref.stream, [ref.key])[ref.key]
+
+
+def record_ids(system: str, stream: str, keys: Iterable[str]) -> dict[str, RecordId]:
+    """The ids of many records of one stream, by their keys."""
+    place = f"{system}\x00{stream}\x00".encode("utf-8", "surrogatepass")
+    begun = hashlib.blake2b(place, digest_size=16)
+    found = {}
+    for key in keys:
+        hashed = begun.copy()
+        hashed.update(key.encode("utf-8", "surrogatepass"))
+        found[key] = hashed.hexdigest()
+    return found
 
 
 def entity_id(milliseconds: int, entropy: bytes) -> EntityId:

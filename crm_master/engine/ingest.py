@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -14,7 +14,7 @@ from connectors.contract import BadRow, Document, Page, RawRecord, Scan, Source
 from connectors.errors import BadAnswer
 from crm_master.domain.claims import Instant
 from crm_master.domain.identity import MatchRules
-from crm_master.domain.ids import ExternalRef, RecordId, record_id
+from crm_master.domain.ids import ExternalRef, RecordId, record_ids
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine import fuses
 from crm_master.engine.fuses import Fuse
@@ -73,6 +73,7 @@ def _land(
     state = uow.states.stream(plan.system, plan.stream, lock=True)
     if state != known:
         return None
+    ids = _ids(plan, page.records)
     if anew or not state.scan_started:
         state.scan_started, state.scan_errors = micros(page.started), 0
         state.full = page.scan is Scan.FULL
@@ -80,11 +81,11 @@ def _land(
             state.absences = 0
             uow.sightings.forget(plan.system, plan.stream)
     if state.full:
-        seen = [_id(plan, record) for record in page.records if not record.deleted]
+        seen = [ids[record.key] for record in page.records if not record.deleted]
         uow.sightings.see(plan.system, plan.stream, seen)
     state.scan_errors += len(page.rejects)
     kept = admitted(plan, match, page, uow)
-    landed, unchanged = land(plan, kept.records, page, state.watermark, uow, run_id)
+    landed, unchanged = _landed(plan, kept.records, ids, page, state.watermark, uow, run_id)
     reject(plan, kept.rejects, page, uow, run_id)
     state.cursor = page.cursor
     if page.complete:
@@ -104,8 +105,8 @@ def _land(
     return state, counts
 
 
-def _id(plan: StreamPlan, record: RawRecord) -> RecordId:
-    return record_id(ExternalRef(plan.system, plan.stream, record.key))
+def _ids(plan: StreamPlan, records: Sequence[RawRecord]) -> dict[str, RecordId]:
+    return record_ids(plan.system, plan.stream, [record.key for record in records])
 
 
 def land(
@@ -117,24 +118,45 @@ def land(
     run_id: str,
 ) -> tuple[int, int]:
     """Put records into the inbox unless they equal what was landed last. Gives (landed, unchanged)."""
-    rows = []
+    return _landed(plan, records, _ids(plan, records), page, watermark, uow, run_id)
+
+
+def _landed(
+    plan: StreamPlan,
+    records: Sequence[RawRecord],
+    ids: Mapping[str, RecordId],
+    page: Page,
+    watermark: Instant,
+    uow: UnitOfWork,
+    run_id: str,
+) -> tuple[int, int]:
+    last = uow.records.hashes([ids[record.key] for record in records])
+    shown = []
     for record in records:
         raw = canonical(record.document)
-        rows.append(
-            Landing(
-                ref=ExternalRef(plan.system, plan.stream, record.key),
-                entity=plan.entity,
-                raw=raw,
-                raw_hash=fingerprint(raw, deleted=record.deleted, merged_into=record.merged_into),
-                stamp=None if record.stamp is None else micros(record.stamp),
-                started=micros(page.started),
-                ended=micros(page.ended),
-                watermark=watermark,
-                deleted=record.deleted,
-                merged_into=record.merged_into,
-            )
+        hashed = fingerprint(raw, deleted=record.deleted, merged_into=record.merged_into)
+        shown.append((record, raw, hashed))
+    # most rows of most pages end here: what they need beyond this is made for the others alone
+    changed = {record.key for record, _, hashed in shown if last.get(ids[record.key]) != hashed}
+    started, ended = micros(page.started), micros(page.ended)
+    rows = [
+        Landing(
+            ref=ExternalRef(plan.system, plan.stream, record.key),
+            entity=plan.entity,
+            raw=raw,
+            raw_hash=hashed,
+            stamp=None if record.stamp is None else micros(record.stamp),
+            started=started,
+            ended=ended,
+            watermark=watermark,
+            deleted=record.deleted,
+            merged_into=record.merged_into,
         )
-    return uow.inbox.land(rows, run_id) if rows else (0, 0)
+        for record, raw, hashed in shown
+        if record.key in changed
+    ]
+    landed, _ = uow.inbox.land(rows, run_id) if rows else (0, 0)
+    return landed, len(records) - landed
 
 
 def reject(

@@ -118,7 +118,8 @@ class Records(Protocol):
 
     def save_blocks(self, records: Sequence[SourceRecord]) -> None: ...
 
-    def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]: ...
+    def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
+        """What each record was last landed as; nothing if it must be read again, whatever it shows."""
 
     def merged_into(self, ids: Collection[RecordId]) -> set[RecordId]:
         """The records that their system has merged into one of these, over others if need be."""

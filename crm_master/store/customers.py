@@ -21,7 +21,7 @@ from crm_master.store.schema import (
     reference,
     source_record,
 )
-from crm_master.store.sql import chunks, locking, upsert
+from crm_master.store.sql import chunks, insert, locking, upsert
 
 
 class CustomerRepository:
@@ -93,8 +93,7 @@ class CustomerRepository:
             }
             for entry in entries
         ]
-        if rows:
-            self._connection.execute(sa.insert(entity_history), rows)
+        insert(self._connection, entity_history, rows)
 
     def history(self, entity_id: EntityId) -> list[HistoryEntry]:
         return self.histories([entity_id]).get(entity_id, [])
@@ -121,7 +120,7 @@ class CustomerRepository:
             for entry in entries
         ]
         if rows:
-            self._connection.execute(sa.insert(link_log), rows)
+            insert(self._connection, link_log, rows)
             self._unsettle_facts({entry.entity_id for entry in entries})
 
     def _unsettle_facts(self, parents: Collection[EntityId]) -> None:

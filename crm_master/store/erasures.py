@@ -34,7 +34,7 @@ from crm_master.store.schema import (
     stream_state,
     task,
 )
-from crm_master.store.sql import chunks, locking, unindexed, upsert
+from crm_master.store.sql import chunks, insert, locking, unindexed, upsert
 
 _PAGE = 1_000
 _OF_CUSTOMERS = (
@@ -124,7 +124,7 @@ class ErasureRepository:
                         }
                     )
         self._forget_past(customers, owners.keys())
-        self._connection.execute(sa.insert(baseline), rows)
+        insert(self._connection, baseline, rows)
 
     def _owners(self, customers: Collection[EntityId]) -> Iterator[tuple[RecordId, EntityId]]:
         for part in chunks(set(customers)):

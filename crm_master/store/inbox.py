@@ -13,8 +13,9 @@ from crm_master.domain.ids import ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import InboxState
 from crm_master.ports import InboxItem, Landing, Level, Read
 from crm_master.store.locks import LockBook
+from crm_master.store.records import last_hashes
 from crm_master.store.schema import commit_log, observation, source_record
-from crm_master.store.sql import chunks, locking, unindexed, upsert
+from crm_master.store.sql import among, chunks, insert, locking, unindexed, upsert
 
 _NEW_RECORD: dict[str, Any] = {
     "entity_id": None,
@@ -29,6 +30,11 @@ _NEW_RECORD: dict[str, Any] = {
 }
 
 _state = unindexed(observation.c.state)
+_is_pending = _state == InboxState.PENDING.value
+_PENDING_RECORDS = sa.select(observation.c.rec_id, observation.c.seq).where(
+    among(observation.c.rec_id, "of"), _is_pending
+)
+_WAITING = sa.select(observation.c.seq).where(among(observation.c.seq, "of"), _is_pending)
 _PENDING = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
 _PENDING_OF = _PENDING.where(observation.c.entity == sa.bindparam("of"))
 
@@ -42,9 +48,8 @@ class InboxRepository:
 
     def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
         ids = [row.raw_hash.hex() if row.dead else record_id(row.ref) for row in rows]
-        last = self._last_hashes(
-            [rec_id for rec_id, row in zip(ids, rows, strict=True) if not row.dead]
-        )
+        alive = [rec_id for rec_id, row in zip(ids, rows, strict=True) if not row.dead]
+        last = last_hashes(self._connection, alive)
         known = self._known_dead(
             [rec_id for rec_id, row in zip(ids, rows, strict=True) if row.dead]
         )
@@ -68,8 +73,7 @@ class InboxRepository:
         ordered = [records[rec_id] for rec_id in sorted(records)]
         self._locks.expect(Level.RECORD, records)
         upsert(self._connection, source_record, ordered, ("raw_hash", "reread"))
-        if landed:
-            self._connection.execute(sa.insert(observation), landed)
+        insert(self._connection, observation, landed)
         return len(landed), len(rows) - len(landed)
 
     def _known_dead(self, ids: Collection[str]) -> set[str]:
@@ -77,17 +81,6 @@ class InboxRepository:
         for part in chunks(set(ids)):
             query = sa.select(observation.c.rec_id).where(observation.c.rec_id.in_(part))
             found.update(self._connection.execute(query).scalars())
-        return found
-
-    def _last_hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
-        found: dict[RecordId, bytes] = {}
-        for part in chunks(set(ids)):
-            query = sa.select(
-                source_record.c.rec_id, source_record.c.raw_hash, source_record.c.reread
-            ).where(source_record.c.rec_id.in_(part))
-            for rec_id, hash_, reread in self._connection.execute(query):
-                # a record that must be read again lands whatever it shows
-                found[rec_id] = b"" if reread else bytes(hash_)
         return found
 
     def claim(
@@ -136,10 +129,7 @@ class InboxRepository:
         mine = {item.seq for item in items}
         before: dict[RecordId, int] = {}
         for part in chunks({item.rec_id for item in items}):
-            query = sa.select(observation.c.rec_id, observation.c.seq).where(
-                observation.c.rec_id.in_(part), _state == InboxState.PENDING.value
-            )
-            for rec_id, seq in self._connection.execute(query):
+            for rec_id, seq in self._connection.execute(_PENDING_RECORDS, {"of": part}).all():
                 if seq not in mine:
                     before[rec_id] = min(seq, before.get(rec_id, seq))
         return [item for item in items if item.seq < before.get(item.rec_id, item.seq + 1)]
@@ -161,10 +151,7 @@ class InboxRepository:
     def waiting(self, seqs: Collection[int]) -> set[int]:
         found: set[int] = set()
         for part in chunks(set(seqs)):
-            query = sa.select(observation.c.seq).where(
-                observation.c.seq.in_(part), _state == InboxState.PENDING.value
-            )
-            found.update(self._connection.execute(query).scalars())
+            found.update(self._connection.execute(_WAITING, {"of": part}).scalars())
         return found
 
     def finish(self, items: Sequence[InboxItem], pos: int) -> None:
@@ -222,8 +209,7 @@ class InboxRepository:
             for row in self._connection.execute(query.order_by(observation.c.seq)).mappings():
                 copied = {name: value for name, value in row.items() if name != "seq"}
                 again.append(copied | fresh)
-        if again:
-            self._connection.execute(sa.insert(observation), again)
+        insert(self._connection, observation, again)
         return len(again)
 
     def applied(self, pos: int) -> list[InboxItem]:

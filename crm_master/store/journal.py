@@ -13,7 +13,7 @@ from crm_master.domain.ids import ExternalRef
 from crm_master.ports import Applied, Commit, DeliveryEntry
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import commit_log, config_version, delivery_log
-from crm_master.store.sql import upsert
+from crm_master.store.sql import insert, upsert
 
 _PAGE = 1_000
 
@@ -83,8 +83,7 @@ class JournalRepository:
             }
             for entry in entries
         ]
-        if rows:
-            self._connection.execute(sa.insert(delivery_log), rows)
+        insert(self._connection, delivery_log, rows)
 
     def save_config(self, hash_: str, content: str, at: Instant) -> bool:
         if self.config(hash_) is not None:

@@ -15,7 +15,7 @@ from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import block_key, shadow, source_record
-from crm_master.store.sql import chunks, upsert
+from crm_master.store.sql import among, chunks, upsert
 
 SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
     source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
@@ -24,11 +24,31 @@ SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_fr
 
 # asked for every batch: made once
 def _by(column: sa.Column[Any]) -> sa.Select[Any]:
-    where = column.in_(sa.bindparam("of", expanding=True))
-    return SELECT.where(where).order_by(source_record.c.rec_id)
+    return SELECT.where(among(column, "of")).order_by(source_record.c.rec_id)
 
 
 _BY_ID, _BY_CUSTOMER = _by(source_record.c.rec_id), _by(source_record.c.entity_id)
+_LAST_HASHES = sa.select(
+    source_record.c.rec_id, source_record.c.raw_hash, source_record.c.reread
+).where(among(source_record.c.rec_id, "of"))
+_MEMBERS = sa.select(source_record.c.rec_id).where(among(source_record.c.entity_id, "of"))
+_OWNERS = sa.select(source_record.c.entity_id, source_record.c.placed).where(
+    among(source_record.c.rec_id, "of")
+)
+_ranked = (
+    sa.select(
+        block_key.c.hash,
+        block_key.c.rec_id,
+        sa.func.row_number()
+        .over(partition_by=block_key.c.hash, order_by=block_key.c.rec_id)
+        .label("place"),
+    )
+    .where(among(block_key.c.hash, "of"))
+    .subquery()
+)
+_BY_BLOCKS = sa.select(_ranked.c.hash, _ranked.c.rec_id).where(
+    _ranked.c.place <= sa.bindparam("most")
+)
 _TO_REREAD = (
     SELECT.where(
         source_record.c.system == sa.bindparam("of"),
@@ -82,15 +102,13 @@ class RecordRepository:
     def members(self, ids: Collection[EntityId]) -> set[RecordId]:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):
-            query = sa.select(source_record.c.rec_id).where(source_record.c.entity_id.in_(part))
-            found.update(self._connection.execute(query).scalars())
+            found.update(self._connection.execute(_MEMBERS, {"of": part}).scalars())
         return found
 
     def owners(self, ids: Collection[RecordId]) -> set[EntityId]:
         found: set[EntityId] = set()
         for part in chunks(set(ids)):
-            query = sa.select(source_record.c.entity_id, source_record.c.placed)
-            for row in self._connection.execute(query.where(source_record.c.rec_id.in_(part))):
+            for row in self._connection.execute(_OWNERS, {"of": part}).all():
                 found.update(owner for owner in row if owner is not None)
         return found
 
@@ -100,21 +118,12 @@ class RecordRepository:
         upsert(self._connection, source_record, [_row(item) for item in ordered], ("rec_id",))
 
     def _load(self, by: sa.Select[Any], ids: Sequence[str]) -> list[SourceRecord]:
-        return [record_of(row) for row in self._connection.execute(by, {"of": ids})]
+        return [record_of(row) for row in self._connection.execute(by, {"of": ids}).all()]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
-        place = sa.func.row_number().over(
-            partition_by=block_key.c.hash, order_by=block_key.c.rec_id
-        )
         found: dict[str, list[RecordId]] = {}
         for part in chunks(set(hashes)):
-            ranked = (
-                sa.select(block_key.c.hash, block_key.c.rec_id, place.label("place"))
-                .where(block_key.c.hash.in_(part))
-                .subquery()
-            )
-            query = sa.select(ranked.c.hash, ranked.c.rec_id).where(ranked.c.place <= cap)
-            for hash_, rec_id in self._connection.execute(query):
+            for hash_, rec_id in self._connection.execute(_BY_BLOCKS, {"of": part, "most": cap}):
                 found.setdefault(hash_, []).append(rec_id)
         return found
 
@@ -143,15 +152,7 @@ class RecordRepository:
         upsert(self._connection, block_key, rows, ())
 
     def hashes(self, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
-        found: dict[RecordId, bytes] = {}
-        for part in chunks(set(ids)):
-            query = sa.select(source_record.c.rec_id, source_record.c.raw_hash).where(
-                source_record.c.rec_id.in_(part)
-            )
-            found.update(
-                (rec_id, bytes(hash_)) for rec_id, hash_ in self._connection.execute(query)
-            )
-        return found
+        return last_hashes(self._connection, ids)
 
     def merged_into(self, ids: Collection[RecordId]) -> set[RecordId]:
         found, newest = set[RecordId](), set(ids)
@@ -220,25 +221,58 @@ class RecordRepository:
         return counts
 
 
-def record_of(row: Any) -> SourceRecord:
+def last_hashes(connection: Connection, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
+    """What each record was last landed as. Nothing equals that of a record which is to be read again."""
+    found: dict[RecordId, bytes] = {}
+    for part in chunks(set(ids)):
+        for rec_id, hash_, reread in connection.execute(_LAST_HASHES, {"of": part}).all():
+            found[rec_id] = b"" if reread else bytes(hash_)
+    return found
+
+
+def record_of(row: Sequence[Any]) -> SourceRecord:
+    """A record from the columns of ``SELECT``, by their places."""
+    (
+        rec_id,
+        system,
+        stream,
+        key,
+        entity,
+        entity_id,
+        status,
+        gone_lo,
+        gone_hi,
+        alias_of,
+        primary,
+        pinned,
+        since,
+        placed,
+        origin,
+        claims,
+        raw_hash,
+        mapping_hash,
+        reread,
+        shadow_document,
+        confirmed_at,
+    ) = row
     return SourceRecord(
-        rec_id=row.rec_id,
-        ref=ExternalRef(row.system, row.stream, row.key),
-        entity=row.entity,
-        entity_id=row.entity_id,
-        status=RecordStatus(row.status),
-        gone=None if row.gone_hi is None else Interval(row.gone_lo, row.gone_hi),
-        alias_of=row.alias_of,
-        primary=row.is_primary,
-        pinned=row.pinned,
-        since=row.since,
-        placed=row.placed,
-        origin=Origin(row.origin),
-        claims=load_claims(row.claims),
-        shadow=load_shadow(row.doc, row.confirmed_at),
-        raw_hash=bytes(row.raw_hash),
-        mapping_hash=row.mapping_hash,
-        reread=row.reread,
+        rec_id=rec_id,
+        ref=ExternalRef(system, stream, key),
+        entity=entity,
+        entity_id=entity_id,
+        status=RecordStatus(status),
+        gone=None if gone_hi is None else Interval(gone_lo, gone_hi),
+        alias_of=alias_of,
+        primary=primary,
+        pinned=pinned,
+        since=since,
+        placed=placed,
+        origin=Origin(origin),
+        claims=load_claims(claims),
+        shadow=load_shadow(shadow_document, confirmed_at),
+        raw_hash=bytes(raw_hash),
+        mapping_hash=mapping_hash,
+        reread=reread,
     )
 
 

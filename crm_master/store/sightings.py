@@ -70,7 +70,7 @@ class SightingRepository:
         self, system: str, stream: str, after: RecordId, limit: int
     ) -> list[tuple[SourceRecord, Instant]]:
         place = {"of": system, "in": stream, "after": after, "most": limit}
-        return [(record_of(row), row.gone_at) for row in self._connection.execute(_GONE, place)]
+        return [(record_of(row[:-1]), row[-1]) for row in self._connection.execute(_GONE, place)]
 
     def count_gone(self, system: str, stream: str) -> int:
         place = {"of": system, "in": stream}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine.default import DefaultDialect
 
 CHUNK = 1_000
 """Values in one ``IN``: far below what either database takes, and few enough to be planned well."""
@@ -24,12 +25,23 @@ def chunks(values: Collection[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield part
 
 
+def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """Whether a column is one of the values of the named parameter: for statements that are made once."""
+    return column.in_(sa.bindparam(name, expanding=True))
+
+
 def unindexed(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     """A text column that chooses among rows already found, and by which no index is entered.
 
     Without statistics SQLite takes a state for rarer than a list of keys, and reads everything that is in that state.
     """
     return column.concat("")
+
+
+def insert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, which all name the same columns."""
+    if rows:
+        _many(connection, table, tuple(rows[0]), None, rows)
 
 
 def upsert(
@@ -39,21 +51,56 @@ def upsert(
     update: Sequence[str],
 ) -> None:
     """Insert rows, or update the named columns of those that are there already: one statement for all."""
-    if not rows:
-        return
-    upserting = _upserting(connection.dialect.name, table, tuple(update))
-    connection.execute(upserting, list(rows))
+    if rows:
+        _many(connection, table, tuple(rows[0]), tuple(update), rows)
+
+
+def _many(
+    connection: Connection,
+    table: sa.Table,
+    columns: tuple[str, ...],
+    update: tuple[str, ...] | None,
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    statement = _compiled(connection.dialect, table, columns, update)
+    connection.exec_driver_sql(statement.text, [statement.values(row) for row in rows])
+
+
+class _Compiled:
+    """A statement for many rows. Their values go to the driver as it wants them: SQLAlchemy would look at each row anew."""
+
+    def __init__(self, dialect: Dialect, statement: sa.Insert, columns: tuple[str, ...]) -> None:
+        by_place = cast(type[DefaultDialect], type(dialect))(
+            paramstyle="qmark" if dialect.name == "sqlite" else "format"
+        )
+        compiled = statement.inline().compile(dialect=by_place, column_keys=list(columns))
+        self.text = str(compiled)
+        kinds = {
+            column.name: column.type.dialect_impl(dialect) for column in statement.table.columns
+        }
+        self._places = [
+            (name, kinds[name].bind_processor(dialect)) for name in compiled.positiontup or ()
+        ]
+
+    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            [row[name] if made is None else made(row[name]) for name, made in self._places]
+        )
 
 
 @cache
-def _upserting(dialect: str, table: sa.Table, update: tuple[str, ...]) -> sa.Insert:
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(table)
+def _compiled(
+    dialect: Dialect, table: sa.Table, columns: tuple[str, ...], update: tuple[str, ...] | None
+) -> _Compiled:
+    made = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    statement = made(table)
     keys = [column.name for column in table.primary_key]
-    if not update:
-        return statement.on_conflict_do_nothing(index_elements=keys)
-    changed = {name: statement.excluded[name] for name in update}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    if update:
+        changed = {name: statement.excluded[name] for name in update}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    elif update is not None:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    return _Compiled(dialect, statement, columns)
 
 
 def locking(connection: Connection, query: sa.Select[Any], *, skip: bool = False) -> sa.Select[Any]:

@@ -12,7 +12,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.ports import Task
 from crm_master.store.schema import task
-from crm_master.store.sql import chunks
+from crm_master.store.sql import chunks, insert
 
 _STANDING = sa.select(task.c.id, task.c.subject).where(
     task.c.kind == sa.bindparam("of"),
@@ -47,8 +47,7 @@ class TaskRepository:
                         "run_id": run_id,
                     }
                 )
-        if fresh:
-            self._connection.execute(sa.insert(task), fresh)
+        insert(self._connection, task, fresh)
         if renewed:
             statement = (
                 sa.update(task)

@@ -20,7 +20,17 @@ def test_a_record_is_loaded_as_it_was_saved(store: Database, lock: bool) -> None
     with store() as uow:
         assert uow.records.get([FULL.rec_id, "unknown"], lock=lock) == {FULL.rec_id: FULL}
         assert uow.records.of_entities(["E1"], lock=lock) == [FULL]
-        assert uow.records.hashes([FULL.rec_id]) == {FULL.rec_id: b"\x00" * 16}
+
+
+def test_nothing_equals_the_last_row_of_a_record_that_is_to_be_read_again(
+    store: Database,
+) -> None:
+    again = record_of("again", "E1", raw_hash=b"a", reread=True)
+    other = record_of("other", "E2", raw_hash=b"o")
+    saved(store, again, other)
+    with store() as uow:
+        found = uow.records.hashes([again.rec_id, other.rec_id, "unknown"])
+    assert found == {again.rec_id: b"", other.rec_id: b"o"}
 
 
 def test_saving_again_replaces(store: Database) -> None:

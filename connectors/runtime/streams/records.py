@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -76,12 +77,69 @@ class Clockwork:
                 return time.astimezone(self._zone).strftime(pattern)
 
 
+Step = Callable[[Document], Document]
+"""One thing that is done to a document of a stream, mostly in place. Gives the document."""
+
+
+def _steps(stream: Stream) -> Iterator[Step]:
+    """What a stream's documents need: typed, sorted, and without what is not kept."""
+    if stream.keep:
+        kept = {*stream.keep, *stream.include}
+        yield partial(_keep, kept)
+    for name, shape in stream.named.items():
+        yield partial(_by_name, name, shape)
+    for name, path in stream.alias.items():
+        yield partial(_alias, name, path)
+    for path, nothing in stream.nothing.items():
+        yield partial(_empty, path, nothing)
+    for path in stream.omit:
+        yield partial(_drop, path)
+    for path in stream.stamp.at if stream.stamp is not None and not stream.stamp.keep else ():
+        yield partial(_drop, path)
+    for path, kind in stream.types.items():
+        if kind == "boolean":
+            yield partial(_convert, path, _boolean)
+    for path, by in stream.sort.items():
+        yield partial(_convert, path, partial(ordered, by=by))
+
+
+def _keep(names: set[str], document: Document) -> Document:
+    return {name: value for name, value in document.items() if name in names}
+
+
+def _by_name(name: str, shape: Named, document: Document) -> Document:
+    document[name] = by_name(document.get(name), shape)
+    return document
+
+
+def _alias(name: str, path: str, document: Document) -> Document:
+    document[name] = get(document, path)
+    return document
+
+
+def _empty(path: str, nothing: Any, document: Document) -> Document:
+    if get(document, path) == nothing:
+        drop(document, path)
+    return document
+
+
+def _drop(path: str, document: Document) -> Document:
+    drop(document, path)
+    return document
+
+
+def _convert(path: str, change: Callable[[Any], Any], document: Document) -> Document:
+    convert(document, path, change)
+    return document
+
+
 class Composer:
     """Makes records of one stream's rows."""
 
     def __init__(self, stream: Stream, decode: Callable[[Any], Any]) -> None:
         self._stream, self._decode = stream, decode
         self.clockwork = Clockwork(stream.stamp) if stream.stamp else None
+        self._steps = tuple(_steps(stream))
 
     def decode(self, row: Any, clean: bool) -> Document | BadRow:
         """The row as plain values, before anything is joined to it."""
@@ -114,26 +172,8 @@ class Composer:
         into = None if stream.merged is None else get(document, stream.merged)
         named = str(into) if isinstance(into, str | int) else ""
         merged_into = named if named not in ("", str(key)) else None
-        if stream.keep:
-            kept = {*stream.keep, *stream.include}
-            document = {name: value for name, value in document.items() if name in kept}
-        for name, shape in stream.named.items():
-            document[name] = by_name(document.get(name), shape)
-        for name, path in stream.alias.items():
-            document[name] = get(document, path)
-        for path, nothing in stream.nothing.items():
-            if get(document, path) == nothing:
-                drop(document, path)
-        for path in stream.omit:
-            drop(document, path)
-        if stream.stamp is not None and not stream.stamp.keep:
-            for path in stream.stamp.at:
-                drop(document, path)
-        for path, kind in stream.types.items():
-            if kind == "boolean":
-                convert(document, path, _boolean)
-        for path, by in stream.sort.items():
-            convert(document, path, lambda items, by=by: ordered(items, by))
+        for step in self._steps:
+            document = step(document)
         if merged_into is not None:
             return RawRecord(str(key), {}, stamp, etag, True, merged_into)
         return RawRecord(str(key), document, stamp, etag, deleted)
@@ -153,6 +193,8 @@ def key_of(document: Any, key: Key) -> str | int | None:
     A database takes no NUL and indexes no long text; dots alone would lead to another address.
     """
     value = get(document, key.at)
+    if type(value) is int and key.type == "integer":
+        return value if -_GREATEST < value < _GREATEST else None
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     if key.type == "integer":
