@@ -12,13 +12,17 @@ from typing import Any, Self
 class Child:
     """``python -m module arguments``, from its first line of JSON (``hello``) to the end of the ``with`` block."""
 
-    def __init__(self, module: str, *arguments: object, python: str = sys.executable) -> None:
+    def __init__(self, module: str, *arguments: object) -> None:
         self.module = module
-        command = [python, "-m", module, *map(str, arguments)]
+        command = [sys.executable, "-m", module, *map(str, arguments)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.hello = self._read()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def ask(self, what: str) -> dict[str, Any]:
         assert self._process.stdin is not None

@@ -15,7 +15,6 @@ import yaml
 
 from bench.measure import measured, say
 from bench.rows import files
-from bench.shares import shares
 from connectors.runtime.connection import Connection
 from connectors.testing.api import TOKEN
 from crm_master import entrypoints
@@ -49,12 +48,10 @@ class Hub:
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.shares: dict[str, float] = {}
 
     def load(self) -> int:
         """Everything up to the outbox. Gives the number of rows read."""
-        with shares() as self.shares:
-            return self._land(full=False)
+        return self._land(full=False)
 
     def reread(self) -> int:
         """Reads everything again."""
@@ -93,7 +90,7 @@ def main(url: str, shop: str, database: str, quota: str = "0") -> None:
         hub = Hub(app)
         say({"systems": list(app.hub.systems)})
         for line in sys.stdin:
-            say(measured(getattr(hub, line.strip())) | {"shares": hub.shares})
+            say(measured(getattr(hub, line.strip())))
         app.store.close()
 
 

@@ -16,6 +16,7 @@ import psycopg
 
 from bench.child import Child
 from bench.figures import Figure
+from bench.shares import shares
 from examples import peers
 
 ROOT = Path(__file__).parents[1]
@@ -142,7 +143,8 @@ def loading(bench: Bench, kind: str) -> list[Figure]:
         again = bench.best(f"again, floor, {kind}", lambda: floor(bench.url, kept))
         with bench.hub(new()) as hub:
             bench.api.ask(f"rows {bench.rows}")
-            loaded = hub.ask("load")
+            with shares(THEIR_PYTHON.with_name("py-spy"), hub.pid) as where:
+                loaded = hub.ask("load")
             bench.say(
                 f"load, Concord, {kind}: {rate(loaded):,.0f} a second, {micros(loaded):.1f} µs of CPU each"
             )
@@ -164,7 +166,7 @@ def loading(bench: Bench, kind: str) -> list[Figure]:
             more={
                 "cpu_us": micros(loaded),
                 "dlt_cpu_us": micros(theirs),
-                "shares": loaded.get("shares", {}),
+                "shares": where,
             },
         ),
         Figure(
