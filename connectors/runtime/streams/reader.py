@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.contract import BadRow, Document, Page, RawRecord, Scan, WriteCommand
+from connectors.contract import BadRow, Page, RawRecord, Scan, WriteCommand
 from connectors.errors import BadAnswer, BadConfiguration
 from connectors.runtime import jsonbody, redact
 from connectors.runtime.budget import Priority
@@ -20,7 +20,7 @@ from connectors.runtime.streams.deletions import DeletionLog
 from connectors.runtime.streams.models import Include, Stream
 from connectors.runtime.streams.paging import Turn, pager
 from connectors.runtime.streams.position import Position
-from connectors.runtime.streams.records import Composer, attach, for_request, key_of
+from connectors.runtime.streams.records import Composer, Row, attach, for_request, key_of
 from connectors.runtime.streams.staging import Staging
 from connectors.runtime.streams.wire import Wire, rows
 from connectors.runtime.templates import Absent, render
@@ -92,15 +92,13 @@ class Reader:
         answer = self._ask(call, scope, Priority.BULK)
         found = rows(answer, call)
         decoded = [self._composer.decode(row, answer.clean) for row in found]
-        keys = tuple(
-            None if isinstance(row, BadRow) else key_of(row, self._stream.key) for row in decoded
-        )
+        keys = tuple(None if isinstance(row, BadRow) else row.key for row in decoded)
         turn = Turn(len(found), keys, answer.json, answer.headers)
         following = self._pager.update_state(state, turn)
         decoded = decoded[self._pager.repeated(state, turn) :]
         rejects = [row for row in decoded if isinstance(row, BadRow)]
-        documents = [row for row in decoded if not isinstance(row, BadRow)]
-        records = self._complete(documents, answer.headers, side, rejects)
+        good = [row for row in decoded if not isinstance(row, BadRow)]
+        records = self._complete(good, answer.headers, side, rejects)
         seen = max((record.stamp for record in records if record.stamp), default=None)
         scan = position.scan or Scan.FULL
         if following is None and self._log is not None and position.base is not None:
@@ -204,9 +202,9 @@ class Reader:
 
     def whole(self, answer: Answer, lookup: Lookup) -> RawRecord | None:
         """The record that an answer to a write holds, completed."""
-        documents = [self._composer.decode(row, answer.clean) for row in rows(answer, lookup)]
+        decoded = [self._composer.decode(row, answer.clean) for row in rows(answer, lookup)]
         rejects: list[BadRow] = []
-        good = [document for document in documents if not isinstance(document, BadRow)]
+        good = [row for row in decoded if not isinstance(row, BadRow)]
         records = self._complete(good, answer.headers, None, rejects)
         return records[0] if len(records) == 1 else None
 
@@ -254,21 +252,21 @@ class Reader:
         if answer.verdict is Verdict.GONE:
             return []
         self._accept(answer)
-        documents = []
+        good = []
         for row in rows(answer, lookup):
             decoded = self._composer.decode(row, answer.clean)
             if isinstance(decoded, BadRow):
                 raise BadAnswer(f"{request.name}: {decoded.reason}")
-            documents.append(decoded)
+            good.append(decoded)
         rejects: list[BadRow] = []
-        records = self._complete(documents, answer.headers, None, rejects)
+        records = self._complete(good, answer.headers, None, rejects)
         if rejects:
             raise BadAnswer(f"{request.name}: {rejects[0].reason}")
         return records
 
     def _complete(
         self,
-        documents: list[Document],
+        found: list[Row],
         headers: Mapping[str, str],
         side: _Side | None,
         rejects: list[BadRow],
@@ -276,32 +274,31 @@ class Reader:
         """Records with everything that the system lists elsewhere."""
         for name, include in self._stream.include.items():
             if side is not None and include.match is not None:
-                ours = [str(get(document, include.match.ours)) for document in documents]
+                ours = [str(get(row.document, include.match.ours)) for row in found]
                 listed = side.staging.find(name, list(dict.fromkeys(ours)))
                 parts: list[list[Any] | None] = [list(listed[key]) for key in ours]
             else:
-                parts = [self._parts(include, document) for document in documents]
+                parts = [self._parts(include, row) for row in found]
             kept = []
-            for document, found in zip(documents, parts, strict=True):
-                if found is None:
+            for row, listed_for_it in zip(found, parts, strict=True):
+                if listed_for_it is None:
                     continue  # it went away while the page was read
-                if _BAD_PART in found:
+                if _BAD_PART in listed_for_it:
                     reason = f"The record's {name} cannot be read."
-                    key = str(key_of(document, self._stream.key))
-                    rejects.append(BadRow(jsonbody.raw(document), reason, key))
+                    rejects.append(BadRow(jsonbody.raw(row.document), reason, str(row.key)))
                     continue
-                attach(document, name, include, found)
-                kept.append(document)
-            documents = kept
-        return [self._composer.record(document, headers) for document in documents]
+                attach(row.document, name, include, listed_for_it)
+                kept.append(row)
+            found = kept
+        return [self._composer.record(row, headers) for row in found]
 
-    def _parts(self, include: Include, document: Document) -> list[Any] | None:
+    def _parts(self, include: Include, row: Row) -> list[Any] | None:
         """The listed parts of one record, asked for one record; ``None`` if the record is gone."""
         fetch = include.fetch
-        scope = {"record": document, "key": key_of(document, self._stream.key)}
+        scope = {"record": row.document, "key": row.key}
         items: Sequence[Any] = [None]
         if fetch.over is not None:
-            items = get(document, fetch.over) or []
+            items = get(row.document, fetch.over) or []
         found: list[Any] = []
         for item in items:
             request = self._request(fetch, {**scope, "item": item}, Priority.NORMAL)
@@ -311,9 +308,9 @@ class Reader:
                     return None
                 continue
             self._accept(answer)
-            for row in rows(answer, fetch):
-                good = answer.clean or jsonbody.fault(row) is None
-                found.append(self._wire.decode(row) if good else _BAD_PART)
+            for part in rows(answer, fetch):
+                good = answer.clean or jsonbody.fault(part) is None
+                found.append(self._wire.decode(part) if good else _BAD_PART)
         return found
 
     def _stage(self, stack: ExitStack) -> _Side | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.contract import BadRow, Document, RawRecord
@@ -133,6 +133,13 @@ def _convert(path: str, change: Callable[[Any], Any], document: Document) -> Doc
     return document
 
 
+class Row(NamedTuple):
+    """A row of an answer that can become a record: its key as requests want it, and its plain values."""
+
+    key: str | int
+    document: Document
+
+
 class Composer:
     """Makes records of one stream's rows."""
 
@@ -141,7 +148,7 @@ class Composer:
         self.clockwork = Clockwork(stream.stamp) if stream.stamp else None
         self._steps = tuple(_steps(stream))
 
-    def decode(self, row: Any, clean: bool) -> Document | BadRow:
+    def decode(self, row: Any, clean: bool) -> Row | BadRow:
         """The row as plain values, before anything is joined to it."""
         reason = None if clean else jsonbody.fault(row)
         if reason is None and not isinstance(row, dict):
@@ -155,28 +162,29 @@ class Composer:
         except (KeyError, TypeError, ValueError, RecursionError):
             return BadRow(jsonbody.raw(row), "The row holds a value that the dialect cannot read.")
         assert isinstance(document, dict)
-        if key_of(document, self._stream.key) is None:
+        key = key_of(document, self._stream.key)
+        if key is None:
             at = self._stream.key.at
             return BadRow(jsonbody.raw(row), f"The row has no usable key at {at!r}.")
-        return document
+        return Row(key, document)
 
-    def record(self, document: Document, headers: Mapping[str, str]) -> RawRecord:
+    def record(self, row: Row, headers: Mapping[str, str]) -> RawRecord:
         """The whole document as a record: typed, sorted, and without what is not kept."""
-        stream = self._stream
-        key = key_of(document, stream.key)
+        stream, key, document = self._stream, str(row.key), row.document
         stamp = self.clockwork.latest(document) if self.clockwork else None
-        etag = self.etag(document, headers)
-        deleted = False
+        etag = None if stream.etag is None else self.etag(document, headers)
+        deleted, merged_into = False, None
         if stream.deleted is not None:
             deleted = get(document, stream.deleted.at) == stream.deleted.equals
-        into = None if stream.merged is None else get(document, stream.merged)
-        named = str(into) if isinstance(into, str | int) else ""
-        merged_into = named if named not in ("", str(key)) else None
+        if stream.merged is not None:
+            into = get(document, stream.merged)
+            named = str(into) if isinstance(into, str | int) else ""
+            merged_into = named if named not in ("", key) else None
         for step in self._steps:
             document = step(document)
         if merged_into is not None:
-            return RawRecord(str(key), {}, stamp, etag, True, merged_into)
-        return RawRecord(str(key), document, stamp, etag, deleted)
+            return RawRecord(key, {}, stamp, etag, True, merged_into)
+        return RawRecord(key, document, stamp, etag, deleted)
 
     def etag(self, document: Any, headers: Mapping[str, str]) -> str | None:
         """The version of a record: in it, or in the headers of the answer that shows it alone."""
