@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from connectors.runtime.connection import Connection
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
 from crm_master.bootstrap import App, in_force
@@ -91,3 +93,38 @@ def open_hub(systems: Mapping[str, Simulator], files: Mapping[str, str], url: st
 def with_files(app: App, files: Mapping[str, str]) -> App:
     """The app after somebody has changed the files: what was applied is in force."""
     return in_force(replace(app, deployment=compiled(files), proposed=None))
+
+
+@contextmanager
+def beside(
+    shop: Simulator, name: str, system: str, connection: Connection, folder: Path
+) -> Iterator[App]:
+    """A hub over a simulated shop and a system of a manifest that ships; everybody is created in both."""
+    files = files_for({"shop": shop}, creating={"shop"})
+    settings = yaml.safe_load(files["hub.yaml"])
+    settings["rank"].append(name)
+    settings["systems"][name] = {
+        "system": system,
+        "connection": name,
+        "join": "auto",
+        "streams": {"customers": {"create": "everybody"}},
+    }
+    connections = {"shop": shop.connection, name: connection}
+    app = App(
+        Path(),
+        compiled(files | {"hub.yaml": yaml.safe_dump(settings)}),
+        Database(f"sqlite:///{folder / 'master.db'}"),
+        connections.__getitem__,
+    )
+    entrypoints.init(app)
+    yield app
+    for known in connections:
+        app.connect(known).close()  # type: ignore[attr-defined]
+    app.store.close()
+
+
+def delivered(app: App) -> int:
+    """One round; how many deliveries it counted."""
+    runs: list[entrypoints.Ran] = []
+    entrypoints.sync(app, report=runs.append)
+    return sum(sum(run.counts.values()) for run in runs if run.verb == "deliver")

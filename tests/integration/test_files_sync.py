@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import pytest
-import yaml
 
 from connectors.errors import Unreachable
 from connectors.runtime.connection import Connection
 from connectors.testing import Profile, Simulator
 from crm_master import entrypoints
-from crm_master.bootstrap import App
-from crm_master.store import Database
-from tests.hubs import compiled, files_for
+from tests.hubs import beside, delivered
 
 
 @pytest.fixture
@@ -31,33 +27,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def hub(shop, folder, tmp_path):
-    files = files_for({"shop": shop}, creating={"shop"})
-    settings = yaml.safe_load(files["hub.yaml"])
-    settings["rank"].append("calls")
-    settings["systems"]["calls"] = {
-        "system": "callcentre",
-        "connection": "calls",
-        "join": "auto",
-        "streams": {"customers": {"create": "everybody"}},
-    }
-    connections = {"shop": shop.connection, "calls": Connection(f"file://{folder}")}
-    app = App(
-        Path(),
-        compiled(files | {"hub.yaml": yaml.safe_dump(settings)}),
-        Database(f"sqlite:///{tmp_path / 'master.db'}"),
-        lambda name: connections[name],
-    )
-    entrypoints.init(app)
-    yield app
-    for name in connections:
-        app.connect(name).close()  # type: ignore[attr-defined]
-    app.store.close()
-
-
-def _sync(hub):
-    runs: list[entrypoints.Ran] = []
-    entrypoints.sync(hub, report=runs.append)
-    return sum(sum(run.counts.values()) for run in runs if run.verb == "deliver")
+    with beside(shop, "calls", "callcentre", Connection(f"file://{folder}"), tmp_path) as app:
+        yield app
 
 
 def _rows(folder):
@@ -68,34 +39,34 @@ def _rows(folder):
 def test_the_diallers_file_is_kept_and_an_edit_in_it_comes_back(hub, shop, folder):
     key = shop.add(name="Ada Lovelace", email="ada@example.org", phone="02 555 12 12")
     shop.add(name="Grace Hopper", email="grace@example.org")
-    assert _sync(hub) == 2
+    assert delivered(hub) == 2
     assert sorted(_rows(folder)) == ["ada@example.org", "grace@example.org"]
     assert _rows(folder)["ada@example.org"]["phone"] == "+3225551212"
-    _sync(hub)
+    delivered(hub)
     content = (folder / "customers.csv").read_bytes()
-    assert _sync(hub) == 0
+    assert delivered(hub) == 0
     assert (folder / "customers.csv").read_bytes() == content
 
     changed = content.replace(b"Ada Lovelace", b"Ada King")
     (folder / "customers.csv").write_bytes(changed)
-    _sync(hub)
+    delivered(hub)
     assert shop.records[key]["name"] == "Ada King"
     shop.edit(key, phone="02 555 13 13")
-    _sync(hub)
+    delivered(hub)
     assert _rows(folder)["ada@example.org"]["phone"] == "+3225551313"
-    _sync(hub)
-    assert _sync(hub) == 0
+    delivered(hub)
+    assert delivered(hub) == 0
 
 
 def test_a_share_that_is_away_stops_only_its_own_part_and_buries_nobody(hub, shop, folder):
     shop.add(name="Ada Lovelace", email="ada@example.org")
-    _sync(hub)
+    delivered(hub)
     away = folder.rename(folder.with_name("away"))
     shop.add(name="Grace Hopper", email="grace@example.org")
     with pytest.raises(Unreachable, match="share"):
-        _sync(hub)
+        delivered(hub)
     assert entrypoints.show(hub, "shop/customers/2")["fields"]["name"]["value"] == "Grace Hopper"
     away.rename(folder)
-    _sync(hub)
+    delivered(hub)
     assert sorted(shop.records) == ["1", "2"]
     assert "ada@example.org" in _rows(folder)

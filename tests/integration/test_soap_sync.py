@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-import yaml
 
 from connectors.runtime.connection import Connection
 from connectors.testing import Profile, Simulator
-from crm_master import entrypoints
-from crm_master.bootstrap import App
-from crm_master.store import Database
 from examples import peers
-from tests.hubs import compiled, files_for
+from tests.hubs import beside, delivered
 
 pytestmark = pytest.mark.e2e
 
@@ -27,36 +22,9 @@ def shop():
 
 @pytest.fixture
 def hub(office, shop, tmp_path):
-    files = files_for({"shop": shop}, creating={"shop"})
-    settings = yaml.safe_load(files["hub.yaml"])
-    settings["rank"].append("office")
-    settings["systems"]["office"] = {
-        "system": "backoffice",
-        "connection": "office",
-        "join": "auto",
-        "streams": {"customers": {"create": "everybody"}},
-    }
-    connections = {
-        "shop": shop.connection,
-        "office": Connection(office.url, office.user_name, office.password),
-    }
-    app = App(
-        Path(),
-        compiled(files | {"hub.yaml": yaml.safe_dump(settings)}),
-        Database(f"sqlite:///{tmp_path / 'master.db'}"),
-        lambda name: connections[name],
-    )
-    entrypoints.init(app)
-    yield app
-    for name in connections:
-        app.connect(name).close()  # type: ignore[attr-defined]
-    app.store.close()
-
-
-def _sync(hub):
-    runs: list[entrypoints.Ran] = []
-    entrypoints.sync(hub, report=runs.append)
-    return sum(sum(run.counts.values()) for run in runs if run.verb == "deliver")
+    connection = Connection(office.url, office.user_name, office.password)
+    with beside(shop, "office", "backoffice", connection, tmp_path) as app:
+        yield app
 
 
 def test_customers_go_both_ways_and_then_nothing_is_written(hub, office, shop):
@@ -67,9 +35,9 @@ def test_customers_go_both_ways_and_then_nothing_is_written(hub, office, shop):
     shop.add(name="ada lovelace", email="Ada@Example.org", phone="02 555 12 12", city="Gent")
     shop.add(name="Alan Turing", email="alan@example.org")
 
-    assert _sync(hub) > 0
-    _sync(hub)
-    assert _sync(hub) == 0, "a further round writes nothing"
+    assert delivered(hub) > 0
+    delivered(hub)
+    assert delivered(hub) == 0, "a further round writes nothing"
 
     held = {one["email"].lower(): one for one in clerk.all().values()}
     assert sorted(held) == ["ada@example.org", "alan@example.org", "grace@example.org"]
@@ -84,14 +52,14 @@ def test_customers_go_both_ways_and_then_nothing_is_written(hub, office, shop):
 def test_an_edit_of_a_clerk_reaches_the_shop_and_the_other_way_round(hub, office, shop):
     clerk = peers.Clerk(office)
     number = clerk.add(name="Ada Lovelace", email="ada@example.org")["number"]
-    _sync(hub)
+    delivered(hub)
     (key,) = shop.records
     clerk.edit(number, name="Ada King")
-    _sync(hub)
+    delivered(hub)
     assert shop.records[key]["name"] == "Ada King"
     shop.edit(key, phone="0470 12 34 56")
-    _sync(hub)
+    delivered(hub)
     assert "470" in clerk.all()[str(number)]["phones"]["phone"][0]["number"]
-    _sync(hub)
-    assert _sync(hub) == 0
+    delivered(hub)
+    assert delivered(hub) == 0
     assert datetime.fromisoformat(clerk.all()[str(number)]["changed"]) < datetime.now(UTC)
