@@ -235,18 +235,7 @@ def test_rule_10_of_a_delivery_that_is_under_way(world: MakeWorld) -> None:
     hub.clock.sleep(10)
     hub.ingest("shop")
     hub.reconcile()
-    worker = hub.slow_deliverer("erp")
-    [message] = worker._claim()
-    write = hub.erp.write
-
-    def meanwhile(commands: Any) -> Any:
-        hub.split("erp/e1", "shop/s1")
-        hub.reconcile()
-        return write(commands)
-
-    hub.erp.write = meanwhile  # type: ignore[method-assign]
-    worker._deliver([message])
-    hub.erp.write = write  # type: ignore[method-assign]
+    hub.deliver_meanwhile("erp", lambda: hub.split("erp/e1", "shop/s1"))
     assert hub.erp["e1"]["phone"] == "1992", "it had left already"
     hub.round()
     assert lacks_grace(hub.erp["e1"])
@@ -316,18 +305,7 @@ def test_rule_10_of_the_first_value_that_was_ever_under_way(world: MakeWorld) ->
     hub.clock.sleep(10)
     hub.ingest("shop")
     hub.reconcile()
-    worker = hub.slow_deliverer("erp")
-    [message] = worker._claim()
-    write = hub.erp.write
-
-    def meanwhile(commands: Any) -> Any:
-        hub.split("erp/k", "shop/k")
-        hub.reconcile()
-        return write(commands)
-
-    hub.erp.write = meanwhile  # type: ignore[method-assign]
-    worker._deliver([message])
-    hub.erp.write = write  # type: ignore[method-assign]
+    hub.deliver_meanwhile("erp", lambda: hub.split("erp/k", "shop/k"))
     assert hub.erp["k"]["phone"] == "1992"
     hub.round()
     assert not hub.erp["k"].get("phone")
@@ -345,19 +323,12 @@ def test_rule_10_a_value_that_returns_while_another_is_under_way(world: MakeWorl
     hub.clock.sleep(10)
     hub.ingest("shop")
     hub.reconcile()
-    worker = hub.slow_deliverer("erp")
-    [message] = worker._claim()
-    write = hub.erp.write
 
-    def meanwhile(commands: Any) -> Any:
+    def meanwhile() -> None:
         hub.shop.edit("k", name="Ada")
         hub.ingest("shop")
-        hub.reconcile()
-        return write(commands)
 
-    hub.erp.write = meanwhile  # type: ignore[method-assign]
-    worker._deliver([message])
-    hub.erp.write = write  # type: ignore[method-assign]
+    hub.deliver_meanwhile("erp", meanwhile)
     hub.round()
     assert (hub.erp["k"]["name"], hub.shop["k"]["name"]) == ("Ada", "Ada")
     assert hub.verify().converged

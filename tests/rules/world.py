@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from connectors.contract import Scan
+from connectors.contract import Outcome, Scan, WriteCommand
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import DeletePolicy, Leaving, SystemState, TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Policy
@@ -262,6 +262,21 @@ class World(Master):
     def slow_deliverer(self, name: str) -> Deliverer:
         """A worker whose steps a test takes one by one."""
         return Deliverer(self.hub, name, self.systems[name], self.store, self.clock, self.run())
+
+    def deliver_meanwhile(self, name: str, then: Callable[[], object]) -> None:
+        """A worker has rendered one delivery; while it writes, ``then`` happens and is reconciled."""
+        worker, system = self.slow_deliverer(name), self.systems[name]
+        [message] = worker._claim()
+        write = system.write
+
+        def meanwhile(commands: Sequence[WriteCommand]) -> Sequence[Outcome]:
+            then()
+            self.reconcile()
+            return write(commands)
+
+        system.write = meanwhile  # type: ignore[method-assign]
+        worker._deliver([message])
+        system.write = write  # type: ignore[method-assign]
 
     def approve(self, *names: str) -> None:
         joining.approve(self.hub, names or tuple(self.systems), self.store, self.clock, "approve")
