@@ -158,7 +158,9 @@ def _verify(deployment: Deployment, dag_id: str) -> DAG:
             retries=RETRIES,
             retry_delay=DELAY,
             retry_policy=policy(),
-            **alerting.callbacks(deployment, "Systems do not hold what they should."),
+            **alerting.callbacks(
+                deployment, "maintain__verify fails: systems differ, or cannot be asked."
+            ),
         )
         def verify() -> dict[str, Any]:
             return work.verify()
@@ -169,12 +171,14 @@ def _verify(deployment: Deployment, dag_id: str) -> DAG:
 
 def _alerts(deployment: Deployment, dag_id: str) -> DAG:
     with _dag(deployment, dag_id, SOON, notes.ALERTS) as dag:
-
+        # not in the pool of the master: what watches does not queue behind what it watches
         @task(
             retries=RETRIES,
             retry_delay=DELAY,
             retry_policy=policy(),
-            **alerting.callbacks(deployment, "Nobody watches: the master or its database is away."),
+            **alerting.callbacks(
+                deployment, "maintain__alerts fails: nobody may be told of alerts."
+            ),
         )
         def watch() -> dict[str, Any]:
             return alerting.watch(deployment)

@@ -144,8 +144,8 @@ def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, p
     assert body is not None
     assert "docs/runbook.md#stream-lags" in body.get_content()
     assert gone["Subject"].startswith("Concord test (ended): shop/customers")
-    assert unwatched["Subject"].startswith("Concord test: Nobody watches")
-    assert watched["Subject"].startswith("Concord test (ended): Nobody watches")
+    assert unwatched["Subject"].startswith("Concord test: maintain__alerts fails")
+    assert watched["Subject"].startswith("Concord test (ended): maintain__alerts fails")
 
 
 def test_a_notifier_that_there_is_not_is_a_mistake_with_its_line(tmp_path):
