@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,8 @@ def metrics(
         elif listen:
             with entrypoints.serving_metrics(app, host or "127.0.0.1", int(port)) as (at, thread):
                 err.print(f"Metrics at http://{host or '127.0.0.1'}:{at}/metrics")
-                thread.join()
+                with suppress(KeyboardInterrupt):
+                    thread.join()
         elif push:
             _told(entrypoints.push_metrics(app))
         else:

@@ -22,6 +22,7 @@ from connectors.yamlfile import (
     load_model,
     read_tree,
 )
+from crm_master.deployment.alerts import wrong_places
 from crm_master.deployment.files import FileReader, recorded_files
 from crm_master.deployment.processes import own_system
 from crm_master.domain.identity import KeySpec, MatchRules
@@ -100,6 +101,8 @@ class _Compiler:
             content=content.decode(),
             recompile=recompiled,
         )
+        if wrong := list(wrong_places(settings, hub)):
+            raise ConfigurationMistakes(wrong)
         return Deployment(
             hub, settings, self._manifests, self._mappings, self._entities, self._files, processes
         )

@@ -221,6 +221,22 @@ def test_check_reports_all_mistakes_of_all_files(desk: Desk) -> None:
     assert shown.stdout == "", "messages go to standard error"
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("{stream_lag: 3h}", "the alert 'stream_lag'; allowed: fuse_blown,"),
+        ("{stream_lags: soon}", "alerts.limits.stream_lags: 'soon'; allowed:"),
+        ("{stream_lags: {shop/custom: 3h}}", "Did you mean 'shop/customers'?"),
+        ("{runs_fail: {deliver shop/customers: 9}}", "deliver shop, deliver crm"),
+        ("{decision_waits: {reverted: 3d}}", "the place 'reverted'; allowed: clear, conflict,"),
+    ],
+)
+def test_a_limit_that_can_never_count_is_a_mistake(desk: Desk, limits: str, said: str) -> None:
+    desk.edit("hub.yaml", "name: test\n", f"name: test\nalerts:\n  limits: {limits}\n")
+    shown = desk.concord("check", "--offline", status=2, said=said)
+    assert "hub.yaml:3" in shown.output
+
+
 def test_verify_and_its_exit_status(running: Desk) -> None:
     running.concord("verify", said="shop/customers: 3 records read, 3 as they should be")
     running.shop.edit("1", phone="02 555 00 11")

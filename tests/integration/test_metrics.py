@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -88,6 +92,21 @@ def test_they_are_served_and_taken_anew_for_each_request(running: Desk) -> None:
         after = _samples(requests.get(address, timeout=30).text)
     assert _of(before, "concord_system_stopped", system="crm") == 0
     assert _of(after, "concord_system_stopped", system="crm") == 1
+
+
+def test_the_command_serves_until_it_is_interrupted_on_this_machine_alone(running: Desk) -> None:
+    command = [sys.executable, "-m", "crm_master.cli", "metrics", "--listen", "0"]
+    with subprocess.Popen(
+        command, env=os.environ | running.environ, stderr=subprocess.PIPE, text=True
+    ) as served:
+        assert served.stderr is not None
+        said = served.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:[0-9]+/metrics", said)
+        assert found is not None, said
+        assert _samples(requests.get(found[0], timeout=30).text)
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
+        assert served.stderr.read() == ""
 
 
 def test_they_are_sent_where_the_variables_of_opentelemetry_say(running: Desk) -> None:
