@@ -12,7 +12,7 @@ from connectors.testing import Profile, Simulator
 from crm_master import entrypoints
 from crm_master.bootstrap import App
 from crm_master.store import Database
-from tests.defects.hub import Clock
+from tests.clock import Clock
 from tests.hubs import FIELDS, MATCH, compiled
 
 ORDER_FIELDS = ("number", "party", "status", "shipped", "lines", "promised", "total", "ordered")
@@ -63,7 +63,7 @@ class Trade:
                 Profile(name=name, fields=FIELDS_OF[name], unique=("ref", "number"))
                 if name in FIELDS_OF
                 else Profile(name=name),
-                self.clock.time,
+                self.clock.moment,
             ).start()
             for name in names
         }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +13,13 @@ from connectors.testing import Profile, Simulator
 from connectors.testing.simulator import TOKEN
 from crm_master import entrypoints
 from crm_master.bootstrap import App, erasure_key
-from crm_master.engine.ingest import moment
 from crm_master.store import Database
 from crm_master.store.schema import observation
+from tests.clock import Clock
 from tests.hubs import compiled, files_for
 
-SECOND = 1_000_000
 LEASE = 600
 """Seconds after which what a dead worker had begun is taken over."""
-
-
-class Clock:
-    """Everybody's clock. To ask it takes a microsecond; all other time passes in ``sleep``."""
-
-    def __init__(self) -> None:
-        self._now = count(1_700_000_000 * SECOND)
-
-    def __call__(self) -> int:
-        return next(self._now)
-
-    def time(self) -> datetime:
-        return moment(self())
-
-    def sleep(self, seconds: float) -> None:
-        self._now = count(self() + int(seconds * SECOND))
 
 
 class Hub:
@@ -63,7 +44,7 @@ class Hub:
     ) -> None:
         self.clock = clock or Clock()
         self.systems = {
-            name: Simulator(system, self.clock.time)
+            name: Simulator(system, self.clock.moment)
             if isinstance(system, Profile)
             else system(self.clock)
             for name, system in systems.items()

@@ -11,8 +11,9 @@ from connectors.errors import BadAnswer
 from connectors.testing import Profile, Simulator
 from connectors.testing.server import Break, Reply
 from crm_master import entrypoints
+from tests.clock import Clock
 from tests.defects.conftest import MakeHub
-from tests.defects.hub import Clock, Hub
+from tests.defects.hub import Hub
 from tests.hubs import FIELDS
 
 pytestmark = pytest.mark.integration
@@ -198,7 +199,7 @@ def test_defect_08_more_rows_of_one_time_than_a_page_holds_are_read_once(
 
 
 def test_defect_08_a_system_that_gives_one_page_for_ever_is_noticed(hub: MakeHub) -> None:
-    made = hub(shop=lambda clock: Stuck(None, clock.time), create="nobody", size=10)
+    made = hub(shop=lambda clock: Stuck(None, clock.moment), create="nobody", size=10)
     people(made.shop, 30)
     made.sync()
     before = made.shop.calls["GET"]
@@ -307,7 +308,7 @@ class Slow(Simulator):
     meanwhile: Callable[[], None] | None = None
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__(Profile(), clock.time)
+        super().__init__(Profile(), clock.moment)
 
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Reply | Break:
         reply = super().answer(method, target, headers, body)

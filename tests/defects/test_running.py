@@ -89,7 +89,7 @@ def test_defect_20_the_limit_that_answers_tell_is_kept_between_pages(hub: MakeHu
     """Two requests are left, and five pages are to be read."""
     made = crowded(
         hub(
-            shop=lambda clock: Metered(None, clock.time),
+            shop=lambda clock: Metered(None, clock.moment),
             edit=edited(by_its_headers),
             create="nobody",
             size=6,
@@ -113,7 +113,7 @@ def test_defect_20_a_system_that_says_wait_in_the_middle_of_a_scan_is_left_alone
                 self.fail_next(429, headers={"Retry-After": "30"})
             return super().answer(method, target, headers, body)
 
-    made = crowded(hub(shop=lambda clock: Busy(None, clock.time), create="nobody", size=6))
+    made = crowded(hub(shop=lambda clock: Busy(None, clock.moment), create="nobody", size=6))
     made.shop.left = 2  # type: ignore[attr-defined]
     assert refused_by_budget(made) == 3, "two pages, and the answer that said so"
     assert refused_by_budget(made) == 0

@@ -15,8 +15,9 @@ import pytest
 from connectors.testing import Profile, Simulator, lowered, spaced, titled, truncated
 from connectors.testing.server import Break, Reply
 from crm_master import entrypoints
+from tests.clock import Clock
 from tests.defects.conftest import MakeHub
-from tests.defects.hub import LEASE, Clock, Hub
+from tests.defects.hub import LEASE, Hub
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ class Deadly(Simulator):
 
 
 def deadly(profile: Profile) -> Callable[[Clock], Simulator]:
-    return lambda clock: Deadly(profile, clock.time)
+    return lambda clock: Deadly(profile, clock.moment)
 
 
 def killed(hub: Hub, home: Path, system: Deadly, *, after: bool) -> None:

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Engine
 
 from connectors.contract import Outcome, Page, RawRecord, Sink, WriteCommand
-from crm_master.domain.claims import Instant
-from crm_master.engine.ingest import moment
 from crm_master.store import Database
 from crm_master.store.database import SqlUnitOfWork
 from crm_master.store.suppressions import Key
-
-SECOND: Instant = 1_000_000
-START: Instant = 1_700_000_000 * SECOND
-
-
-class Clock:
-    """The one clock. Asking it takes a microsecond; everything else waits for ``sleep``."""
-
-    def __init__(self) -> None:
-        self.now: Instant = START
-
-    def __call__(self) -> Instant:
-        self.now += 1
-        return self.now
-
-    def moment(self) -> datetime:
-        return moment(self())
-
-    def sleep(self, seconds: float) -> None:
-        self.now += int(seconds * SECOND)
 
 
 class Killed(BaseException):

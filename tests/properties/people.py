@@ -9,8 +9,9 @@ from connectors.testing import Profile, Simulator
 from connectors.testing.losses import dropped
 from crm_master.domain.claims import Instant
 from crm_master.engine.ingest import micros
+from tests.clock import SECOND, Clock
 from tests.properties.facts import Record, System
-from tests.properties.fate import SECOND, Clock, Fate
+from tests.properties.fate import Fate
 from tests.properties.model import Model
 from tests.properties.setting import FIELDS, Setting
 

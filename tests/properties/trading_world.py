@@ -22,9 +22,10 @@ from crm_master.bootstrap import App
 from crm_master.deployment import Deployment
 from crm_master.domain.ids import ExternalRef, entity_id, record_id
 from crm_master.engine import linking
+from tests.clock import Clock
 from tests.hubs import FIELDS, MATCH, compiled
 from tests.properties.facts import Trouble
-from tests.properties.fate import Clock, Fate, Killed, MortalSink, MortalStore
+from tests.properties.fate import Fate, Killed, MortalSink, MortalStore
 from tests.properties.shelf import empty
 from tests.properties.trading_truth import (
     CALLS,

@@ -36,12 +36,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.survivorship import FieldPolicy, Rule
 from crm_master.engine.ingest import moment
 from mappings import CompiledMapping, EntityFile, compile_file, load_entity
-
-SECOND: Instant = 1_000_000
-
-
-START: Instant = 1_700_000_000 * SECOND
-
+from tests.clock import Clock
 
 STREAM = "people"
 
@@ -90,20 +85,6 @@ def mapping(lines: str = FULL_MAPPING, keyed: tuple[str, ...] = ()) -> CompiledM
     """The compiled mapping of some field lines. The elements of the lists ``keyed`` have an ``id``."""
     text = f"entity: customer\nfields:\n{lines.strip(chr(10))}\n"
     return compile_file(text, entity(), children=dict.fromkeys(keyed, "id"))
-
-
-class Clock:
-    """The hub's clock. Asking it takes a microsecond; everything else waits for ``sleep``."""
-
-    def __init__(self) -> None:
-        self.now: Instant = START
-
-    def __call__(self) -> Instant:
-        self.now += 1
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += int(seconds * SECOND)
 
 
 class Killed(BaseException):

@@ -75,7 +75,7 @@ def tickets(trade: Trade) -> dict[str, tuple[str, str]]:
 
 def day(trade: Trade, later: int) -> str:
     trade.clock.sleep(later * DAY)
-    text = trade.clock.time().date().isoformat()
+    text = trade.clock.moment().date().isoformat()
     trade.clock.sleep(-later * DAY)
     return text
 
@@ -119,7 +119,7 @@ def test_a_cause_that_comes_back_opens_the_same_task_again(start: Callable[..., 
 def test_a_complaint_that_nobody_answers_for_two_days_is_chased(start: Callable[..., Trade]):
     trade = start(unanswered=UNANSWERED)
     ann = trade.shop.add(name="Ann", email="ann@example.org")
-    opened = trade.clock.time().strftime("%Y-%m-%dT%H:%M:%SZ")
+    opened = trade.clock.moment().strftime("%Y-%m-%dT%H:%M:%SZ")
     complaint = trade.desk.add(
         number="C-1", party=ann, kind="complaint", status="open", opened=opened
     )
@@ -128,7 +128,7 @@ def test_a_complaint_that_nobody_answers_for_two_days_is_chased(start: Callable[
     trade.clock.sleep(2 * DAY)
     trade.sync()
     assert tickets(trade)["chase-C-1"] == ("C-1 waits", "open")
-    answered = trade.clock.time().strftime("%Y-%m-%dT%H:%M:%SZ")
+    answered = trade.clock.moment().strftime("%Y-%m-%dT%H:%M:%SZ")
     trade.desk.edit(complaint, answered=answered)
     trade.sync()
     assert tickets(trade)["chase-C-1"] == ("C-1 waits", "resolved")
@@ -139,7 +139,7 @@ def test_a_customer_over_a_volume_within_a_year(start: Callable[..., Trade]):
     trade = start(big=BIG)
     ann = trade.shop.add(name="Ann", email="ann@example.org")
     bob = trade.shop.add(name="Bob", email="bob@example.org")
-    ordered = trade.clock.time().strftime("%Y-%m-%dT%H:%M:%SZ")
+    ordered = trade.clock.moment().strftime("%Y-%m-%dT%H:%M:%SZ")
     placed(trade, ann, "S-1", total="600", ordered=ordered)
     placed(trade, ann, "S-2", total="400.5", ordered=ordered)
     placed(trade, bob, "S-3", total="1000", ordered=ordered)

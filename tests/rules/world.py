@@ -35,16 +35,8 @@ from crm_master.engine.verify import Verdict, Verifier
 from crm_master.ports import Receipt, RunEntry, Task
 from crm_master.store import Database
 from mappings import entity_spec
-from tests.rules.fakes import (
-    CONSENT,
-    FULL_MAPPING,
-    STREAM,
-    Clock,
-    FakeSystem,
-    Killed,
-    entity,
-    mapping,
-)
+from tests.clock import Clock
+from tests.rules.fakes import CONSENT, FULL_MAPPING, STREAM, FakeSystem, Killed, entity, mapping
 from tests.rules.master import Master, named
 
 
