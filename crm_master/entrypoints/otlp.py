@@ -88,7 +88,8 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
     """Whether a signal is to be sent, by the variables that OpenTelemetry defines for that."""
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if environ.get(f"OTEL_{signal}_EXPORTER", "otlp") != "otlp":
+    # Airflow's own setting is one of otlp, otlp_proto_http and otlp_proto_grpc
+    if not environ.get(f"OTEL_{signal}_EXPORTER", "otlp").startswith("otlp"):
         return False
     names = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     return any(environ.get(name) for name in names)

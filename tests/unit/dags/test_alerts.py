@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from aiosmtpd.controller import Controller
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from connectors.runtime.connection import variable
 from connectors.testing.profiles import Profile
@@ -23,6 +24,7 @@ from crm_master.entrypoints import ConfigurationMistakes, read_hub
 from dags.alerting import check_notifiers
 from examples.peers.processes import free_port
 from tests.hubs import files_for
+from tests.integration.collector import collecting
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 RUN = """
@@ -124,11 +126,15 @@ MAIL = {
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, post):
-    """So is that nobody watches, by the task that failed."""
+def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, post, monkeypatch):
+    """So is that nobody watches, by the task that failed. Each look sends the figures where the OTEL_ variables say."""
     mails, port = post
     watch = "maintain__alerts"
-    with Simulator(Profile("shop")) as shop:
+    with (
+        Simulator(Profile("shop")) as shop,
+        collecting(ExportMetricsServiceRequest) as (collector, figures),
+    ):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{collector}/v1/metrics")
         shop.add(name="Ada Example", email="ada@example.org")
         home = _home(tmp_path, shop, MAIL)
         steps = ("ingest__shop__customers", watch, watch, "limit=1h", watch, watch)
@@ -136,6 +142,15 @@ def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, p
         ended = _run(tmp_path, home, shop, port, *steps, *lost)
     states = [tasks["watch"] for tasks in ended[1:]]
     assert states == ["success"] * 4 + ["failed"] * 2 + ["success"] * 2
+
+    sent = [
+        m.name
+        for got in figures
+        for r in got.resource_metrics
+        for s in r.scope_metrics
+        for m in s.metrics
+    ]
+    assert sent.count("concord_stream_lag_seconds") == 6  # each look that there was
 
     raised, gone, unwatched, watched = mails.mails
     assert raised["To"] == "oncall@example.org"
