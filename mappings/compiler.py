@@ -108,13 +108,6 @@ class CompiledMapping:
         """
         return self._planned[name].lens.encode(value)
 
-    def canonical_form(self, name: str, native: Native) -> Native:
-        """``encode(decode(native))``, or ``native`` itself where that cannot be had."""
-        try:
-            return self.encode(name, self.decode(name, native))
-        except ValueError:
-            return native
-
     def complete(self, name: str, native: Native, held: Native) -> Native:
         """``native`` with the members that its payload did not speak of taken from ``held``."""
         lens = self._planned[name].lens

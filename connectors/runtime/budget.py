@@ -32,16 +32,6 @@ class Budget(Protocol):
         """Learn from an answer: ``Retry-After`` and the system's own rate headers."""
 
 
-class Unlimited:
-    """No budget: for systems without limits, and for tests."""
-
-    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
-        """Never waits."""
-
-    def observe(self, headers: Mapping[str, str], status: int) -> None:
-        """Learns nothing."""
-
-
 class TokenBucket:
     """A budget for one process.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from crm_master.domain.fields import Canonical
 from crm_master.domain.identity import (
@@ -29,12 +28,6 @@ BY_HAND = "a person's decision"
 
 BLOCK_CAP = 50
 """Records looked at under one key. A key that more records share says little about identity."""
-
-
-class Matcher(Protocol):
-    """Decides whose a record is. The likelihood model takes this place."""
-
-    def __call__(self, record: SourceRecord) -> Decision: ...
 
 
 def values_of(record: SourceRecord) -> dict[str, Canonical]:

@@ -114,10 +114,6 @@ class TrytonDesk(_Desk):
     def change_email(self, party: int | str, value: str) -> None:
         self._change_contact(party, "email", value)
 
-    def change_street(self, party: int | str, street: str) -> None:
-        found = self._client.model("party.address", "search", [["party", "=", self._id(party)]])
-        self._client.model("party.address", "write", found[:1], {"street": street})
-
     def deactivate(self, party: int | str) -> None:
         self._client.model("party.party", "write", [self._id(party)], {"active": False})
 

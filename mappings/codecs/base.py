@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import ValidationInfo
@@ -149,11 +149,3 @@ def text_of(native: Native, allowed: str = "text", longest: int = LONGEST) -> st
 
 def _huge(native: int | str) -> bool:
     return isinstance(native, int) and not -(10**30) < native < 10**30
-
-
-def fix_point(decode: Callable[[str], str], text: str, reason: str) -> str:
-    """``decode(text)`` if decoding it again changes nothing. Raises ``ValueError(reason)`` if it does."""
-    value = decode(text)
-    if value != text and decode(value) != value:
-        raise ValueError(reason)
-    return value

@@ -221,15 +221,6 @@ def test_clear_is_declared_for_each_field(mapping):
     assert [made.clear(name) for name in made.fields] == clears
 
 
-def test_natives_are_compared_in_canonical_form(mapping):
-    made = mapping("email: e\nphone: {at: p, as: {phone: {region: BE}}}\naddress.city: c")
-    assert made.canonical_form("email", "A@Example.com") == "a@example.com"
-    assert made.canonical_form("phone", "02 550 12 12") == "+3225501212"
-    assert made.canonical_form("phone", "no number") == "no number"
-    assert made.canonical_form("address", {"city": " Gent "}) == {"city": "Gent"}
-    assert made.canonical_form("address", {"city": None}) is None
-
-
 def test_nothing_there_has_one_form(mapping):
     made = mapping("name: n\naddress.city: c\naddress.street: s\nother_emails: e")
     for name in made.fields:
@@ -244,7 +235,7 @@ def test_a_system_that_truncates_is_known_to(mapping):
     made = mapping("name: {at: n, max: 6}")
     sent = made.encode("name", "Brouw erij")
     assert sent == "Brouw"
-    assert made.canonical_form("name", sent) == sent
+    assert made.encode("name", made.decode("name", sent)) == sent
 
 
 def test_the_key_of_an_element_is_that_of_what_the_system_will_show(mapping):
