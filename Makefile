@@ -110,7 +110,7 @@ $(YARDSTICKS): $(STAMP) bench/requirements.lock
 	@touch $(YARDSTICKS)
 
 .PHONY: bench
-bench: $(YARDSTICKS) ## What Concord costs beside dlt and airbyte-cdk: make bench BENCH="--only reading"; --long for hours
+bench: $(YARDSTICKS) ## What Concord costs beside dlt and airbyte-cdk: make bench BENCH="--only reading"
 	@$(BIN)/python -m examples.peers install postgres
 	@$(BIN)/python -m bench $(BENCH)
 

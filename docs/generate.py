@@ -1,9 +1,10 @@
-"""Writes docs/codecs.md, docs/fields.md and docs/metrics.md from what ships: `.venv/bin/python docs/generate.py`."""
+"""Writes the pages of docs/ that say what the code and its files say: `.venv/bin/python docs/generate.py`."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+import json
 import textwrap
 from pathlib import Path
 from typing import Any, get_args
@@ -55,6 +56,78 @@ The figures of a hub, as [`concord metrics`](operate.md#metrics) gives them. Lab
 and states out of the configuration and the code, never a record: there are as many as these, whatever the data. A label
 that does not apply is left out: a `deliver` has no `stream`. Units are those of OpenTelemetry; `1` is a share, or yes.
 """
+PERFORMANCE_HEAD = """\
+# Performance
+
+<!-- Written by docs/generate.py. Run `make bench`, then it. -->
+
+`make bench` measures Concord beside what a user would pick instead, in the same run, on the same API and database:
+
+- the **floor**: fetch the pages, parse them, upsert one row each, nothing else;
+- **dlt**, a merge load by key, with its REST source;
+- **airbyte-cdk**, a declarative manifest.
+
+A figure of one machine says little; the ratios say more. A ratio above 1 is a multiple of the yardstick. All of it
+runs in one process beside the process of the API. The figures are kept in `bench/results/latest.json`, with the CPU
+beside the wall time.
+
+```bash
+make bench                                           # 100,000 customers: about a quarter of an hour
+make bench BENCH="--only reading sqlite"             # some of the parts
+make bench BENCH="--curve 1000000"                   # the curve up to a million stored records
+make soak-rows ROWS=1000000                          # every phase of a hub, with poison among the rows
+```
+"""
+PERFORMANCE_TAIL = """
+![What a new record costs, and the peak of memory, over the number of records stored](performance.svg)
+
+## What the figures mean
+
+- A **first load** is everything that Concord does with customers nobody knew: landed as raw rows, mapped, validated,
+  matched, reconciled, with history, links and a delivery each in the outbox. dlt lands rows in a table. The shares
+  are those of the process, as py-spy sees them.
+- **Read again** is a full read of what is there already. It is compared with the floor, which writes every row again.
+- The **cost of a record** is the processor time of a new one when so many are stored.
+- **Within a quota**: a shop takes so many requests a second and answers 429 beyond; each customer is one request.
+- **From an edit to its arrival**: one round of the three verbs, without Airflow. What Airflow adds to each run stands
+  below it: in a deployment it, and the schedule, decide how long an edit takes.
+
+## What limits it
+
+A first load is not as quick as dlt's, and reading again not as quick as the floor. Most of the time is Python that
+looks at each field of each record: a claim, a shadow, a rule, an intent, each an object with a history. What was
+tried and kept: statements that are compiled once, rows that go to the driver without a look at each value, codecs
+with quick paths, raw rows that are compared by a hash before anything is made of them, and cycles that are looked for
+less often. What was tried and not kept: a list as one JSON parameter (SQLite then reads tables from end to end). More
+workers help, as [deploying](deploy.md) says; more than one page at a time is not read yet.
+"""
+
+
+def performance_page() -> str:
+    """The figures of the last run of the benchmark."""
+    results = Path(__file__).parents[1] / "bench" / "results" / "latest.json"
+    found = json.loads(results.read_text(encoding="utf-8"))
+    on = found["on"]
+    rows = []
+    for of in found["figures"]:
+        value = f"{of['value']:,.0f}" if of["value"] >= 100 else f"{of['value']:.3g}"
+        met = {True: "yes", False: "no", None: ""}[of["met"]]
+        ratio = "" if of["ratio"] is None else f"{of['ratio']:.2f}"
+        rows.append(
+            _row(of["name"], f"{value} {of['unit']}", of["yardstick"], ratio, of["goal"], met)
+        )
+    head = ["| Figure | Value | Yardstick | Ratio | Goal | Met |", "|---|---|---|---|---|---|"]
+    where = [
+        _row(of["name"], *(f"{of['more']['shares'].get(part, 0):.0%}" for part in _PARTS))
+        for of in found["figures"]
+        if "shares" in of["more"]
+    ]
+    shares = [_row("Shares of", *_PARTS), _row("---", *("---" for _ in _PARTS)), *where]
+    when = f"Measured on {found['at'][:10]}, Python {on['python']}, {on['cores']} cores ({on['machine']})."
+    return "\n".join([PERFORMANCE_HEAD, when, "", *head, *rows, "", *shares, PERFORMANCE_TAIL])
+
+
+_PARTS = ("database", "fetch", "codecs", "matching", "claims and rules")
 
 
 def codecs_page() -> str:
@@ -226,7 +299,12 @@ def metrics_page() -> str:
     return "\n".join([METRICS_HEAD.rstrip("\n"), *head, *rows, ""])
 
 
-PAGES = {"codecs.md": codecs_page, "fields.md": fields_page, "metrics.md": metrics_page}
+PAGES = {
+    "codecs.md": codecs_page,
+    "fields.md": fields_page,
+    "metrics.md": metrics_page,
+    "performance.md": performance_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
