@@ -14,6 +14,9 @@ import orjson
 import structlog
 
 LOGGER = "concord"
+logging.getLogger(LOGGER).addHandler(
+    logging.NullHandler()
+)  # else Python itself prints the errors of a silent program
 Form = Literal["text", "json"]
 
 

@@ -71,7 +71,7 @@ A figure of one machine says little; the ratios say more. A ratio above 1 is a m
 runs in one process beside the process of the API. The figures are kept in `bench/results/latest.json`, with the CPU
 beside the wall time.
 
-```bash
+```sh
 make bench                                           # 100,000 customers: about a quarter of an hour
 make bench BENCH="--only reading sqlite"             # some of the parts
 make bench BENCH="--curve 1000000"                   # the curve up to a million stored records
