@@ -48,7 +48,7 @@ def test_a_command_is_one_of_compose_for_services_that_there_are(line):
     if verb in ("run", "exec"):
         services, inside = named[:1], rest[rest.index(named[0]) + 1 :]
         options -= {word for word in inside if word.startswith("-")}
-        allowed = {"run": {"--rm"}, "exec": {"-T"}}
+        allowed = {"run": {"--rm", "--no-deps"}, "exec": {"-T"}}
         if inside[:1] == ["concord"]:
             check_command(str(PAGE), shlex.join(inside))
     assert options <= allowed[verb]
@@ -123,7 +123,7 @@ def _follow(desk: Desk, postgres: peers.Postgres, words: str) -> None:
         elif "concord" in rest:
             desk.concord(*rest[rest.index("concord") + 1 :], answer="y\n")
         elif verb == "run":
-            assert rest == ["--rm", "init"]
+            assert rest[-1] == "init"
             desk.concord("init")  # what dags.setup does to the master
 
 

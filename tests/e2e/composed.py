@@ -14,6 +14,7 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -88,13 +89,13 @@ class Composed:
         try:
             self._start()
         except BaseException:
-            self._stack.close()
+            self._stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
-        self._stack.close()
+        self._stop()
 
     # --- starting
 
@@ -114,11 +115,27 @@ class Composed:
             "/opt/concord/hub": str(self.home),
             "/opt/concord/dags": dags.__path__[0],
         }
-        self._run("init")
-        for name in ("api-server", "scheduler", "dag-processor"):
-            self.start(name)
-        for number in range(int(self.service("worker")["deploy"]["replicas"])):
-            self.start("worker", f"worker-{number}")
+        self.run("init")
+        self._start_all([("api-server", "api-server")])
+        workers = range(int(self.service("worker")["deploy"]["replicas"]))
+        others = [(name, name) for name in ("scheduler", "dag-processor")]
+        self._start_all([*others, *(("worker", f"worker-{number}") for number in workers)])
+
+    def _start_all(self, processes: list[tuple[str, str]]) -> None:
+        """Start processes of services, each under its name, and wait until all are well."""
+        started = [_Process(self, service, name) for service, name in processes]
+        for server in started:
+            self.servers[server.name] = server
+            self._stack.callback(server.close)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_Process.start, started))
+
+    def _stop(self) -> None:
+        """Stop Airflow's processes at once, then what they stand on."""
+        with ThreadPoolExecutor() as pool:
+            airflow = [each for each in self.servers.values() if isinstance(each, _Process)]
+            list(pool.map(_Process.stop, airflow))
+        self._stack.close()
 
     def _postgres(self) -> peers.Postgres:
         service = self.service("postgres")
@@ -163,7 +180,8 @@ class Composed:
             **settings,
         }
 
-    def _run(self, name: str) -> None:
+    def run(self, name: str) -> None:
+        """Run a service to its end, which must be a good one."""
         done = subprocess.run(
             self.service(name)["command"],
             env=self.environment(name, name),
@@ -174,11 +192,6 @@ class Composed:
             check=False,
         )
         assert done.returncode == 0, tail(done.stdout + done.stderr, 40)
-
-    def start(self, service: str, name: str = "") -> None:
-        """Start a service as the process of that name, and wait until it is well."""
-        server = _Process(self, service, name or service)
-        self.servers[server.name] = self._stack.enter_context(server)
 
     def kill(self, name: str) -> None:
         """The machine of this process is gone: it and all that it started, at once."""

@@ -96,14 +96,21 @@ def composed(tmp_path: Path, home: Path, systems: dict[str, Simulator]) -> Itera
         yield running
 
 
-def test_a_worker_is_killed_over_its_deliveries_and_all_converges(systems, home, composed):
-    erp, shop = systems["erp"], systems["shop"]
-    app = entrypoints.open_app(
-        home, lambda name: systems[name].connection, composed.environment("worker", "here")
-    )
+@pytest.fixture
+def app(home: Path, systems: dict[str, Simulator], composed: Composed) -> Iterator[entrypoints.App]:
+    """The same deployment in this process, joined: to look on."""
+    environment = composed.environment("worker", "here")
+    app = entrypoints.open_app(home, lambda name: systems[name].connection, environment)
     entrypoints.sync(app)
+    yield app
+    app.store.close()
+
+
+def test_a_worker_is_killed_over_its_deliveries_and_all_converges(systems, composed, app):
+    erp, shop = systems["erp"], systems["shop"]
     for number in range(PEOPLE):
         erp.add(name=f"Person {number}", email=f"p{number}@example.org")
+    _until(composed, "the DAGs are known", lambda: "maintain__retries" in _dags(composed))
     for dag_id in ("ingest__erp__customers", "reconcile__customer", "deliver__shop"):
         _unpause(composed, dag_id)  # a cron DAG runs its last missed time when it is unpaused
 
@@ -124,6 +131,7 @@ def test_a_worker_is_killed_over_its_deliveries_and_all_converges(systems, home,
 
     assert len(shop.records) == PEOPLE
     assert shop.duplicates("email") == []
+    composed.run("init")  # as after an upgrade: again, beside the others
     for service in ("scheduler", "dag-processor", "worker"):
         assert _ailing(composed, service) == ""
     _until(
@@ -142,7 +150,6 @@ def test_a_worker_is_killed_over_its_deliveries_and_all_converges(systems, home,
     assert len(erp.writes) + len(shop.writes) == writes
     assert entrypoints.verify(app).converged
     assert entrypoints.rebuild(app).equal
-    app.store.close()
 
 
 def _until(composed: Composed, what: str, holds: Callable[[], bool]) -> None:
@@ -152,6 +159,10 @@ def _until(composed: Composed, what: str, holds: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             pytest.fail(f"not within {PATIENCE:.0f} s: {what}\n{composed.logs()}")
         time.sleep(0.5)
+
+
+def _dags(composed: Composed) -> set[str]:
+    return {dag["dag_id"] for dag in composed.call("GET", "dags")["dags"]}
 
 
 def _unpause(composed: Composed, dag_id: str) -> None:
