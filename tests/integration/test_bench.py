@@ -1,0 +1,77 @@
+"""The benchmark measures what it says: its pieces that need no yardstick, on few rows, and how figures meet goals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from bench import figures
+from bench.child import Child
+from bench.figures import Figure
+from bench.loads import Bench, curve, databases, floor
+from bench.quota import delivering, latency
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with Child("bench.api") as api:
+        yield Bench(api, 600, 1, lambda text: None)
+
+
+def test_the_curve_has_a_point_for_each_size(bench: Bench) -> None:
+    found, points = curve(bench, [50, 550, 650], "sqlite")
+    assert [point["records"] for point in points] == [50, 550, 650]
+    assert all(point["us"] > 0 and 0 < point["peak"] < 400 for point in points)
+    assert [figure.met for figure in found if "memory" in figure.name] == [True]
+
+
+def test_what_is_read_again_is_all_that_there_is_and_costs_no_write(bench: Bench) -> None:
+    with databases("sqlite") as new, bench.hub(new()) as hub:
+        bench.api.ask("rows 600")
+        assert [hub.ask(verb)["records"] for verb in ("load", "reread")] == [600, 600]
+        assert hub.ask("deliver")["records"] == 600
+        before = bench.api.ask("change")["writes"]
+        hub.ask("reread")
+        assert hub.ask("deliver")["records"] == 0, "nobody is made twice"
+        assert bench.api.ask("quota 0")["writes"] - before == 6, "one in a hundred has changed"
+
+
+def test_the_floor_saves_every_row_once(bench: Bench) -> None:
+    bench.api.ask("rows 600")
+    with databases("sqlite") as new:
+        place = new()
+        assert [floor(bench.url, place)["records"] for _ in range(2)] == [600, 600]
+
+
+def test_a_quota_is_kept_and_an_edit_arrives(bench: Bench) -> None:
+    (delivered,) = delivering(bench, quota=20, seconds=2)
+    # the gateway counts by whole seconds: five may come out of the burst, in each of two
+    assert 0 < delivered.value <= 20 + 2 * 5
+    (arrival,) = latency(bench, stored=10, edits=2)
+    assert arrival.value > 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "goals", "met"),
+    [
+        (2.0, {"at_least": 2}, True),
+        (1.9, {"at_least": 2}, False),
+        (1.0, {"at_most": 1}, True),
+        (1.1, {"at_most": 1}, False),
+        (3.0, {}, None),
+        (None, {"at_least": 1}, None),
+    ],
+)
+def test_a_figure_meets_its_goal_or_not(ratio, goals, met) -> None:
+    assert Figure("load", 1, "records/s", "", ratio, **goals).met is met
+
+
+def test_results_are_kept_with_goal_and_verdict(tmp_path) -> None:
+    path = tmp_path / "results" / "latest.json"
+    figures.write([Figure("load", 1.0, "records/s", "dlt 2", 0.5, at_least=1)], [], path)
+    (kept,) = json.loads(path.read_text())["figures"]
+    assert kept["goal"] == "at least 1"
+    assert kept["met"] is False
+    assert kept["yardstick"] == "dlt 2"
