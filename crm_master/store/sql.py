@@ -63,19 +63,15 @@ def _many(
     rows: Sequence[Mapping[str, Any]],
 ) -> None:
     statement = _compiled(connection.dialect, table, columns, update)
-    connection.exec_driver_sql(statement.text, statement.parameters(rows))
+    connection.exec_driver_sql(statement.text, [statement.values(row) for row in rows])
 
 
 class _Compiled:
-    """A statement for many rows. Their values go to the driver as it wants them: SQLAlchemy would look at each row anew.
-
-    PostgreSQL is sent a list for each column, in one statement; SQLite a tuple for each row.
-    """
+    """A statement for many rows. Their values go to the driver as it wants them: SQLAlchemy would look at each row anew."""
 
     def __init__(self, dialect: Dialect, statement: sa.Insert, columns: tuple[str, ...]) -> None:
-        self._by_column = dialect.name == "postgresql"
         by_place = cast(type[DefaultDialect], type(dialect))(
-            paramstyle="format" if self._by_column else "qmark"
+            paramstyle="qmark" if dialect.name == "sqlite" else "format"
         )
         compiled = statement.inline().compile(dialect=by_place, column_keys=list(columns))
         self.text = str(compiled)
@@ -86,29 +82,18 @@ class _Compiled:
             (name, kinds[name].bind_processor(dialect)) for name in compiled.positiontup or ()
         ]
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        if self._by_column:
-            return tuple(
-                [row[name] if made is None else made(row[name]) for row in rows]
-                for name, made in self._places
-            )
-        return [
-            tuple([row[name] if made is None else made(row[name]) for name, made in self._places])
-            for row in rows
-        ]
+    def values(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(
+            [row[name] if made is None else made(row[name]) for name, made in self._places]
+        )
 
 
 @cache
 def _compiled(
     dialect: Dialect, table: sa.Table, columns: tuple[str, ...], update: tuple[str, ...] | None
 ) -> _Compiled:
-    statement: postgresql.Insert | sqlite.Insert
-    if dialect.name == "postgresql":
-        statement = postgresql.insert(table).from_select(
-            columns, _from_lists(dialect, table, columns)
-        )
-    else:
-        statement = sqlite.insert(table)
+    made = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    statement = made(table)
     keys = [column.name for column in table.primary_key]
     if update:
         changed = {name: statement.excluded[name] for name in update}
@@ -116,21 +101,6 @@ def _compiled(
     elif update is not None:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
     return _Compiled(dialect, statement, columns)
-
-
-def _from_lists(dialect: Dialect, table: sa.Table, columns: tuple[str, ...]) -> sa.Select[Any]:
-    """Rows out of a list for each column, in their order: by it rows are locked, and numbered."""
-    lists = []
-    for name in columns:
-        kind: Any = table.columns[name].type
-        item = kind.load_dialect_impl(dialect) if isinstance(kind, sa.TypeDecorator) else kind
-        if isinstance(item, sa.String):
-            item = sa.Text()  # a cast to a length would cut what is too long, in silence
-        lists.append(sa.bindparam(name, type_=postgresql.ARRAY(item)))
-    rows = (
-        sa.func.unnest(*lists).table_valued(*columns, with_ordinality="its_place").render_derived()
-    )
-    return sa.select(*(rows.columns[name] for name in columns)).order_by(rows.columns["its_place"])
 
 
 def locking(connection: Connection, query: sa.Select[Any], *, skip: bool = False) -> sa.Select[Any]:
