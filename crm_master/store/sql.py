@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -88,10 +87,16 @@ class _Compiled:
         )
 
 
-@cache
+_statements: dict[tuple[str, sa.Table, tuple[str, ...], tuple[str, ...] | None], _Compiled] = {}
+"""By the name of the dialect: each engine has one of its own, which must not stay for the sake of a statement."""
+
+
 def _compiled(
     dialect: Dialect, table: sa.Table, columns: tuple[str, ...], update: tuple[str, ...] | None
 ) -> _Compiled:
+    known = _statements.get((dialect.name, table, columns, update))
+    if known is not None:
+        return known
     made = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     statement = made(table)
     keys = [column.name for column in table.primary_key]
@@ -100,7 +105,8 @@ def _compiled(
         statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
     elif update is not None:
         statement = statement.on_conflict_do_nothing(index_elements=keys)
-    return _Compiled(dialect, statement, columns)
+    compiled = _Compiled(dialect, statement, columns)
+    return _statements.setdefault((dialect.name, table, columns, update), compiled)
 
 
 def locking(connection: Connection, query: sa.Select[Any], *, skip: bool = False) -> sa.Select[Any]:

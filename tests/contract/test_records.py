@@ -33,6 +33,18 @@ def test_nothing_equals_the_last_row_of_a_record_that_is_to_be_read_again(
     assert found == {again.rec_id: b"", other.rec_id: b"o"}
 
 
+def test_a_key_that_comes_twice_at_once_is_kept_once(store: Database) -> None:
+    # two creates of one delivery that the system answered with the same key
+    with store() as uow:
+        uow.records.reserve([record_of("same", "E1"), record_of("other", "E2"), record_of("same")])
+        uow.commit()
+    with store() as uow:
+        assert uow.records.members(["E1", "E2"]) == {
+            record_of("same").rec_id,
+            record_of("other").rec_id,
+        }
+
+
 def test_saving_again_replaces(store: Database) -> None:
     saved(store, FULL)
     after = replace(FULL, claims={}, shadow=Shadow(), status=RecordStatus.LIVE, entity_id=None)

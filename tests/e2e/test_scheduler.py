@@ -64,7 +64,7 @@ def test_assets_carry_an_edit_and_a_pool_holds_a_task_back(systems, home, cluste
     entrypoints.sync(app)
     entrypoints.sync(app)
     app.store.close()
-    _until(cluster, "all DAGs are known", lambda: len(cluster.get("dags")["dags"]) == 9)
+    _until(cluster, "all DAGs are known", lambda: len(cluster.get("dags")["dags"]) == 10)
     for dag_id in ("ingest__erp__customers", "reconcile__customer", "deliver__shop"):
         cluster.patch(f"dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
     # A cron DAG runs its last missed hour when it is unpaused; nothing was edited since, so nothing follows.
