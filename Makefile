@@ -43,7 +43,7 @@ lock: $(STAMP) ## Resolve all dependencies anew into the lock files
 	@$(MAKE) check-locks
 
 .PHONY: check
-check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock files, docs; runs no tests
+check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock files, generated pages, docs; runs no tests
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -51,6 +51,8 @@ check: $(STAMP) check-locks ## Lint, formatting, types, import arrows, lock file
 	@$(BIN)/mypy $(CODE)
 	@echo "== import-linter"
 	@$(BIN)/lint-imports
+	@echo "== generated pages"
+	@$(BIN)/python docs/generate.py --check
 	@$(MAKE) --no-print-directory docs
 
 .PHONY: docs

@@ -1,10 +1,14 @@
-"""Writes the pages of docs/ that say what the code and its files say: `.venv/bin/python docs/generate.py`."""
+"""Writes the pages of docs/ that say what the code and its files say: `.venv/bin/python docs/generate.py`.
+
+With `--check` it writes nothing, and fails where a page says something else.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import json
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any, get_args
@@ -306,6 +310,21 @@ PAGES = {
     "performance.md": performance_page,
 }
 
-if __name__ == "__main__":
+
+def main(arguments: list[str]) -> None:
+    """Write the pages, or with ``--check`` exit with 1 and the names of those that are not up to date."""
+    stale = []
     for name, page in PAGES.items():
-        Path(__file__).with_name(name).write_text(page(), encoding="utf-8")
+        file, text = Path(__file__).with_name(name), page()
+        if "--check" not in arguments:
+            file.write_text(text, encoding="utf-8")
+        elif not file.exists() or file.read_text(encoding="utf-8") != text:
+            stale.append(f"docs/{name}")
+    if stale:
+        sys.exit(
+            f"Not up to date: {', '.join(stale)}. Run .venv/bin/python docs/generate.py, and commit them."
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
