@@ -1,7 +1,9 @@
 """The tables. Times are microseconds since 1970 on the hub's clock; documents are JSON text.
 
-The journal is made of ``observation``, ``delivery_log``, ``link_log`` and ``task`` decisions, in the order of
-``commit_log``, and of ``baseline``; everything else can be rebuilt from it.
+The journal is made of ``observation``, ``delivery_log``, ``link_log``, and what ``commit_log`` holds itself (decisions,
+undos, who was let in), in its order; of ``config_version``; and of ``baseline``, where an erasure took the rest. Golden
+records and what they are made from (claims, shadows, links) can be rebuilt from it. What cannot, and has to come from
+a backup: ``erasure`` and ``suppression``, the kill switch, cursors, and the ledgers of ``run``.
 """
 
 from __future__ import annotations
