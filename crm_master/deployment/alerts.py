@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from connectors.yamlfile import Mistake, did_you_mean
 from crm_master.domain.alerts import RULES, Rule
 from crm_master.domain.figures import METRICS
+from crm_master.engine.ledger import places
 from crm_master.engine.plan import Hub
 from crm_master.settings import HubSettings
 
@@ -24,18 +25,16 @@ def wrong_places(settings: HubSettings, hub: Hub) -> Iterator[Mistake]:
 
 
 def _places(rule: Rule, hub: Hub) -> list[str]:
-    streams = [stream.name for stream in hub.streams()]
-    systems, entities = list(hub.systems), list(hub.entities)
+    of = places(hub)
     match METRICS[rule.metric].labels:
         case ("verb", *_):
-            parts = {"ingest": streams, "reconcile": entities, "deliver": systems}
-            return [f"{verb} {place}" for verb, those in parts.items() for place in those]
+            return [f"{verb} {place}" for verb, those in of.items() for place in those]
         case ("system", "stream"):
-            return streams
+            return of["ingest"]
         case ("system",):
-            return systems
+            return of["deliver"]
         case ("entity",):
-            return entities
+            return of["reconcile"]
         case ("kind",):
             return sorted((rule.only or {})["kind"])
         case _:

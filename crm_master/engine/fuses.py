@@ -72,14 +72,17 @@ class FuseBlown(Exception):
 def read(
     fuse: Fuse, place: str, found: int, of: int, fuses: Fuses, uow: UnitOfWork, shares: int = 1
 ) -> Reading:
-    """How a fuse stands for ``found`` of ``of`` at ``place``; ``shares`` runs divide what is allowed among them."""
+    """How a fuse stands for ``found`` of ``of`` at ``place``; ``shares`` runs divide the share that is allowed.
+
+    Each may do as much as the floor: one of them may have all there is to do.
+    """
     share = {
         Fuse.ABSENCES: fuses.deletes,
         Fuse.DELETES: fuses.deletes,
         Fuse.LINKS: fuses.links,
         Fuse.WRITES: fuses.writes,
     }[fuse]
-    allowed = max(fuses.floor, int(share * of)) // shares
+    allowed = max(fuses.floor, int(share * of) // shares)
     if fuse in (Fuse.ABSENCES, Fuse.DELETES) and of > 1:
         allowed = min(
             allowed, of - 1

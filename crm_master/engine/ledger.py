@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
+from crm_master.engine.plan import Hub
 from crm_master.ports import Clock, RunEntry, UnitOfWorkFactory
 
 FAILED = ("rejected", "failed", "refused", "held")
@@ -51,6 +52,15 @@ def failures(counts: Mapping[str, int]) -> tuple[int, int]:
 def place_of(verb: str, target: str) -> str:
     """The part of the configuration that a run is about, if that is what its target names."""
     return target if verb in _PLACES else ""
+
+
+def places(hub: Hub) -> dict[str, list[str]]:
+    """By verb: the parts of a hub that its runs can be about."""
+    return {
+        "ingest": [stream.name for stream in hub.streams()],
+        "reconcile": list(hub.entities),
+        "deliver": list(hub.systems),
+    }
 
 
 def labels(verb: str, target: str) -> dict[str, str]:

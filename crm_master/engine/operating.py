@@ -10,7 +10,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.figures import Figure
 from crm_master.domain.lifecycle import SystemState
 from crm_master.engine.ingest import moment
-from crm_master.engine.ledger import failures, labels, place_of
+from crm_master.engine.ledger import failures, labels, place_of, places
 from crm_master.engine.plan import Hub
 from crm_master.ports import Clock, RaisedAlert, Tally, UnitOfWork, UnitOfWorkFactory
 
@@ -26,7 +26,7 @@ def figures(hub: Hub, uow: UnitOfWork, now: Instant) -> list[Figure]:
         Figure("concord_figures_time_seconds", now / SECOND),
         *_flow(hub, uow, now),
         *_questions(uow, now),
-        *_runs(uow, now),
+        *_runs(hub, uow, now),
     ]
 
 
@@ -62,10 +62,15 @@ def _questions(uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
     yield Figure("concord_dead_letters_new", uow.operations.new_letters(now - DAY))
 
 
-def _runs(uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
-    tallies = uow.operations.tallies()
-    for tally in tallies:
-        yield from _tally(tally)
+def _runs(hub: Hub, uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
+    # elsewhere no next run ends what a failed one raises: a stream that is gone, a command that was refused
+    there = {(verb, place) for verb, those in places(hub).items() for place in those}
+    tallies = []
+    for tally in uow.operations.tallies():
+        yield from _sums(tally)
+        if (tally.verb, tally.target) in there:
+            tallies.append(tally)
+            yield from _last(tally)
     limited: dict[str, tuple[Instant, bool]] = {}
     for tally in tallies:
         if tally.last and (system := labels(tally.verb, tally.target).get("system")):
@@ -80,18 +85,22 @@ def _runs(uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
     for run in uow.operations.unfinished(now - LOOK_BACK):
         newest[run.verb, place_of(run.verb, run.target)] = run.started
     for (verb, target), started in newest.items():
-        if started > ended.get((verb, target), 0):
+        if (verb, target) in there and started > ended.get((verb, target), 0):
             age = (now - started) / SECOND
             yield Figure("concord_run_unfinished_seconds", age, labels(verb, target))
 
 
-def _tally(tally: Tally) -> Iterator[Figure]:
+def _sums(tally: Tally) -> Iterator[Figure]:
     of = labels(tally.verb, tally.target)
     yield Figure("concord_runs_total", tally.done, {**of, "status": "done"})
     yield Figure("concord_runs_total", tally.failed, {**of, "status": "failed"})
     yield Figure("concord_run_seconds_total", tally.microseconds / SECOND, of)
     for count, number in sorted(tally.counts.items()):
         yield Figure("concord_run_counts_total", number, {**of, "count": count})
+
+
+def _last(tally: Tally) -> Iterator[Figure]:
+    of = labels(tally.verb, tally.target)
     yield Figure("concord_run_failures_in_a_row", tally.in_a_row, of)
     if tally.last:
         failed, tried = failures(tally.last.counts)

@@ -91,6 +91,16 @@ def test_runs_that_share_the_work_divide_what_a_fuse_allows(world: MakeWorld) ->
     assert _linked(hub) == 1
 
 
+def test_the_floor_is_that_of_each_share(world: MakeWorld) -> None:
+    """Else the share that takes the only batch there is stops at what policy lets pass."""
+    hub = _people(world)
+    hub.set_fuses(links=0.0, floor=3)
+    _known_to_the_shop(hub, 0, 1, 2)
+    run = hub.run("reconcile")
+    Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, run, shares=4)()
+    assert _linked(hub) == 3
+
+
 def test_what_a_fuse_has_stopped_counts_against_no_record(world: MakeWorld) -> None:
     """Stopped again and again, they would otherwise be taken for poison (RULES 22)."""
     hub = _people(world)

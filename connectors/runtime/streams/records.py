@@ -177,9 +177,9 @@ class Composer:
         if stream.deleted is not None:
             deleted = get(document, stream.deleted.at) == stream.deleted.equals
         if stream.merged is not None:
-            into = get(document, stream.merged)
-            named = str(into) if isinstance(into, str | int) else ""
-            merged_into = named if named not in ("", key) else None
+            # what can be no key is no merge: the record is there, or not, as it says otherwise
+            into = key_of(document, Key(at=stream.merged, type=stream.key.type))
+            merged_into = None if into is None or str(into) == key else str(into)
         for step in self._steps:
             document = step(document)
         if merged_into is not None:

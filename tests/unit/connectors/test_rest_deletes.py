@@ -160,6 +160,22 @@ def test_a_row_that_names_its_survivor_is_a_tombstone_that_says_so(opened, closi
     assert connector.fetch("customers", ["1"])["1"].merged_into == "2"
 
 
+@pytest.mark.parametrize(
+    "no_key", ["1\0", "x" * 501, "..", True], ids=["nul", "long", "dots", "truth"]
+)
+def test_a_survivor_that_can_be_no_key_is_none(opened, closing, no_key):
+    """A store that takes no such text would stop the whole stream."""
+
+    def change(stream):
+        stream["merged"] = "note"
+
+    system, connector = _declaring(opened, closing, change)
+    system.edit("1", note=no_key)
+    (page,) = connector.read("customers", None, Scan.FULL)
+    (record,) = [record for record in page.records if record.key == "1"]
+    assert (record.deleted, record.merged_into, record.document["note"]) == (False, None, no_key)
+
+
 def test_a_write_that_lands_in_the_bin_did_not_reach_the_customer(opened):
     system, connector = opened(1, deletes="soft")
     record = connector.fetch("customers", ["1"])["1"]

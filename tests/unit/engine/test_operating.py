@@ -15,6 +15,7 @@ from crm_master.domain.alerts import HOUR, RULES, Limits, Severity, standing
 from crm_master.domain.figures import METRICS, Figure
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine.operating import Channel, figures, watch
+from crm_master.engine.stewardship import Undecidable
 from crm_master.ports import RunEntry, Task
 from tests.hubs import files_for, open_hub
 
@@ -60,8 +61,10 @@ class Hub:
     def standing(self) -> list[tuple[str, str]]:
         return [alert.key for alert in self.look().standing]
 
-    def ran(self, status: str = "done", error: str = "", **counts: int) -> None:
-        entry = RunEntry("R", "ingest", "shop/customers", self.now, self.now, status, counts, error)
+    def ran(
+        self, status: str = "done", error: str = "", target: str = "shop/customers", **counts: int
+    ) -> None:
+        entry = RunEntry("R", "ingest", target, self.now, self.now, status, counts, error)
         with self.app.store() as uow:
             uow.operations.tally(entry, entry.target)
             uow.commit()
@@ -179,6 +182,31 @@ def test_a_run_that_never_ended_counts_until_one_ends_there(hub: Hub) -> None:
     assert hub.standing() == [("run_hangs", "ingest shop/customers")]
     hub.ran()
     assert hub.standing() == []
+
+
+def test_a_place_that_is_not_in_the_hub_any_more_raises_nothing(hub: Hub) -> None:
+    """Nothing would ever run there again, and so end the alert."""
+    for target in ("shop/gone", "gone/customers"):
+        for _ in range(3):
+            hub.ran("failed", "RateLimited: x", target, read=100, rejected=6)
+        with hub.app.store() as uow:
+            uow.states.save_run(RunEntry(target, "ingest", target, hub.now + 1))
+            uow.commit()
+    hub.now += int(7 * HOUR) * SECOND
+
+    assert hub.standing() == []
+    assert hub.figures()["concord_run_counts_total", "ingest gone/customers/rejected"] == 18
+
+
+def test_commands_that_are_refused_raise_nothing(hub: Hub) -> None:
+    for task in range(3):
+        with pytest.raises(Undecidable):
+            entrypoints.decide(hub.app, 1_000 + task, "x", "ada")
+    assert hub.standing() == []
+    with hub.app.store() as uow:
+        assert [tally.in_a_row for tally in uow.operations.tallies() if tally.verb == "decide"] == [
+            3
+        ]
 
 
 def test_many_new_letters_grow_and_old_questions_wait(hub: Hub) -> None:
