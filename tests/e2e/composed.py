@@ -30,15 +30,16 @@ from examples.peers.installing import tail
 from examples.peers.processes import HOST, Server, free_port
 
 COMPOSE = Path(__file__).resolve().parents[2] / "docker" / "compose.yaml"
-_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^}]*))?\})")
+_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^}]*)|:\?[^}]*)?\})")
 _PARTS = {"api-server": "metadatabase", "scheduler": "scheduler", "dag-processor": "dag_processor"}
 BIN = Path(sys.executable).parent
 
 
 def filled_in(value: Any, variables: Mapping[str, str]) -> Any:
-    """A part of the file with its variables: ``${NAME}``, ``${NAME:-default}``; ``$$`` is a dollar sign.
+    """A part of the file with its variables: ``${NAME:?what to do}``, ``${NAME:-default}``; ``$$`` is a dollar
+    sign.
 
-    Raises ``KeyError`` for a variable that nobody has set.
+    Raises ``KeyError`` for a variable that has no default and that nobody has set.
     """
     if isinstance(value, Mapping):
         return {key: filled_in(part, variables) for key, part in value.items()}

@@ -124,6 +124,25 @@ def test_they_are_sent_where_the_variables_of_opentelemetry_say(running: Desk) -
     assert {"verb": "deliver", "system": "crm", "status": "done"} in points
 
 
+def test_no_push_says_that_its_sums_began_anew(running: Desk) -> None:
+    """Whoever receives them would take each push for a restart, and count everything again."""
+    with collecting(ExportMetricsServiceRequest) as (address, taken):
+        running.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = address
+        running.concord("metrics", "--push")
+        running.concord("metrics", "--push")
+    began = [
+        {
+            point.start_time_unix_nano
+            for resource in push.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            for point in metric.sum.data_points
+        }
+        for push in taken
+    ]
+    assert began == [{0}, {0}]  # 0: not known
+
+
 def test_where_no_collector_is_named_nothing_is_sent_and_that_is_said(running: Desk) -> None:
     running.concord("metrics", "--push", said="set OTEL_EXPORTER_OTLP_ENDPOINT")
 

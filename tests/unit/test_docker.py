@@ -84,6 +84,14 @@ def test_no_service_is_reached_from_elsewhere_and_no_secret_stands_in_the_file(c
         filled_in(yaml.safe_load(COMPOSE.read_text()), {})
 
 
+def test_without_its_secrets_nothing_starts():
+    """A bare variable is empty then, with a warning: keys and passwords that are none."""
+    named = re.findall(r"(?<!\$)\$(?:\w+|\{\w+(:[-?])?[^}]*\})", COMPOSE.read_text())
+    asked = re.findall(r"(?<!\$)\$\{(\w+):\?[^}]*docs/deploy\.md[^}]*\}", COMPOSE.read_text())
+    assert set(named) == {":-", ":?"}
+    assert set(asked) == new_secrets().keys()
+
+
 def test_the_chart_gets_the_settings_of_the_compose_file(compose):
     here = {
         key: str(value)
