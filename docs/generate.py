@@ -226,14 +226,16 @@ def _text(node: ast.stmt) -> str:
 def fields_page() -> str:
     """The fields of the entities that ship: type, structure, who wins and what each is."""
     parts = [FIELDS_HEAD]
-    for name in ("customer", "order", "interaction", "product"):
-        entity = load_entity(SHIPPED / "entities" / f"{name}.yaml")
+    for file in sorted((SHIPPED / "entities").glob("*.yaml")):
+        entity = load_entity(file)
         policy = _shipped_policy(entity)
         rows = [
             row for field in entity.fields for row in _field(field, entity.field(field), policy)
         ]
         head = ["| Field | Type | Who wins | What it is |", "|---|---|---|---|"]
-        parts.append("\n".join(["", f"## {name.title()}", "", entity.doc, "", *head, *rows, ""]))
+        parts.append(
+            "\n".join(["", f"## {entity.entity.title()}", "", entity.doc, "", *head, *rows, ""])
+        )
     return "".join(parts)
 
 

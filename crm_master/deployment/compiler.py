@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -17,14 +17,16 @@ from connectors.runtime.manifest import Manifest
 from connectors.yamlfile import (
     ConfigurationMistakes,
     Mistake,
+    Origin,
     check,
     did_you_mean,
     load_model,
     read_tree,
 )
 from crm_master.deployment.alerts import wrong_places
-from crm_master.deployment.files import FileReader, recorded_files
+from crm_master.deployment.files import FileReader, RecordedFiles, recorded_files
 from crm_master.deployment.processes import own_system
+from crm_master.deployment.sense import wrong_entities, wrong_references, wrong_rules
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import Leaving
 from crm_master.domain.processes import OWN_SYSTEM, Process
@@ -78,6 +80,8 @@ class _Compiler:
         self._entities: dict[str, EntityFile] = {}
         self._manifests: dict[str, Manifest] = {}
         self._mappings: dict[tuple[str, str], CompiledMapping] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._applied = isinstance(read, RecordedFiles)
 
     def compile(self) -> Deployment:
         text = self._file("hub.yaml", "Write one: `concord init` makes an example.")
@@ -90,6 +94,8 @@ class _Compiler:
         own, processes = own_system(settings, self._entities, self._mistaken(settings))
         # Also those whose streams have mistakes: the policies are looked at all the same.
         plans = {entity: self._entity(entity, settings) for entity in self._parents_first()}
+        if not self._applied:
+            self._mistakes += self._senseless(settings)
         if self._mistakes:
             raise ConfigurationMistakes(self._mistakes)
         content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
@@ -105,6 +111,19 @@ class _Compiler:
             raise ConfigurationMistakes(wrong)
         return Deployment(
             hub, settings, self._manifests, self._mappings, self._entities, self._files, processes
+        )
+
+    def _senseless(self, settings: HubSettings) -> Iterator[Mistake]:
+        """The references, of mappings and of entities, that lead nowhere."""
+        streams = {
+            name: getattr(self._manifests.get(name), "streams", None) for name in settings.systems
+        }
+        own = {OWN_SYSTEM: settings.processes} if settings.processes else {}
+        yield from wrong_references(
+            self._mappings, self._origins, self._entities, {**streams, **own}
+        )
+        yield from wrong_entities(
+            self._entities, lambda name: self._read(f"entities/{name}.yaml") is not None
         )
 
     def _mistaken(self, settings: HubSettings) -> Callable[[tuple[str, ...], str, str, str], None]:
@@ -206,6 +225,8 @@ class _Compiler:
             mapping = self._mapping(kind, stream, {**params, SYSTEM_PARAM: name}, children)
             if mapping is not None:
                 self._mappings[name, stream] = mapping
+                file = f"mappings/{kind}/{stream}.yaml"
+                self._origins[name, stream] = read_tree(self._files[file], name=file).origin
                 streams[stream] = self._stream(name, stream, chosen, mapping, declared[stream], hub)
         if system.erase == "delete" and not any(plan.deletes for plan in streams.values()):
             self._mistakes.append(
@@ -322,6 +343,8 @@ class _Compiler:
                         path, f"no field {field_name!r} in {name}", ", ".join(spec.fields), do
                     )
                 )
+        if not self._applied:
+            self._mistakes += wrong_rules(settings, catalogue)
         rank = {system: place for place, system in enumerate([*hub.rank, OWN_SYSTEM])}
         policies = {
             field: self._policy(field, chosen, settings, rank)

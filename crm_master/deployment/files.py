@@ -68,7 +68,13 @@ def home_files(home: Path) -> FileReader:
     return read
 
 
+class RecordedFiles(dict[str, str]):
+    """The files that a deployment was compiled from, and no others. They were applied once."""
+
+    def __call__(self, name: str) -> str | None:
+        return self.get(name)
+
+
 def recorded_files(content: str) -> FileReader:
     """The files of a deployment as the journal recorded them."""
-    files: dict[str, str] = orjson.loads(content)
-    return files.get
+    return RecordedFiles(orjson.loads(content))

@@ -60,6 +60,6 @@ class Reference(Codec):
         key = value.removeprefix(self._prefix)
         if not self._number:
             return key
-        if not (key.isascii() and key.isdigit()):
-            raise ValueError("a key that is no number; allowed: digits")
+        if not (key.isascii() and key.isdigit()) or (key[0] == "0" and key != "0"):
+            raise ValueError("a key that is no number; allowed: digits, the first no zero")
         return int(key)

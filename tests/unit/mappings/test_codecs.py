@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import string
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from mappings.codecs import CODECS, Codec, make
 from mappings.spec import FieldType, MemberDef
+from tests.docs.pages import ROOT
 
 TARGETS = {
     "name": MemberDef(type=FieldType.TEXT),
@@ -26,6 +28,7 @@ NEEDED: dict[str, dict[str, Any]] = {"reference": {"system": "erp", "stream": "p
 
 
 def codec(name: str, **options: Any) -> Codec:
+    assert name in [*TARGETS, *FieldType], f"{name} is no type: add to TARGETS what it decodes to"
     target = TARGETS.get(name) or MemberDef(type=FieldType(name))
     return make(name, NEEDED.get(name, {}) | options, target)
 
@@ -228,6 +231,7 @@ def test_what_is_not_understood_is_refused_and_never_quoted(name: str, options: 
         ("boolean", {}, "true"),
         ("integer", {}, True),
         ("decimal", {"write": "number"}, "12345678901234567.123"),
+        ("reference", {"number": True}, "erp/parties/017"),
     ],
 )
 def test_what_the_system_cannot_hold_is_refused(name: str, options: Any, value: Any):
@@ -275,8 +279,11 @@ def test_true_is_not_one():
 
 
 def test_every_codec_and_every_option_is_documented():
+    notes = runpy.run_path(str(ROOT / "docs" / "generate.py"))["_notes"]
     for name, made in CODECS.items():
         assert made.doc, name
+        bare = made.options_model.model_fields.keys() - notes(made.options_model).keys()
+        assert not bare, f"{name}: write a docstring below each of {sorted(bare)}"
 
 
 # The law (RULES 8), on whatever a codec reads out of plausible and of arbitrary input.
@@ -335,7 +342,19 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("tax_id", {"country": "FR", "form": "bare", "lenient": True}),
     ("present", {"yes": "granted", "no": "denied"}),
     ("present", {"yes": "granted"}),
+    ("reference", {}),
+    ("reference", {"number": True}),
 ]
+ELSEWHERE = {"split": "test_reading.py: a codec of lists, not of single values"}
+"""Codecs that are tested in another file, and where."""
+
+
+@pytest.mark.parametrize("name", sorted(CODECS.keys() - ELSEWHERE))
+def test_every_codec_has_cases(name: str):
+    assert name in {case.codec for case in READS}, f"add a Case of {name} to READS"
+    assert name in {variant for variant, _ in VARIANTS}, f"add the options of {name} to VARIANTS"
+    if name not in ("text", "name", "reference"):  # what these refuse, HOSTILE has
+        assert name in {refused for refused, _, _ in REFUSED}, f"add to REFUSED what {name} refuses"
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)

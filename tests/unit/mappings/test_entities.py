@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from connectors.yamlfile import load_model, read_tree
+from crm_master.deployment.sense import wrong_rules
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Cardinality
+from crm_master.settings import PolicySettings
 from mappings import (
     SHIPPED,
     ConfigurationMistakes,
@@ -21,6 +25,7 @@ from mappings import (
     schemas,
 )
 
+ENTITIES = sorted((SHIPPED / "entities").glob("*.yaml"))
 CUSTOMER = load_entity(SHIPPED / "entities" / "customer.yaml")
 
 
@@ -140,11 +145,23 @@ def test_the_schema_of_each_file_kind_is_published(kind: str):
     Draft202012Validator.check_schema(schemas()[kind])
 
 
-def test_the_published_schema_takes_the_shipped_catalogue_and_knows_the_codecs():
-    from connectors.yamlfile import read_tree
+@pytest.mark.parametrize("path", ENTITIES, ids=lambda path: path.stem)
+def test_every_entity_that_ships_is_right_and_has_policies(path: Path):
+    Draft202012Validator(schemas()["entity"]).validate(read_tree(path).data)
+    entity = load_entity(path)
+    assert entity.entity == path.stem
+    assert checker(entity)({}) == []
+    Draft202012Validator.check_schema(record_schema(entity))
+    policies = SHIPPED / "policies" / path.name
+    assert policies.is_file(), f"write {policies.relative_to(SHIPPED.parent)}"
+    settings = load_model(policies, PolicySettings)
+    assert settings.entity == path.stem
+    keyed = {name for key in settings.match.keys.values() for name in key.fields}
+    assert {*settings.fields, *keyed} <= entity.fields.keys()
+    assert [*wrong_rules(settings, entity)] == []
 
-    data = read_tree(SHIPPED / "entities" / "customer.yaml").data
-    Draft202012Validator(schemas()["entity"]).validate(data)
+
+def test_the_published_schema_knows_the_codecs():
     mapping = Draft202012Validator(schemas()["mapping"])
     good = {
         "entity": "customer",
