@@ -15,7 +15,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from airflow.sdk import BaseNotifier, get_current_context
+from airflow.sdk import BaseNotifier, Variable, get_current_context
 
 from crm_master.entrypoints import Channel, ConfigurationMistakes, Deployment, Watched
 from dags import work
@@ -54,11 +54,11 @@ def check_notifiers(deployment: Deployment) -> None:
 
 
 def channels(deployment: Deployment, context: Any) -> dict[str, Channel]:
-    """The notifiers of ``hub.yaml`` by a name of their own: another class or other arguments make another channel."""
+    """The notifiers of ``hub.yaml`` by a name of their own: another class, severity or arguments make another."""
     found = {}
     for chosen in deployment.settings.alerts.notify:
-        arguments = json.dumps(chosen.arguments, sort_keys=True).encode()
-        name = f"{chosen.notifier}#{hashlib.sha256(arguments).hexdigest()[:8]}"
+        said = json.dumps([chosen.least, chosen.arguments], sort_keys=True).encode()
+        name = f"{chosen.notifier}#{hashlib.sha256(said).hexdigest()[:8]}"
         tell = partial(_notify, deployment, context, chosen)
         found[name] = Channel(tell, chosen.least)
     return found
@@ -91,10 +91,9 @@ def callbacks(deployment: Deployment, text: str) -> dict[str, Any]:
 
 
 def _turned(deployment: Deployment, text: str, state: str, context: Any) -> None:
-    before = context["ti"].get_previous_dagrun()
-    failed_before = before is not None and before.state == "failed"
-    if failed_before is (state == "raised"):
-        return
+    # not in the master, which may be what is away
+    key = f"concord_told_{context['ti'].dag_id}"
+    know = Variable.get(key, default=[], deserialize_json=True)
     told = {
         "state": state,
         "name": "dag_fails",
@@ -106,7 +105,13 @@ def _turned(deployment: Deployment, text: str, state: str, context: Any) -> None
         "since": str(context["dag_run"].start_date),
     }
     for name, channel in channels(deployment, context).items():
+        # who does not know that it fails is told so; who knows, that it works again
+        if (name in know) is (state == "raised"):
+            continue
         try:
             channel.tell(told)
         except Exception as error:  # who is told next is told all the same
             log.error("Not told: %s (%s)", name, type(error).__name__)  # noqa: TRY400
+            continue
+        (know.append if state == "raised" else know.remove)(name)
+        Variable.set(key, know, serialize_json=True)

@@ -21,14 +21,14 @@ from connectors.runtime.connection import variable
 from connectors.testing.profiles import Profile
 from connectors.testing.simulator import Simulator
 from crm_master.entrypoints import ConfigurationMistakes, read_hub
-from dags.alerting import check_notifiers
+from dags.alerting import channels, check_notifiers
 from examples.peers.processes import free_port
 from tests.hubs import files_for
 from tests.integration.collector import collecting
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 RUN = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 folder, home = Path(sys.argv[1]), Path(sys.argv[2])
 from dags.inprocess import InProcess
@@ -43,6 +43,11 @@ for step in sys.argv[3:]:
         hub.write_text(text.replace("stream_lags: 0", "stream_lags: " + step.removeprefix("limit=")))
     elif step == "lose the master":
         (home / "concord.db").rename(home / "away")
+    elif step == "lose the post":
+        post = os.environ["AIRFLOW_CONN_SMTP_DEFAULT"]
+        os.environ["AIRFLOW_CONN_SMTP_DEFAULT"] = json.dumps({**json.loads(post), "port": 1})
+    elif step == "find the post":
+        os.environ["AIRFLOW_CONN_SMTP_DEFAULT"] = post
     elif step == "find the master":
         (home / "away").replace(home / "concord.db")
     else:
@@ -113,7 +118,7 @@ def _run(folder: Path, home: Path, shop: Simulator, mail_port: int, *steps: str)
     return json.loads(line.removeprefix("found: "))
 
 
-MAIL = {
+MAIL: dict[str, Any] = {
     "notifier": SMTP,
     "with": {
         "to": "oncall@example.org",
@@ -127,7 +132,7 @@ MAIL = {
 @pytest.mark.slow
 @pytest.mark.integration
 def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, post, monkeypatch):
-    """So is that nobody watches, by the task that failed. Each look sends the figures where the OTEL_ variables say."""
+    """So is that nobody watches, by the task that failed, once mail goes. Each look sends figures as OTEL_ variables say."""
     mails, port = post
     watch = "maintain__alerts"
     with (
@@ -138,10 +143,11 @@ def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, p
         shop.add(name="Ada Example", email="ada@example.org")
         home = _home(tmp_path, shop, MAIL)
         steps = ("ingest__shop__customers", watch, watch, "limit=1h", watch, watch)
-        lost = ("lose the master", watch, watch, "find the master", watch, watch)
+        unheard = ("lose the master", "lose the post", watch, "find the post", watch, watch)
+        lost = (*unheard, "find the master", watch, watch)
         ended = _run(tmp_path, home, shop, port, *steps, *lost)
     states = [tasks["watch"] for tasks in ended[1:]]
-    assert states == ["success"] * 4 + ["failed"] * 2 + ["success"] * 2
+    assert states == ["success"] * 4 + ["failed"] * 3 + ["success"] * 2
 
     sent = [
         m.name
@@ -161,6 +167,13 @@ def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, p
     assert gone["Subject"].startswith("Concord test (ended): shop/customers")
     assert unwatched["Subject"].startswith("Concord test: maintain__alerts fails")
     assert watched["Subject"].startswith("Concord test (ended): maintain__alerts fails")
+
+
+def test_two_channels_that_differ_in_severity_alone_have_two_names(tmp_path):
+    """Else the first of them is told of nothing."""
+    with Simulator(Profile("shop")) as shop:
+        home = _home(tmp_path, shop, MAIL, {**MAIL, "least": "critical"})
+    assert len(channels(read_hub(home), {})) == 2
 
 
 def test_a_notifier_that_there_is_not_is_a_mistake_with_its_line(tmp_path):
