@@ -61,17 +61,25 @@ def table(figures: Iterable[Figure]) -> None:
     Console().print(shown)
 
 
-def write(figures: Sequence[Figure], curve: Sequence[dict[str, Any]], path: Path = LATEST) -> None:
-    """Write them, with what they were measured on."""
+def write(
+    part: str,
+    rows: int,
+    figures: Sequence[Figure],
+    curve: Sequence[dict[str, Any]],
+    path: Path = LATEST,
+) -> None:
+    """Write the figures of a part of the benchmark in the place of its former ones, with what they were measured on."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    how = {"part": part, "rows": rows, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    others = [figure for figure in kept.get("figures", ()) if figure["part"] != part]
     content = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "on": {
             "python": platform.python_version(),
             "machine": platform.machine(),
             "cores": os.cpu_count(),
         },
-        "figures": [figure.as_dict() for figure in figures],
-        "curve": list(curve),
+        "figures": others + [figure.as_dict() | how for figure in figures],
+        "curve": list(curve) or kept.get("curve", []),
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

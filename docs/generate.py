@@ -127,7 +127,10 @@ def performance_page() -> str:
         if "shares" in of["more"]
     ]
     shares = [_row("Shares of", *_PARTS), _row("---", *("---" for _ in _PARTS)), *where]
-    when = f"Measured on {found['at'][:10]}, Python {on['python']}, {on['cores']} cores ({on['machine']})."
+    when = (
+        f"Measured until {max(of['at'] for of in found['figures'])[:10]}, Python {on['python']}, "
+        f"{on['cores']} cores ({on['machine']}), first loads of {found['figures'][0]['rows']:,} customers."
+    )
     return "\n".join([PERFORMANCE_HEAD, when, "", *head, *rows, "", *shares, PERFORMANCE_TAIL])
 
 

@@ -68,10 +68,16 @@ def test_a_figure_meets_its_goal_or_not(ratio, goals, met) -> None:
     assert Figure("load", 1, "records/s", "", ratio, **goals).met is met
 
 
-def test_results_are_kept_with_goal_and_verdict(tmp_path) -> None:
+def test_the_figures_of_a_part_replace_its_former_ones_and_no_others(tmp_path) -> None:
     path = tmp_path / "results" / "latest.json"
-    figures.write([Figure("load", 1.0, "records/s", "dlt 2", 0.5, at_least=1)], [], path)
-    (kept,) = json.loads(path.read_text())["figures"]
+    figures.write("curve", 9, [Figure("cost", 3.0, "µs")], [{"records": 9}], path)
+    for value in (7.0, 1.0):
+        again = Figure("load", value, "records/s", "dlt 2", 0.5, at_least=1)
+        figures.write("sqlite", 9, [again], [], path)
+    written = json.loads(path.read_text())
+    assert written["curve"] == [{"records": 9}]
+    other, kept = written["figures"]
+    assert (other["part"], other["value"], kept["value"]) == ("curve", 3.0, 1.0)
     assert kept["goal"] == "at least 1"
     assert kept["met"] is False
     assert kept["yardstick"] == "dlt 2"
