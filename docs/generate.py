@@ -98,12 +98,15 @@ PERFORMANCE_TAIL = """
 
 ## What limits it
 
-A first load is not as quick as dlt's, and reading again not as quick as the floor. Most of the time is Python that
-looks at each field of each record: a claim, a shadow, a rule, an intent, each an object with a history. What was
-tried and kept: statements that are compiled once, rows that go to the driver without a look at each value, codecs
-with quick paths, raw rows that are compared by a hash before anything is made of them, and cycles that are looked for
-less often. What was tried and not kept: a list as one JSON parameter (SQLite then reads tables from end to end). More
-workers help, as [deploying](deploy.md) says; more than one page at a time is not read yet.
+A first load is far from dlt's pace, and reading again from the floor's. Half of a load is the database with what
+stands before it, a third is claims and rules: Python that looks at each field of each record, a claim, a shadow, a
+rule, an intent, each an object with a history. What was tried and kept: statements that are compiled once, rows that
+go to the driver without a look at each value, codecs with quick paths, raw rows that are compared by a hash before
+anything is made of them, and cycles that are looked for less often. What was tried and not kept: a list as one JSON
+parameter (SQLite then reads tables from end to end), and rows as lists by column on PostgreSQL (slower, and a page's
+bytes several times over). Deliveries fall short of a quota because they go in batches of twenty, and what is not
+asked for between two of them is lost. More workers help, as [deploying](deploy.md) says; more than one page at a time
+is not read yet.
 """
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crm_master import entrypoints
-from crm_master.cli.printing import err
-from crm_master.cli.session import opened
+from crm_master.cli.printing import err, printed
+from crm_master.cli.session import Json, opened
 
 
 def metrics(
@@ -26,10 +27,11 @@ def metrics(
         bool, typer.Option("--push", help="Send them where the OTEL_ variables say.")
     ] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Alerting rules for Prometheus.")] = False,
+    as_json: Json = False,
 ) -> None:
     """The figures of the hub in Prometheus' text format, on standard output if nothing else is asked for."""
-    if sum((file is not None, bool(listen), push, rules)) > 1:
-        raise typer.BadParameter("give one of --file, --listen, --push and --rules")
+    if sum((file is not None, bool(listen), push, rules, as_json)) > 1:
+        raise typer.BadParameter("give one of --file, --listen, --push, --rules and --json")
     if rules:
         sys.stdout.write(entrypoints.alerting_rules())
         return
@@ -48,7 +50,7 @@ def metrics(
                     thread.join()
         elif push:
             _told(entrypoints.push_metrics(app))
-        else:
+        elif not printed([asdict(of) for of in entrypoints.figures(app)], as_json):
             sys.stdout.write(entrypoints.metrics(app))
 
 

@@ -35,8 +35,9 @@ def test_every_command_is_tried_here() -> None:
     switches = {"stop", "start", "plan", "apply"}
     parts = {"map preview", "conflicts decide", "dlq list", "dlq show", "dlq replay"}
     runs = {"runs list", "runs show", "runs replay", "runs undo"}
+    figures = {"metrics"}  # in test_metrics.py
     links = {"link merge", "link split", "link move", "link pin", "link log"}
-    assert found == {*tried.split(), *switches, *parts, *runs, *links}
+    assert found == {*tried.split(), *switches, *parts, *runs, *links, *figures}
 
 
 ONE, TWO = "shop/customers/1", "shop/customers/2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -52,6 +53,13 @@ def test_metrics_are_prometheus_text_about_streams_queues_runs_and_alerts(runnin
     assert {re.sub("_total$", "", name) for name, _ in found} <= {
         re.sub("_total$", "", name) for name in METRICS
     }
+
+
+def test_the_figures_are_json_too(running: Desk) -> None:
+    running.concord("stop", "crm")
+    found = json.loads(running.concord("metrics", "--json").stdout)
+    stopped = [of for of in found if of["metric"] == "concord_system_stopped"]
+    assert {of["labels"]["system"]: of["value"] for of in stopped} == {"crm": 1, "shop": 0}
 
 
 def test_no_label_is_out_of_a_record_and_their_number_is_that_of_the_configuration(
