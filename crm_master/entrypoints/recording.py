@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from time import monotonic
 
 from connectors.errors import ConnectorError
@@ -34,17 +34,22 @@ def recorded(app: App, verb: str, target: str = "", progress: Progress = silent)
 
     What a connector raises in it says where that was.
     """
-    with unhurried(), ExitStack() as open_ones:
-        run = open_ones.enter_context(
-            running(verb, target, app.store, app.clock, app.new_id, progress)
-        )
-        names = {"run": run.id, **labels(verb, target)}
-        log = logger(app.settings.log, hub=app.settings.name, **names)
-        span = open_ones.enter_context(otlp.span(f"concord {verb}", names))
+    with unhurried(), running(verb, target, app.store, app.clock, app.new_id, progress) as run:  # noqa: SIM117
+        # on a line of its own, so that whoever looks for what commits finds it
+        with _told(app, run, verb, target):
+            yield run
+
+
+@contextmanager
+def _told(app: App, run: Run, verb: str, target: str) -> Iterator[None]:
+    """In the log and in a trace."""
+    names = {"run": run.id, **labels(verb, target)}
+    log = logger(app.settings.log, hub=app.settings.name, **names)
+    with otlp.span(f"concord {verb}", names) as span:
         began = monotonic()
         log.info("run started")
         try:
-            yield run
+            yield
         except BaseException as error:
             if isinstance(error, ConnectorError):
                 error.add_note(run.what)

@@ -190,6 +190,14 @@ def replayed(desk: Desk) -> None:
         entrypoints.sync(desk.app)
 
 
+def watched(desk: Desk) -> None:
+    """An alert comes, is told, and goes: who dies over it tells it once more at most."""
+    entrypoints.stop(desk.app, "crm", on=True)
+    entrypoints.watch(desk.app, {})
+    entrypoints.stop(desk.app, "crm", on=False)
+    entrypoints.watch(desk.app, {})
+
+
 def restored(desk: Desk) -> None:
     """Writes stopped, everything joined anew as after a backup, and let in again."""
     entrypoints.stop(desk.app, "crm", on=True)

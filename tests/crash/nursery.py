@@ -60,7 +60,7 @@ class Clock:
     def set(self, now: int) -> None:
         self._now[:] = struct.pack("q", now)
 
-    def time(self) -> datetime:
+    def moment(self) -> datetime:
         return moment(self())
 
     def sleep(self, seconds: float) -> None:

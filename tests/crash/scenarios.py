@@ -313,6 +313,15 @@ def tried_again(hub: Hub) -> None:
     assert "p3@example.org" in emails(hub, "crm")
 
 
+def watched(hub: Hub) -> None:
+    at_rest(hub, 1)
+
+
+def nothing_stands(hub: Hub) -> None:
+    with hub.app.store() as uow:
+        assert uow.operations.alerts() == []
+
+
 def restored(hub: Hub) -> None:
     at_rest(hub, 1, 2)
     hub.shop.edit("1", city="Ghent")
@@ -363,6 +372,7 @@ SCENARIOS = (
     Scenario("deleting", deleting, deleted_there, crm(IMPATIENT), {"edit": erases}),
     Scenario("taken_back", taken_back, before_the_run),
     Scenario("replayed", replayed, tried_again),
+    Scenario("watched", watched, nothing_stands),
     Scenario("restored", restored, in_both(1, 2, 3)),
     Scenario("proof", proof, in_both(1)),
 )
