@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
 from dataclasses import asdict
@@ -46,6 +47,8 @@ def metrics(
         elif listen:
             with entrypoints.serving_metrics(app, host or "127.0.0.1", int(port)) as (at, thread):
                 err.print(f"Metrics at http://{host or '127.0.0.1'}:{at}/metrics")
+                # a shell that starts us in the background has had us ignore it
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 with suppress(KeyboardInterrupt):
                     thread.join()
         elif push:
