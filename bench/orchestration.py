@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -16,7 +15,12 @@ from typing import Any
 from bench.figures import Figure
 from bench.hub import texts
 from bench.loads import Bench
-from connectors.runtime.connection import connection_from_environment, variable
+from connectors.runtime.connection import (
+    Connection,
+    as_variable,
+    connection_from_environment,
+    variable,
+)
 from connectors.testing.api import TOKEN
 from crm_master import entrypoints
 from examples.demo.cluster import Cluster
@@ -94,8 +98,7 @@ def _connections(urls: Mapping[str, str]) -> Iterator[None]:
     """Connections of these systems in the environment, which is as it was afterwards."""
     before = dict(os.environ)
     for name, url in urls.items():
-        given = {"conn_type": "concord", "host": url, "login": "hub", "password": TOKEN}
-        os.environ[variable(name)] = json.dumps(given)
+        os.environ[variable(name)] = as_variable(Connection(url, "hub", TOKEN))
     try:
         yield
     finally:

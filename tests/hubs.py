@@ -75,6 +75,14 @@ def files_for(
     }
 
 
+def write_files(files: Mapping[str, str], home: Path) -> Path:
+    """These files as a folder. Gives it."""
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text, encoding="utf-8")
+    return home
+
+
 def compiled(files: Mapping[str, str]) -> Deployment:
     """A deployment of these files; what they lack is what ships."""
     shipped = home_files(Path("/nonexistent"))

@@ -61,6 +61,16 @@ def variable(connection_id: str) -> str:
     return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
+def as_variable(connection: Connection) -> str:
+    """What such a variable holds, as Airflow and ``connection_from_environment`` read it. Holds the password."""
+    parts = {
+        "host": connection.base_url,
+        "login": connection.login,
+        "password": connection.password,
+    }
+    return json.dumps({"conn_type": "concord", **parts, "extra": dict(connection.extra)})
+
+
 def connection_from_environment(
     connection_id: str, environ: Mapping[str, str] | None = None
 ) -> Connection:

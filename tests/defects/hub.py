@@ -16,7 +16,7 @@ from crm_master.bootstrap import App, erasure_key
 from crm_master.store import Database
 from crm_master.store.schema import observation
 from tests.clock import Clock
-from tests.hubs import compiled, files_for
+from tests.hubs import compiled, files_for, write_files
 
 LEASE = 600
 """Seconds after which what a dead worker had begun is taken over."""
@@ -97,9 +97,7 @@ class Hub:
 
     def write_files(self, home: Path) -> None:
         """The deployment as a folder, for a process that is started."""
-        for name, text in self.files.items():
-            (home / name).parent.mkdir(parents=True, exist_ok=True)
-            (home / name).write_text(text, encoding="utf-8")
+        write_files(self.files, home)
 
     @property
     def environ(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tests.desk import Desk
 from tests.docs.pages import ROOT, blocks, commands
 from tests.docs.test_docs import test_a_command_exists_with_its_options as check_command
 from tests.e2e.composed import COMPOSE, filled_in
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 
 PAGE = ROOT / "docs" / "deploy.md"
 COMPOSED = ["docker", "compose", "-f", "docker/compose.yaml"]
@@ -80,9 +80,11 @@ def test_after_a_restore_as_the_page_has_it_all_converges(tmp_path, postgres):
     """Its lines are run: those inside of `postgres` with PostgreSQL's own programs, those inside of `worker` here."""
     with Simulator() as shop, Simulator() as crm:
         systems = {"shop": shop, "crm": crm}
-        for name, text in files_for(systems, creating=["crm"]).items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text.replace("join: auto", "join: ask"))
+        files = files_for(systems, creating=["crm"])
+        write_files(
+            {name: text.replace("join: auto", "join: ask") for name, text in files.items()},
+            tmp_path,
+        )
         url = postgres.url.rpartition("/")[0] + "/concord"
         desk = Desk(tmp_path, shop, crm, {"CONCORD_DATABASE_URL": url})
         before = shop.add(name="Ada Example", email="ada@example.org")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any, Protocol, Self
 import yaml
 
 import mappings
-from connectors.runtime.connection import Connection, variable
+from connectors.runtime.connection import Connection, as_variable, variable
 from connectors.testing.faults import Trouble
 from connectors.testing.proxy import Proxy
 from crm_master import bootstrap, entrypoints
@@ -237,17 +236,7 @@ class Hub:
 
     def command(self, *words: str) -> subprocess.Popen[str]:
         """``concord``, as a process of its own."""
-        texts = {
-            variable(name): json.dumps(
-                {
-                    "conn_type": "http",
-                    "host": at.base_url,
-                    "login": at.login,
-                    "password": at.password,
-                }
-            )
-            for name, at in self.stage.connections().items()
-        }
+        texts = {variable(name): as_variable(at) for name, at in self.stage.connections().items()}
         return subprocess.Popen(
             [sys.executable, "-m", "crm_master.cli", "--home", str(self.home), *words],
             env=os.environ | texts | {"CONCORD_USER": "steward"},

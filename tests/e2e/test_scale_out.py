@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 import time
@@ -14,14 +13,14 @@ import psutil
 import pytest
 import yaml
 
-from connectors.runtime.connection import Connection, variable
+from connectors.runtime.connection import as_variable, variable
 from connectors.testing.profiles import Profile
 from connectors.testing.server import Break, Reply
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
 from crm_master.engine.deliver import BATCH
 from tests.e2e.composed import Composed
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PATIENCE = 300.0
@@ -80,17 +79,13 @@ def home(tmp_path: Path, systems: dict[str, Simulator]) -> Path:
         "policies/customer.yaml": {"fuses": {"links": 1, "writes": 1}},
     }.items():
         files[name] = yaml.safe_dump(yaml.safe_load(files[name]) | more, sort_keys=False)
-    for name, text in files.items():
-        path = tmp_path / "hub" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return tmp_path / "hub"
+    return write_files(files, tmp_path / "hub")
 
 
 @pytest.fixture
 def composed(tmp_path: Path, home: Path, systems: dict[str, Simulator]) -> Iterator[Composed]:
     """All services of the compose file, each worker with as many slots as it gets shares."""
-    connections = {variable(name): _as_airflow(each.connection) for name, each in systems.items()}
+    connections = {variable(name): as_variable(each.connection) for name, each in systems.items()}
     slots = {"WORKERS": "2", "WORKER_CONCURRENCY": str(SHARES // 2), "HEARTBEAT_TIMEOUT": "20"}
     with Composed(tmp_path / "run", home, connections, **slots) as running:
         yield running
@@ -204,14 +199,3 @@ def _ailing(composed: Composed, service: str) -> str:
     environment = composed.environment(service, name) | {"HOSTNAME": name}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return f"{done.stdout}{done.stderr}"[-500:] if done.returncode else ""
-
-
-def _as_airflow(connection: Connection) -> str:
-    return json.dumps(
-        {
-            "conn_type": "concord",
-            "host": connection.base_url,
-            "login": connection.login,
-            "password": connection.password,
-        }
-    )

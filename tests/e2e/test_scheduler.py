@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from connectors.runtime.connection import Connection, connection_from_environment, variable
+from connectors.runtime.connection import as_variable, connection_from_environment, variable
 from connectors.testing.profiles import Profile
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
 from examples.demo.cluster import Cluster
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 PATIENCE = 120.0
@@ -28,7 +27,7 @@ def systems(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Simulator]]:
     """Two simulated systems whose connections Airflow finds in its environment."""
     with Simulator(Profile("erp")) as erp, Simulator(Profile("shop")) as shop:
         for name, system in (("erp", erp), ("shop", shop)):
-            monkeypatch.setenv(variable(name), _as_airflow(system.connection))
+            monkeypatch.setenv(variable(name), as_variable(system.connection))
         yield {"erp": erp, "shop": shop}
 
 
@@ -36,11 +35,7 @@ def systems(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Simulator]]:
 def home(tmp_path: Path, systems: dict[str, Simulator]) -> Path:
     """A deployment of both, joined and in step, whose schedules never come round."""
     files = files_for(systems, options={"schedule": QUIET})
-    for name, text in files.items():
-        path = tmp_path / "hub" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return tmp_path / "hub"
+    return write_files(files, tmp_path / "hub")
 
 
 @pytest.fixture
@@ -130,14 +125,3 @@ def _task(cluster: Cluster, run: dict[str, Any], task_id: str) -> dict[str, Any]
     path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task_id}"
     found: dict[str, Any] = cluster.get(path)
     return found
-
-
-def _as_airflow(connection: Connection) -> str:
-    return json.dumps(
-        {
-            "conn_type": "concord",
-            "host": connection.base_url,
-            "login": connection.login,
-            "password": connection.password,
-        }
-    )

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.testing.simulator import Simulator
 from tests.desk import Desk
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 from tests.integration.spoiling import MAPPING, World
 
 CREATE = {"create": {"when": {"email": "present"}}}
@@ -22,9 +22,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     with Simulator() as shop, Simulator() as crm:
         systems = {"shop": shop, "crm": crm}
         files = files_for(systems, {"name": "manual"}, options=CREATE)
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text, encoding="utf-8")
+        write_files(files, tmp_path)
         for number in (1, 2, 3):
             shop.add(name=f"Person {number}", email=f"p{number}@example.org")
         crm.add(name="Person 1", email="p1@example.org", phone="02 512 34 56")
@@ -47,9 +45,7 @@ def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     with Simulator() as shop, Simulator() as desk:
         systems = {"shop": shop, "desk": desk}
         files = files_for(systems, mappings=dict.fromkeys(systems, MAPPING), params={"size": 2})
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text, encoding="utf-8")
+        write_files(files, tmp_path)
         found = World(tmp_path, shop, desk, caplog)
         yield found
         found.close()

@@ -108,13 +108,16 @@ def test_the_command_serves_until_it_is_interrupted_on_this_machine_alone(runnin
         command, env=os.environ | running.environ, stderr=subprocess.PIPE, text=True
     ) as served:
         assert served.stderr is not None
-        said = served.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:[0-9]+/metrics", said)
-        assert found is not None, said
-        assert _samples(requests.get(found[0], timeout=30).text)
-        served.send_signal(signal.SIGINT)
-        assert served.wait(30) == 0
-        assert served.stderr.read() == ""
+        try:
+            said = served.stderr.readline()
+            found = re.search(r"http://127\.0\.0\.1:[0-9]+/metrics", said)
+            assert found is not None, said
+            assert _samples(requests.get(found[0], timeout=30).text)
+            served.send_signal(signal.SIGINT)
+            assert served.wait(30) == 0
+            assert served.stderr.read() == ""
+        finally:
+            served.kill()
 
 
 def test_they_are_sent_where_the_variables_of_opentelemetry_say(running: Desk) -> None:

@@ -5,7 +5,12 @@ import json
 import pytest
 
 from connectors.errors import BadConfiguration
-from connectors.runtime.connection import Connection, connection_from_environment
+from connectors.runtime.connection import (
+    Connection,
+    as_variable,
+    connection_from_environment,
+    variable,
+)
 
 
 def _read(text):
@@ -82,3 +87,9 @@ def test_a_port_belongs_to_the_host_also_where_the_address_has_a_path() -> None:
     text = '{"conn_type": "http", "host": "https://erp.example.org/api", "port": 8443}'
     found = connection_from_environment("erp", {"AIRFLOW_CONN_ERP": text})
     assert found.base_url == "https://erp.example.org:8443/api"
+
+
+def test_a_connection_goes_into_a_variable_and_comes_back():
+    given = Connection("https://erp.example.org/api", "hub", "s3cret/@:", {"tenant": "t1"})
+    environ = {variable("erp"): as_variable(given)}
+    assert connection_from_environment("erp", environ) == given

@@ -17,13 +17,13 @@ import yaml
 from aiosmtpd.controller import Controller
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from connectors.runtime.connection import variable
+from connectors.runtime.connection import as_variable, variable
 from connectors.testing.profiles import Profile
 from connectors.testing.simulator import Simulator
 from crm_master.entrypoints import ConfigurationMistakes, read_hub
 from dags.alerting import channels, check_notifiers
 from examples.peers.processes import free_port
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 from tests.integration.collector import collecting
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
@@ -77,11 +77,7 @@ def post() -> Iterator[tuple[Post, int]]:
 
 
 def _home(folder: Path, shop: Simulator, *notify: dict[str, Any]) -> Path:
-    home = folder / "hub"
-    for name, text in files_for({"shop": shop}).items():
-        path = home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    home = write_files(files_for({"shop": shop}), folder / "hub")
     alerts = {"limits": {"stream_lags": 0}, "notify": list(notify)}
     with (home / "hub.yaml").open("a") as file:
         file.write(yaml.safe_dump({"alerts": alerts}))
@@ -89,22 +85,16 @@ def _home(folder: Path, shop: Simulator, *notify: dict[str, Any]) -> Path:
 
 
 def _run(folder: Path, home: Path, shop: Simulator, mail_port: int, *steps: str) -> Any:
-    given = shop.connection
-    connections = {
-        "shop": {
-            "conn_type": "concord",
-            "host": given.base_url,
-            "login": given.login,
-            "password": given.password,
-        },
-        "smtp_default": {
-            "conn_type": "smtp",
-            "host": "127.0.0.1",
-            "port": mail_port,
-            "extra": json.dumps({"disable_ssl": True, "disable_tls": True}),
-        },
+    mail = {
+        "conn_type": "smtp",
+        "host": "127.0.0.1",
+        "port": mail_port,
+        "extra": json.dumps({"disable_ssl": True, "disable_tls": True}),
     }
-    environ = {variable(name): json.dumps(parts) for name, parts in connections.items()}
+    environ = {
+        variable("shop"): as_variable(shop.connection),
+        variable("smtp_default"): json.dumps(mail),
+    }
     ran = subprocess.run(
         [sys.executable, "-c", RUN, str(folder / "airflow"), str(home), *steps],
         env=os.environ | environ,

@@ -24,6 +24,7 @@ from dags import flows, notes, work
 from dags.builder import build
 from dags.inprocess import DAGS, settings
 from dags.retrying import NotConverged, policy
+from tests.hubs import write_files
 
 DEMO = Path(__file__).resolve().parents[3] / "examples" / "demo" / "hub"
 IDS = {
@@ -297,11 +298,9 @@ def _hub() -> dict:
 
 
 def _written(tmp_path: Path, hub: dict, more: dict | None = None) -> Path:
-    for name, content in {"hub.yaml": hub, **(more or {})}.items():
-        path = tmp_path / "hub" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return tmp_path / "hub"
+    contents = {"hub.yaml": hub, **(more or {})}
+    files = {name: yaml.safe_dump(it, sort_keys=False) for name, it in contents.items()}
+    return write_files(files, tmp_path / "hub")
 
 
 def _uris(schedule) -> set[str]:

@@ -6,15 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.runtime.connection import variable
+from connectors.runtime.connection import as_variable, variable
 from connectors.testing.profiles import Profile
 from connectors.testing.simulator import Simulator
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 RUN = """
@@ -90,21 +91,11 @@ def _run(
     shop: Simulator, folder: Path, *dag_ids: str, password: str | None = None
 ) -> tuple[dict[str, Any], str]:
     """How the DAGs ended, and all that was logged. In a process of its own: Airflow's settings are global."""
-    home = folder / "hub"
-    for name, text in files_for({"shop": shop}).items():
-        path = home / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    given = shop.connection
-    as_airflow = {
-        "conn_type": "concord",
-        "host": given.base_url,
-        "login": given.login,
-        "password": password or given.password,
-    }
+    home = write_files(files_for({"shop": shop}), folder / "hub")
+    given = replace(shop.connection, password=password or shop.connection.password)
     ran = subprocess.run(
         [sys.executable, "-c", RUN, str(folder / "airflow"), str(home), *dag_ids],
-        env=os.environ | {variable("shop"): json.dumps(as_airflow)},
+        env=os.environ | {variable("shop"): as_variable(given)},
         capture_output=True,
         text=True,
         timeout=200,

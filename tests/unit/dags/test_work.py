@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from connectors.testing.simulator import TOKEN, Simulator
+from connectors.runtime.connection import as_variable, variable
+from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
 from dags import work
-from tests.hubs import files_for
+from tests.hubs import files_for, write_files
 
 
 @pytest.fixture
@@ -22,13 +22,10 @@ def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
         found = {"shop": shop, "crm": crm}
         shop.add(name="Ada Example", email="ada@example.org", phone="02 512 34 56")
         crm.add(name="Ada Example", email="ada@example.org")
-        for name, text in files_for(found).items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(text, encoding="utf-8")
+        write_files(files_for(found), tmp_path)
         monkeypatch.setenv("CONCORD_HOME", str(tmp_path))
         for name, system in found.items():
-            parts = {"conn_type": "http", "host": system.url, "password": TOKEN}
-            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(parts))
+            monkeypatch.setenv(variable(name), as_variable(system.connection))
         with entrypoints.opened(tmp_path, fresh=True) as app:
             entrypoints.init(app)
         for name in found:
