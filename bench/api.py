@@ -16,7 +16,8 @@ from datetime import datetime
 
 import orjson
 
-from bench.systems import SHOP, Rows, person, say
+from bench.child import answer
+from bench.systems import SHOP, Rows, person
 from connectors.testing import Simulator
 from connectors.testing.server import Break, Reply, Server
 
@@ -69,7 +70,7 @@ def main() -> None:
     customers, shop = Customers(), Rationed(Simulator(SHOP))
     servers = [Server(customers), Server(shop)]
     url, place = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    say({"url": url, "shop": place})
+    answer({"url": url, "shop": place})
     for line in sys.stdin:
         match line.split():
             case ["rows", number]:
@@ -80,7 +81,7 @@ def main() -> None:
                 customers.count, shop.system = 0, Simulator(SHOP)
             case ["quota", number]:
                 shop.quota = int(number)
-        say(
+        answer(
             {
                 "rows": customers.count,
                 "writes": len(shop.system.writes),

@@ -1,10 +1,11 @@
-"""A process that is told what to do, a line each, and answers in lines of JSON."""
+"""A process that is told what to do, a line each, and answers in lines of JSON: both ends of that."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,3 +49,8 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         self._process.communicate()
+
+
+def answer(what: Mapping[str, Any]) -> None:
+    """What the process says, in a line of its own."""
+    print(json.dumps(what), flush=True)

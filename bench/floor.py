@@ -12,7 +12,8 @@ import orjson
 import psycopg
 import requests
 
-from bench.measure import measured, say
+from bench.child import answer
+from bench.measure import measured
 from bench.systems import ERP
 from connectors.testing.api import TOKEN
 
@@ -70,10 +71,10 @@ def main(url: str, database: str) -> None:
     opened: Any
     if kind == "sqlite":
         with closing(sqlite3.connect(place)) as opened:
-            say(measured(lambda: load(url, into_sqlite(opened))))
+            answer(measured(lambda: load(url, into_sqlite(opened))))
     else:
         with closing(psycopg.connect(database)) as opened:
-            say(measured(lambda: load(url, into_postgres(opened))))
+            answer(measured(lambda: load(url, into_postgres(opened))))
 
 
 if __name__ == "__main__":

@@ -8,39 +8,30 @@ in requests a second, unless that is 0.
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
-import yaml
-
-from bench.measure import measured, say
-from bench.rows import files
-from connectors.runtime.connection import Connection
-from connectors.testing.api import TOKEN
+from bench.child import answer
+from bench.measure import measured
+from bench.rows import contents, files
+from bench.stage import opened
 from crm_master import entrypoints
 from crm_master.bootstrap import App
-from crm_master.deployment import compile_deployment, home_files
-from crm_master.store import Database
 
 
 def texts(quota: int) -> dict[str, str]:
     """The deployment of ``bench.rows``, but everybody is created in the shop, and nobody is asked who joins."""
-    found = files()
-    hub = yaml.safe_load(found["hub.yaml"])
-    for system in hub["systems"].values():
+    found = contents()
+    systems = found["hub.yaml"]["systems"]
+    for name, system in systems.items():
         system["join"] = "auto"
-    hub["systems"]["shop"]["streams"]["customers"] = {"create": "everybody"}
-    shop = yaml.safe_load(found["systems/shop.yaml"])
-    if quota:
-        shop["limits"] = {"per_second": quota, "burst": 5}
+        found[f"mappings/{name}/customers.yaml"]["fields"]["address.street"] = (
+            "street"  # by nobody's own codec
+        )
+    systems["shop"]["streams"]["customers"] = {"create": "everybody"}
     # so many new customers are no accident here
-    policy = yaml.safe_load(found["policies/customer.yaml"]) | {"fuses": {"writes": 1.0}}
-    changed = {"hub.yaml": hub, "systems/shop.yaml": shop, "policies/customer.yaml": policy}
-    for name in (f"mappings/{system}/customers.yaml" for system in ("erp", "shop")):
-        mapping = yaml.safe_load(found[name])
-        mapping["fields"]["address.street"] = "street"  # by nobody's own codec
-        changed[name] = mapping
-    return found | {name: yaml.safe_dump(content) for name, content in changed.items()}
+    found["policies/customer.yaml"]["fuses"] = {"writes": 1.0}
+    if quota:
+        found["systems/shop.yaml"]["limits"] = {"per_second": quota, "burst": 5}
+    return files(found)
 
 
 class Hub:
@@ -75,23 +66,12 @@ class Hub:
 
 
 def main(url: str, shop: str, database: str, quota: str = "0") -> None:
-    given, shipped = texts(int(quota)), home_files(Path("/nonexistent"))
-    deployment = compile_deployment(lambda name: given.get(name) or shipped(name))
-    urls = {"erp": url, "shop": shop}
-    with tempfile.TemporaryDirectory(prefix="concord-bench-") as home:
-        app = App(
-            Path(home),
-            deployment,
-            Database(database),
-            lambda system: Connection(urls[system], "hub", TOKEN),
-        )
-        entrypoints.init(app)
+    with opened(texts(int(quota)), database, {"erp": url, "shop": shop}) as app:
         entrypoints.sync(app)
         hub = Hub(app)
-        say({"systems": list(app.hub.systems)})
+        answer({"systems": list(app.hub.systems)})
         for line in sys.stdin:
-            say(measured(getattr(hub, line.strip())))
-        app.store.close()
+            answer(measured(getattr(hub, line.strip())))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,15 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from bench.child import Child
 from bench.figures import Figure
 from bench.shares import shares
-from examples import peers
+from bench.stage import databases, plain
 
 ROOT = Path(__file__).parents[1]
 YARDSTICKS = ROOT / "bench" / "yardsticks"
@@ -52,30 +49,6 @@ class Bench:
         found = min((work() for _ in range(self.times)), key=lambda told: float(told["seconds"]))
         self.say(f"{what}: {rate(found):,.0f} a second, {micros(found):.1f} µs of CPU each")
         return found
-
-
-@contextmanager
-def databases(kind: str) -> Iterator[Callable[[], str]]:
-    """Gives addresses of new, empty databases."""
-    with tempfile.TemporaryDirectory(prefix="concord-bench-") as name:
-        folder, made = Path(name), iter(range(1000))
-        if kind == "sqlite":
-            yield lambda: f"sqlite:///{folder / f'{next(made)}.db'}"
-            return
-        with peers.postgres(folder / "postgres") as server:
-
-            def new() -> str:
-                database = f"bench_{next(made)}"
-                with psycopg.connect(plain(server.url), autocommit=True) as connection:
-                    connection.execute(f"CREATE DATABASE {database}")
-                return server.url.rpartition("/")[0] + f"/{database}"
-
-            yield new
-
-
-def plain(url: str) -> str:
-    """The address as drivers know it, without SQLAlchemy's name of the driver."""
-    return url.replace("+psycopg", "")
 
 
 def rate(told: Told) -> float:

@@ -7,10 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.systems import say
-
-__all__ = ["measured", "peak_mib", "reset_peak", "say"]
-
 
 def measured(work: Callable[[], int]) -> dict[str, Any]:
     """Do it. Gives the number of records that it told of, its ``seconds``, those of ``cpu``, and the ``peak`` in MiB."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from statistics import median
 
 from bench.figures import Figure
-from bench.loads import Bench, databases, rate
+from bench.loads import Bench, rate
+from bench.stage import databases
 
 
 def delivering(bench: Bench, quota: int, seconds: int) -> list[Figure]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
-from bench.measure import measured, say
+from bench.child import answer
+from bench.measure import measured
 from bench.systems import ERP
 from connectors.contract import Scan
 from connectors.registry import load_manifest, open_system
@@ -16,7 +17,7 @@ from connectors.testing.api import TOKEN
 def main(url: str) -> None:
     connection = Connection(url, "hub", TOKEN)
     system = open_system(load_manifest(ERP.manifest()), connection, lambda: datetime.now(UTC))
-    say(
+    answer(
         measured(
             lambda: sum(len(page.records) for page in system.read("customers", None, Scan.FULL))
         )

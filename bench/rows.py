@@ -7,10 +7,6 @@ kernel's own (``VmHWM``), begun anew with each phase.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,16 +16,14 @@ from typing import Any
 
 import yaml
 
+from bench.child import Child
 from bench.measure import peak_mib, reset_peak
+from bench.stage import databases, opened
 from bench.systems import ERP, SHOP, poison, row
-from connectors.runtime.connection import Connection
-from connectors.testing.api import TOKEN
 from crm_master import entrypoints
 from crm_master.bootstrap import App
-from crm_master.deployment import compile_deployment, home_files
+from crm_master.deployment import home_files
 from crm_master.domain.fields import Canonical, Native
-from crm_master.store import Database
-from examples import peers
 from mappings.codecs.base import Codec, register, text_of
 from mappings.spec import FieldType
 
@@ -64,7 +58,7 @@ class Street(Codec):
         return value
 
 
-def files() -> dict[str, str]:
+def contents() -> dict[str, Any]:
     """The deployment: leads are created in the shop, nobody in the ERP. What shipped policies say holds."""
     policy = yaml.safe_load(home_files(Path("/nonexistent"))("policies/customer.yaml") or "")
     policy["failures_allowed"] = 0.05
@@ -81,42 +75,23 @@ def files() -> dict[str, str]:
             for name in ("erp", "shop")
         },
     }
-    found = {"hub.yaml": hub, "policies/customer.yaml": policy}
-    for name in ("erp", "shop"):
-        found[f"mappings/{name}/customers.yaml"] = {"entity": "customer", "fields": _FIELDS}
-    texts = {name: yaml.safe_dump(content, sort_keys=False) for name, content in found.items()}
-    return texts | {f"systems/{of.name}.yaml": of.manifest() for of in (ERP, SHOP)}
+    mappings = {
+        f"mappings/{name}/customers.yaml": {"entity": "customer", "fields": dict(_FIELDS)}
+        for name in ("erp", "shop")
+    }
+    manifests = {f"systems/{of.name}.yaml": yaml.safe_load(of.manifest()) for of in (ERP, SHOP)}
+    return {"hub.yaml": hub, "policies/customer.yaml": policy, **mappings, **manifests}
 
 
-class Systems:
-    """The process of both systems."""
-
-    def __init__(self, rows: int) -> None:
-        command = [sys.executable, "-m", "bench.systems", str(rows)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.urls: dict[str, str] = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        found: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return found
-
-    def ask(self, what: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(what + "\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def close(self) -> None:
-        self._process.communicate()
+def files(of: Mapping[str, Any]) -> dict[str, str]:
+    """The same as files."""
+    return {name: yaml.safe_dump(content, sort_keys=False) for name, content in of.items()}
 
 
 class Bench:
     """One measurement: phases, one after the other, and what is not as it should be."""
 
-    def __init__(self, app: App, systems: Systems, rows: int) -> None:
+    def __init__(self, app: App, systems: Child, rows: int) -> None:
         self.app, self.systems, self.rows = app, systems, rows
         self.began = time.monotonic()
         self.peak = 0
@@ -231,40 +206,17 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-@contextmanager
-def database(which: str, folder: Path) -> Iterator[str]:
-    """The address of a new database."""
-    if which == "sqlite":
-        yield f"sqlite:///{folder / 'master.db'}"
-    else:
-        with peers.postgres(folder) as server:
-            yield server.url
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Sync very many rows, and measure.")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     chosen = parser.parse_args()
     with (
-        tempfile.TemporaryDirectory(prefix="concord-rows-") as name,
-        database(chosen.database, Path(name)) as url,
+        databases(chosen.database) as new,
+        Child("bench.systems", chosen.rows) as systems,
+        opened(files(contents()), new(), systems.hello) as app,
     ):
-        systems = Systems(chosen.rows)
-        texts, shipped = files(), home_files(Path("/nonexistent"))
-        deployment = compile_deployment(lambda name: texts.get(name) or shipped(name))
-        app = App(
-            Path(name),
-            deployment,
-            Database(url),
-            lambda system: Connection(systems.urls[system], "hub", TOKEN),
-        )
-        entrypoints.init(app)
-        try:
-            return 0 if Bench(app, systems, chosen.rows)() else 1
-        finally:
-            app.store.close()
-            systems.close()
+        return 0 if Bench(app, systems, chosen.rows)() else 1
 
 
 if __name__ == "__main__":

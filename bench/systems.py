@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from bench.child import answer
 from connectors.testing import Profile, Simulator
 from connectors.testing.server import Reply, Server
 
@@ -125,21 +126,16 @@ def main(count: int) -> None:
     for fields in known(count):
         shop.add(**fields)
     server = Server(rows)
-    say({"erp": f"http://127.0.0.1:{server.server_port}", "shop": shop.url})
+    answer({"erp": f"http://127.0.0.1:{server.server_port}", "shop": shop.url})
     for line in sys.stdin:
         verb, *numbers = line.split()
         if verb == "bad":
             rows.bad = bad_rows(int(numbers[0]))
         writes = rows.writes + len(shop.writes)
         duplicates = len(shop.duplicates())
-        say({"requests": rows.requests, "writes": writes, "duplicates": duplicates})
+        answer({"requests": rows.requests, "writes": writes, "duplicates": duplicates})
     server.halt()
     shop.stop()
-
-
-def say(what: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

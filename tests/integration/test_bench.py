@@ -10,8 +10,9 @@ import pytest
 from bench import figures
 from bench.child import Child
 from bench.figures import Figure
-from bench.loads import Bench, curve, databases, floor
+from bench.loads import Bench, curve, floor
 from bench.quota import delivering, latency
+from bench.stage import databases
 
 
 @pytest.fixture
