@@ -27,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure Concord beside its yardsticks.")
     parser.add_argument("--rows", type=int, default=100_000, help="of a first load")
     parser.add_argument("--times", type=int, default=3, help="how often the short pieces are run")
-    parser.add_argument("--curve", type=int, default=100_000, help="its end; 1000000 takes an hour")
+    parser.add_argument("--curve", type=int, default=100_000, help="how many records it ends at")
     parser.add_argument("--only", nargs="*", default=(), help="some of the parts")
     chosen = parser.parse_args()
     began = time.monotonic()

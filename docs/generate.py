@@ -76,8 +76,8 @@ runs in one process beside the process of the API. The figures are kept in `benc
 beside the wall time.
 
 ```sh
-make bench                                           # 100,000 customers: about a quarter of an hour
-make bench BENCH="--only reading sqlite"             # some of the parts
+make bench                                           # first loads of 100,000 customers
+make bench BENCH="--rows 20000 --only reading sqlite"  # some of the parts, on fewer rows
 make bench BENCH="--curve 1000000"                   # the curve up to a million stored records
 make soak-rows ROWS=1000000                          # every phase of a hub, with poison among the rows
 ```
@@ -104,9 +104,8 @@ rule, an intent, each an object with a history. What was tried and kept: stateme
 go to the driver without a look at each value, codecs with quick paths, raw rows that are compared by a hash before
 anything is made of them, and cycles that are looked for less often. What was tried and not kept: a list as one JSON
 parameter (SQLite then reads tables from end to end), and rows as lists by column on PostgreSQL (slower, and a page's
-bytes several times over). Deliveries fall short of a quota because they go in batches of twenty, and what is not
-asked for between two of them is lost. More workers help, as [deploying](deploy.md) says; more than one page at a time
-is not read yet.
+bytes several times over). More workers help, as [deploying](deploy.md) says; more than one page at a time is not read
+yet.
 """
 
 

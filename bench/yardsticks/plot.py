@@ -16,6 +16,7 @@ def main(result: str, picture: str) -> None:
     """Cost of a record, and memory, over the number of records stored."""
     points = json.loads(Path(result).read_text(encoding="utf-8"))["curve"]
     stored = [point["records"] for point in points]
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text
     figure, cost = plt.subplots(figsize=(7, 4))
     cost.plot(stored, [point["us"] for point in points], "o-", color="tab:blue")
     cost.set(xscale="log", xlabel="records stored", ylabel="µs of CPU for each new record")

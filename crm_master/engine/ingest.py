@@ -155,7 +155,7 @@ def _landed(
         for record, raw, hashed in shown
         if record.key in changed
     ]
-    landed, _ = uow.inbox.land(rows, run_id) if rows else (0, 0)
+    landed, _ = uow.inbox.land(rows, run_id, last) if rows else (0, 0)
     return landed, len(records) - landed
 
 

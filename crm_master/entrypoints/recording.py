@@ -34,10 +34,12 @@ def recorded(app: App, verb: str, target: str = "", progress: Progress = silent)
 
     What a connector raises in it says where that was.
     """
-    with unhurried(), running(verb, target, app.store, app.clock, app.new_id, progress) as run:  # noqa: SIM117
-        # on a line of its own, so that whoever looks for what commits finds it
-        with _told(app, run, verb, target):
-            yield run
+    with (
+        unhurried(),
+        running(verb, target, app.store, app.clock, app.new_id, progress) as run,
+        _told(app, run, verb, target),
+    ):
+        yield run
 
 
 @contextmanager

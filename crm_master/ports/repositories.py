@@ -25,8 +25,13 @@ from crm_master.ports.rows import (
 class Inbox(Protocol):
     """Observations: raw rows as they were read, kept as the first part of the journal."""
 
-    def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
-        """Keep the rows that differ from the last one landed for their record. Gives (landed, unchanged)."""
+    def land(
+        self, rows: Sequence[Landing], run_id: str, last: Mapping[RecordId, bytes] | None = None
+    ) -> tuple[int, int]:
+        """Keep the rows that differ from the last one landed for their record. Gives (landed, unchanged).
+
+        ``last``: what ``Records.hashes`` gave of them in this transaction, if it was asked.
+        """
 
     def claim(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,20 +46,24 @@ class InboxRepository:
         self._connection = connection
         self._locks = locks
 
-    def land(self, rows: Sequence[Landing], run_id: str) -> tuple[int, int]:
+    def land(
+        self, rows: Sequence[Landing], run_id: str, last: Mapping[RecordId, bytes] | None = None
+    ) -> tuple[int, int]:
         ids = [row.raw_hash.hex() if row.dead else record_id(row.ref) for row in rows]
-        alive = [rec_id for rec_id, row in zip(ids, rows, strict=True) if not row.dead]
-        last = last_hashes(self._connection, alive)
+        if last is None:
+            alive = [rec_id for rec_id, row in zip(ids, rows, strict=True) if not row.dead]
+            last = last_hashes(self._connection, alive)
+        newest = dict(last)
         known = self._known_dead(
             [rec_id for rec_id, row in zip(ids, rows, strict=True) if row.dead]
         )
         landed: list[dict[str, Any]] = []
         records: dict[RecordId, dict[str, Any]] = {}
         for rec_id, row in zip(ids, rows, strict=True):
-            if last.get(rec_id) == row.raw_hash or rec_id in known:
+            if newest.get(rec_id) == row.raw_hash or rec_id in known:
                 continue
             if row.dead is None:
-                last[rec_id] = row.raw_hash
+                newest[rec_id] = row.raw_hash
                 records[rec_id] = _NEW_RECORD | {
                     "rec_id": rec_id,
                     "system": row.ref.system,

@@ -68,11 +68,24 @@ def _module(path: Path) -> str:
 def found_in(module: str, file: str, tree: ast.Module, helpers: frozenset[str]) -> Iterator[Site]:
     """The sites of one module; ``helpers`` are the functions at the ends of whose blocks something is committed."""
     for within, function in _functions(tree):
+        heads = _heads(function)
         calls = [call for call in _own(function) if _lasts(call, helpers)]
         for number, call in enumerate(sorted(calls, key=lambda call: call.lineno), 1):
             nth = f" #{number}" if len(calls) > 1 else ""
             name = f"{module}:{within}{nth}"
-            yield Site(name, file, call.lineno, call.end_lineno or call.lineno)
+            yield Site(name, file, *heads.get(call, (call.lineno, call.end_lineno or call.lineno)))
+
+
+def _heads(function: ast.FunctionDef) -> dict[ast.Call, tuple[int, int]]:
+    """The lines of the `with` that a call is in the head of: at its end Python is anywhere on these."""
+    return {
+        call: (block.lineno, block.body[0].lineno - 1)
+        for block in ast.walk(function)
+        if isinstance(block, ast.With)
+        for item in block.items
+        for call in ast.walk(item.context_expr)
+        if isinstance(call, ast.Call)
+    }
 
 
 def _lasts(call: ast.Call, helpers: frozenset[str]) -> bool:
