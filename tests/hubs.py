@@ -105,10 +105,15 @@ def with_files(app: App, files: Mapping[str, str]) -> App:
 
 @contextmanager
 def beside(
-    shop: Simulator, name: str, system: str, connection: Connection, folder: Path
+    shop: Simulator,
+    name: str,
+    system: str,
+    connection: Connection,
+    folder: Path,
+    deletes: str = "ignore",
 ) -> Iterator[App]:
     """A hub over a simulated shop and a system of a manifest that ships; everybody is created in both."""
-    files = files_for({"shop": shop}, creating={"shop"})
+    files = files_for({"shop": shop}, creating={"shop"}, deletes=deletes)
     settings = yaml.safe_load(files["hub.yaml"])
     settings["rank"].append(name)
     settings["systems"][name] = {

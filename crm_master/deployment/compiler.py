@@ -24,6 +24,7 @@ from connectors.yamlfile import (
     read_tree,
 )
 from crm_master.deployment.alerts import wrong_places
+from crm_master.deployment.conditions import able, wrong_causes, wrong_creates
 from crm_master.deployment.files import FileReader, RecordedFiles, recorded_files
 from crm_master.deployment.processes import own_system
 from crm_master.deployment.sense import wrong_entities, wrong_references, wrong_rules
@@ -114,14 +115,17 @@ class _Compiler:
         )
 
     def _senseless(self, settings: HubSettings) -> Iterator[Mistake]:
-        """The references, of mappings and of entities, that lead nowhere."""
+        """References that lead nowhere, creates that make nobody, conditions that never hold."""
         streams = {
             name: getattr(self._manifests.get(name), "streams", None) for name in settings.systems
         }
+        used = {name: system.streams for name, system in settings.systems.items()}
         own = {OWN_SYSTEM: settings.processes} if settings.processes else {}
         yield from wrong_references(
-            self._mappings, self._origins, self._entities, {**streams, **own}
+            self._mappings, self._origins, self._entities, {**streams, **own}, {**used, **own}
         )
+        yield from wrong_creates(settings, self._mappings, streams, self._entities)
+        yield from wrong_causes(settings, self._entities)
         yield from wrong_entities(
             self._entities, lambda name: self._read(f"entities/{name}.yaml") is not None
         )
@@ -285,7 +289,7 @@ class _Compiler:
             writes=chosen.direction != "read" and not observes,
             creates=self._creates(system, stream, chosen, mapping.entity, hub),
             leaving=chosen.create.leaving if isinstance(chosen.create, Create) else Leaving.KEEP,
-            deletes=bool(getattr(getattr(declared, "writes", None), "delete", ())),
+            deletes=able(declared, "delete"),
             full_payload=not getattr(declared, "partial", False),
             skew=int(float(skew) * 1_000_000),
             schedule=chosen.schedule or hub.systems[system].schedule,

@@ -17,10 +17,21 @@ from mappings.values import problem_of
 Place = tuple[str, str]
 """A system and one of its streams."""
 
+_HEARD = {
+    "order": (Rule.SOURCE_PRIORITY, Rule.MOST_RESTRICTIVE),
+    "owner": (Rule.OWNER,),
+    "member": (Rule.MOST_RESTRICTIVE,),
+}
+"""The rules that hear an option; all others go on as if it were not there."""
+
 
 def wrong_rules(settings: PolicySettings, entity: EntityFile) -> Iterator[Mistake]:
-    """A mistake for each field whose rule cannot decide it, or would not be heard."""
+    """A mistake for each field whose rule cannot decide it, would not be heard, or does not hear what is said to it."""
+    if settings.entity != entity.entity:
+        found = f"the entity {settings.entity!r}"
+        yield settings.origin.mistake(("entity",), found, f"{entity.entity}, as its file is named")
     for name, chosen in settings.fields.items():
+        yield from _unheard(name, chosen, settings.origin)
         if name not in entity.fields:
             continue
         defined = entity.field(name)
@@ -31,6 +42,15 @@ def wrong_rules(settings: PolicySettings, entity: EntityFile) -> Iterator[Mistak
             yield settings.origin.mistake(("fields", name), found, ", ".join(allowed))
         elif chosen.rule is Rule.MOST_RESTRICTIVE:
             yield from _wrong_strictness(name, chosen, defined, settings.origin)
+
+
+def _unheard(name: str, chosen: FieldSettings, origin: Origin) -> Iterator[Mistake]:
+    for option, rules in _HEARD.items():
+        if getattr(chosen, option) and chosen.rule not in rules:
+            found = f"{option} under the rule {chosen.rule.value}, which does not look at it"
+            allowed = f"{option} under {' or '.join(rules)}"
+            do = "Leave it out, or choose such a rule."
+            yield origin.mistake(("fields", name, option), found, allowed, do)
 
 
 def _rules_for(defined: FieldDef) -> list[Rule]:
@@ -66,17 +86,19 @@ def wrong_references(
     origins: Mapping[Place, Origin],
     entities: Mapping[str, EntityFile],
     streams: Mapping[str, Collection[str] | None],
+    used: Mapping[str, Collection[str]],
 ) -> Iterator[Mistake]:
-    """A mistake for each mapped reference to a stream that there is not, or whose records are of another entity.
+    """A mistake for each mapped reference to a stream that there is not, that is not used, or is of another entity.
 
-    ``streams`` names those of each system's manifest; ``None`` where that has mistakes of its own.
+    ``streams`` names those of each system's manifest, ``None`` where that has mistakes of its own; ``used`` names those
+    that take part. An ``optional`` reference may be to what never does.
     """
     for here, mapping in mappings.items():
         for name, (system, stream) in mapping.references.items():
             known = streams.get(system, ())
             if not stream or known is None:
                 continue
-            path, to = ("fields", name), entities[mapping.entity].field(name).to
+            path, field = ("fields", name), entities[mapping.entity].field(name)
             there = mappings.get((system, stream))
             if system not in streams:
                 do = did_you_mean(system, streams)
@@ -84,10 +106,16 @@ def wrong_references(
             elif stream not in known:
                 do = did_you_mean(stream, known)
                 found, allowed = f"no stream {stream!r} in {system}", ", ".join(known)
-            elif there is not None and there.entity != to:
+            elif there is not None and there.entity != field.to:
                 do = "Name another stream, or another entity in the catalogue."
                 found = f"{system}/{stream}, whose records are of {there.entity}"
-                allowed = f"a stream of {to}, as entities/{mapping.entity}.yaml says"
+                allowed = f"a stream of {field.to}, as entities/{mapping.entity}.yaml says"
+            elif stream not in used[system] and not field.optional:
+                do = f"Add {stream} to the streams of {system} in hub.yaml, or take this line out."
+                found = (
+                    f"{system}/{stream}, which hub.yaml does not use: nothing is ever known there"
+                )
+                allowed = ", ".join(f"{system}/{other}" for other in used[system])
             else:
                 continue
             yield origins[here].mistake(path, found, allowed, do)

@@ -58,6 +58,18 @@ def test_the_diallers_file_is_kept_and_an_edit_in_it_comes_back(hub, shop, folde
     assert delivered(hub) == 0
 
 
+def test_where_deletes_are_told_a_row_of_a_kept_file_goes_too(shop, folder, tmp_path):
+    key = shop.add(name="Ada Lovelace", email="ada@example.org")
+    shop.add(name="Grace Hopper", email="grace@example.org")
+    calls = ("calls", "callcentre", Connection(f"file://{folder}"))
+    with beside(shop, *calls, tmp_path, deletes="propagate") as hub:
+        delivered(hub)
+        shop.remove(key)
+        entrypoints.ingest(hub, "shop", "customers", full=True)
+        delivered(hub)
+    assert list(_rows(folder)) == ["grace@example.org"]
+
+
 def test_a_share_that_is_away_stops_only_its_own_part_and_buries_nobody(hub, shop, folder):
     shop.add(name="Ada Lovelace", email="ada@example.org")
     delivered(hub)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import yaml
 
+import mappings
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.deployment import compile_deployment, recorded_files
 from crm_master.domain.survivorship import Rule
@@ -36,6 +38,7 @@ fields:
   active: boolean
   maker: {type: reference, to: customer}
 """
+ORDERS = (Path(mappings.__file__).parent / "entities" / "order.yaml").read_text(encoding="utf-8")
 
 
 def _policy(**fields: Any) -> dict[str, str]:
@@ -51,11 +54,65 @@ def _restrictive(**more: Any) -> dict[str, Any]:
     return {"rule": "most_restrictive", "order": ["denied", "granted"], **more}
 
 
+def _hub(of: str, **stream: Any) -> dict[str, str]:
+    hub = yaml.safe_load(HUB)
+    system, name = of.split("/")
+    hub["systems"][system]["streams"][name] = stream
+    return {"hub.yaml": yaml.safe_dump(hub, sort_keys=False)}
+
+
+def _without(of: str) -> dict[str, str]:
+    hub = yaml.safe_load(HUB)
+    system, name = of.split("/")
+    del hub["systems"][system]["streams"][name]
+    return {"hub.yaml": yaml.safe_dump(hub, sort_keys=False)}
+
+
+def _created(**when: Any) -> dict[str, str]:
+    return _hub(
+        "erp/parties", create={"when": {name.replace("__", "."): of for name, of in when.items()}}
+    )
+
+
+def _process(
+    raises: dict[str, Any] | None = None, facts: Any = None, **when: Any
+) -> dict[str, str]:
+    hub = yaml.safe_load(HUB)
+    said = {"customer": "itself" if facts else "customer", **(raises or {})}
+    raised = {"entity": "interaction", "fields": said, "open": {}, "closed": {}}
+    process = {"of": "order", "when": when, "raises": raised}
+    if facts:
+        process |= {"of": "customer", "facts": facts}
+    hub["processes"] = {"late": process}
+    return {"hub.yaml": yaml.safe_dump(hub, sort_keys=False)}
+
+
 def test_what_makes_sense_is_no_mistake():
     rows = {"lifecycle": _restrictive(order=["lost", "lead"]), "name": "manual"}
-    for files in ({}, _policy(**rows), _sales("system: calls, stream: customers")):
+    owned = {"rule": "owner", "owner": "erp"}
+    ranked = {"rule": "source_priority", "order": ["erp"]}
+    whom = {
+        "email": "present",
+        "lifecycle": ["lead", "lost"],
+        "address__country": "BE",
+        "other_emails": "present",
+    }
+    volume = {"order": {"above": 5, "sum": "total", "by": "ordered_at", "within": "9d"}}
+    for files in (
+        {},
+        _policy(**rows, language=owned, email=ranked),
+        _sales("system: calls, stream: customers"),
+        _created(**whom),
+        _process(
+            status=["placed"], promised_at={"past": "1d"}, total={"above": 1}, lines="present"
+        ),
+        _process({"number": "late-{number}", "kind": "service_request"}),
+        _process(facts=volume),
+    ):
         compiled({"hub.yaml": HUB, **files})
     compiled({"hub.yaml": HUB, "entities/product.yaml": ENTITY})
+    catalogue = ORDERS.replace("to: customer", "to: customer, optional: true")
+    compiled({**_without("erp/parties"), "entities/order.yaml": catalogue})
 
 
 SENSELESS: dict[str, tuple[dict[str, str], str, str, str]] = {
@@ -98,6 +155,79 @@ SENSELESS: dict[str, tuple[dict[str, str], str, str, str]] = {
     "a reference to a stream of another entity": (
         _sales("stream: products"),
         "mappings/tryton/sales.yaml:4", "erp/products, whose records are of product", "a stream of customer",
+    ),
+    "a reference to a stream that is not used": (
+        _without("erp/parties"), "mappings/tryton/sales.yaml:7",
+        "erp/parties, which hub.yaml does not use: nothing is ever known there", "erp/sales, erp/products",
+    ),
+    "an order that nobody hears": (
+        _policy(phone={"rule": "owner", "order": ["calls"], "owner": "erp"}),
+        "policies/customer.yaml:5", "order under the rule owner, which does not look at it",
+        "order under source_priority or most_restrictive",
+    ),
+    "an owner that nobody hears": (
+        _policy(phone={"rule": "manual", "owner": "erp"}),
+        "policies/customer.yaml:5", "owner under the rule manual, which does not look at it", "owner under owner",
+    ),
+    "a member that nobody hears": (
+        _policy(consent_email={"rule": "most_recent", "member": "status"}),
+        "policies/customer.yaml:5", "member under the rule most_recent, which does not look at it",
+        "member under most_restrictive",
+    ),
+    "a policy of another entity": (
+        {"policies/customer.yaml": yaml.safe_dump({"entity": "order", "match": MATCH}, sort_keys=False)},
+        "policies/customer.yaml:1", "the entity 'order'", "customer, as its file is named",
+    ),
+    "a create where nothing is written": (
+        _hub("erp/parties", direction="read", create="everybody"),
+        "hub.yaml:14", "create on a stream that is only read", "with direction both or write",
+    ),
+    "a create that the manifest does not know": (
+        _hub("erp/products", create="everybody"), "hub.yaml:15",
+        "create, and the manifest of erp does not say how products are made", "a stream with steps that create",
+    ),
+    "a create on a value that there is not": (
+        _created(lifecycle=["leed"]), "hub.yaml:15", "'leed'", "Did you mean 'lead'?",
+    ),
+    "a create on a member that there is not": (
+        _created(address__cuntry="BE"), "hub.yaml:15", "no member 'cuntry' in address", "Did you mean 'country'?",
+    ),
+    "a create on any member that there is not": (
+        _created(address__cuntry="present"), "hub.yaml:15", "no member 'cuntry' in address", "street, ",
+    ),
+    "a create on a list": (
+        _created(other_emails="vip"), "hub.yaml:15", "values of a list field", "present",
+    ),
+    "a create on a group": (
+        _created(address="BE"), "hub.yaml:15", "values of a group", "present, or one of its members: address.MEMBER",
+    ),
+    "a condition that says nothing": (
+        _process(status={}), "hub.yaml:25", "a condition that says nothing", "any of present, values, past, above",
+    ),
+    "a condition on a value that there is not": (
+        _process(status=["plaecd"]), "hub.yaml:25", "'plaecd'", "Did you mean 'placed'?",
+    ),
+    "a condition on a number that is kept as text": (
+        _process(total=[12]), "hub.yaml:25", "12", "a decimal number as text, such as 12.5",
+    ),
+    "the age of what is no time": (
+        _process(status={"past": "1d"}), "hub.yaml:26", "past of 'status', which is of type enum",
+        "a field of type date or datetime",
+    ),
+    "the size of what is no number": (
+        _process(status={"above": 1}), "hub.yaml:26", "above of 'status', which is of type enum",
+        "a field of type decimal or integer",
+    ),
+    "a sum of what are no numbers": (
+        _process(facts={"order": {"above": 1, "sum": "status"}}), "hub.yaml:34",
+        "sum of 'status', which is of type enum", "a field of type decimal or integer",
+    ),
+    "a text that names no field": (
+        _process({"subject": "Order {nmber} is late"}), "hub.yaml:29",
+        "{nmber}, which is no single field of order", "Did you mean 'number'?",
+    ),
+    "a text that is no value": (
+        _process({"kind": "service"}), "hub.yaml:29", "'service'", "service_request",
     ),
     "a reference to no entity": (
         {"entities/product.yaml": ENTITY.replace("to: customer", "to: custmer")},
