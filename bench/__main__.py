@@ -46,7 +46,7 @@ def main() -> int:
             "sqlite": lambda: loading(bench, "sqlite"),
             "postgres": lambda: loading(bench, "postgres"),
             "curve": curved,
-            "quota": lambda: delivering(bench, 50, 20),
+            "quota": lambda: delivering(bench, 50, 30),
             "latency": lambda: latency(bench, 10_000, 30),
             "airflow": lambda: orchestrating(bench),
         }

@@ -30,7 +30,7 @@ def texts(quota: int) -> dict[str, str]:
     # so many new customers are no accident here
     found["policies/customer.yaml"]["fuses"] = {"writes": 1.0}
     if quota:
-        found["systems/shop.yaml"]["limits"] = {"per_second": quota, "burst": 5}
+        found["systems/shop.yaml"]["limits"] = {"per_second": quota}
     return files(found)
 
 

@@ -93,6 +93,8 @@ PERFORMANCE_TAIL = """
 - **Read again** is a full read of what is there already. It is compared with the floor, which writes every row again.
 - The **cost of a record** is the processor time of a new one when so many are stored.
 - **Within a quota**: a shop takes so many requests a second and answers 429 beyond; each customer is one request.
+  What passes between batches, while none is on its way, is caught up within the same second, and no second has more than
+  the quota.
 - **From an edit to its arrival**: one round of the three verbs, without Airflow. What Airflow adds to each run stands
   below it: in a deployment it, and the schedule, decide how long an edit takes.
 

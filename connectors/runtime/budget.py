@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -25,18 +26,23 @@ class Priority(IntEnum):
 class Budget(Protocol):
     """Hands out the right to send a request; shared by everyone who uses one credential."""
 
-    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
-        """Wait for the right to send. Raises ``RateLimited`` if the wait would be too long."""
+    def acquire(self, priority: Priority = Priority.NORMAL) -> None:
+        """Wait for the right to send one request. Raises ``RateLimited`` if the wait would be too long."""
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Learn from an answer: ``Retry-After`` and the system's own rate headers."""
 
 
+_SLACK = 0.03
+"""Seconds by which a second is taken longer than it is: not all requests are under way for the same time."""
+
+
 class TokenBucket:
     """A budget for one process.
 
-    A share of the burst is kept for higher priorities. ``Retry-After`` and an exhausted budget
-    close the bucket for everyone until the time that the system named.
+    What was not sent while its process did something else is sent in a burst afterwards, and no second has more than the
+    system allows, wherever it begins; a burst larger than that is on top of it. A share of the burst is kept for higher
+    priorities. ``Retry-After`` and an exhausted budget close the bucket for everyone until the time that the system named.
     """
 
     def __init__(
@@ -52,16 +58,21 @@ class TokenBucket:
         self._longest_wait = longest_wait
         self._monotonic, self._sleep, self._now = monotonic, sleep, now
         self._lock = threading.Lock()
-        self._tokens = float(limits.burst)
+        most = max(1, int(limits.per_second or 1))  # in a second, or in the time of one request
+        self._burst = float(limits.burst or most)
+        self._window = most / (limits.per_second or most) + _SLACK
+        self._sent: deque[float] = deque(maxlen=most if self._burst <= most else 0)
+        """When the requests of the last second were sent."""
+        self._tokens = self._burst
         self._filled = monotonic()
         self._closed_until = 0.0
 
-    def acquire(self, cost: float = 1, priority: Priority = Priority.NORMAL) -> None:
-        """Wait for ``cost`` tokens, leaving the reserve of higher priorities alone."""
-        reserve = 0.1 * (Priority.URGENT - priority) * self._limits.burst
-        reserve = min(reserve, max(0.0, self._limits.burst - cost))
+    def acquire(self, priority: Priority = Priority.NORMAL) -> None:
+        """Wait for a token, leaving the reserve of higher priorities alone."""
+        reserve = 0.1 * (Priority.URGENT - priority) * self._burst
+        reserve = min(reserve, self._burst - 1)
         waited = 0.0
-        while wait := self._take(cost, reserve):
+        while wait := self._take(reserve):
             if waited + wait > self._longest_wait:
                 raise RateLimited(
                     "The rate budget of this system is used up.",
@@ -70,7 +81,7 @@ class TokenBucket:
             self._sleep(wait)
             waited += wait
 
-    def _take(self, cost: float, reserve: float) -> float:
+    def _take(self, reserve: float) -> float:
         """Nothing to wait for, or the seconds until another look is worth it."""
         with self._lock:
             now = self._monotonic()
@@ -80,13 +91,22 @@ class TokenBucket:
             if rate is None:
                 return 0.0
             elapsed = max(0.0, now - self._filled)
-            self._tokens = min(float(self._limits.burst), self._tokens + elapsed * rate)
+            self._tokens = min(self._burst, self._tokens + elapsed * rate)
             self._filled = now
-            missing = cost + reserve - self._tokens
+            missing = 1 + reserve - self._tokens
             if missing > 1e-9:
                 return max(missing / rate, 0.001)
-            self._tokens -= cost
+            if (full := self._full_until() - now) > 0:
+                return max(full, 0.001)
+            self._tokens -= 1
+            self._sent.append(now)
             return 0.0
+
+    def _full_until(self) -> float:
+        """When the last second has room for another request."""
+        if self._sent and len(self._sent) == self._sent.maxlen:
+            return self._sent[0] + self._window
+        return 0.0
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Close the bucket for as long as the system asks."""

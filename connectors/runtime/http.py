@@ -234,7 +234,7 @@ class Transport:
         return answer.headers.get(header) if header else get(answer.json, login.token or "")
 
     def _exchange(self, request: Request, credentials: Mapping[str, str]) -> Answer:
-        self._budget.acquire(1, request.priority)
+        self._budget.acquire(request.priority)
         url = self._url(request)
         for _ in range(_MOST_REDIRECTS + 1):
             headers = {**request.headers, **credentials}

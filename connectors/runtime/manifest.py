@@ -135,7 +135,9 @@ class Limits(Configured):
     """The system's rate budget."""
 
     per_second: Annotated[float, Field(gt=0)] | None = None
-    burst: Count = 10
+    """No second has more requests than this."""
+    burst: Count | None = None
+    """Requests that may follow at once after a pause; without it, those of a second. More than those come on top of them."""
     headers: RateHeaders = RateHeaders()
 
 

@@ -48,8 +48,8 @@ def test_the_floor_saves_every_row_once(bench: Bench) -> None:
 
 def test_a_quota_is_kept_and_an_edit_arrives(bench: Bench) -> None:
     (delivered,) = delivering(bench, quota=20, seconds=2)
-    # the gateway counts by whole seconds: five may come out of the burst, in each of two
-    assert 0 < delivered.value <= 20 + 2 * 5
+    assert delivered.value > 0
+    assert delivered.more["refused"] == 0, "no second had more than 20"
     (arrival,) = latency(bench, stored=10, edits=2)
     assert arrival.value > 0
 

@@ -1,5 +1,6 @@
 """The rate budget of one process."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,6 +37,40 @@ def test_the_rate_is_kept_after_the_burst():
     for _ in range(9):
         bucket.acquire(priority=Priority.URGENT)
     assert time.slept == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize("burst", [None, 1, 7, 20])
+def test_no_second_has_more_than_the_system_allows_and_a_pause_is_caught_up(burst):
+    time = Time()
+    bucket = _bucket(time, per_second=20, burst=burst)
+    sent, chance = [], random.Random(7)
+    for place in range(400):
+        if place % 20 == 0:
+            time.now += chance.uniform(0, 0.6)  # a batch is prepared, and settled
+        bucket.acquire()
+        sent.append(time.now)
+        time.now += chance.uniform(0, 0.02)  # the request
+    # of 21 in a row the last is sent a second after the first, and a little more
+    assert min(last - first for first, last in zip(sent, sent[20:], strict=False)) > 1.02
+    if burst in (None, 20):
+        assert len(sent) / (sent[-1] - sent[0]) > 0.95 * 20
+
+
+def test_a_burst_beyond_a_second_comes_on_top_of_it():
+    time = Time()
+    bucket = _bucket(time, per_second=2, burst=6)
+    for _ in range(6):
+        bucket.acquire(priority=Priority.URGENT)
+    assert time.slept == 0
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(0.5, 2), (1, 1), (2.5, 0.8)])
+def test_a_rate_need_not_be_a_whole_number(rate, seconds):
+    time = Time()
+    bucket = _bucket(time, per_second=rate)
+    for _ in range(1 + 10 * int(max(rate, 1))):
+        bucket.acquire()
+    assert time.slept == pytest.approx(10 * seconds, rel=0.05)
 
 
 def test_a_share_is_kept_for_what_is_urgent():
