@@ -15,7 +15,7 @@ from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
 from tests.properties.acts import Acts, numbers
-from tests.properties.facts import UNDONE_LIMIT, Record, Trouble
+from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
 from tests.properties.promises import check, figures
 from tests.properties.setting import EDITED, NAMES, redrawn
 
@@ -126,13 +126,18 @@ class Histories(Acts):
     def merge(self, which: int, also: int) -> None:
         """An operator makes two customers one.
 
-        Not where both are in one system: what becomes of the second record there is another suite's (``test_links``).
+        Not where both are in one system: what becomes of the second record there is another suite's (``test_links``). Nor
+        where one would get the other's address, and shares that with a third: a system refuses it, and somebody is asked.
         """
         self._merged(self._record(which), self._record(also))
 
     def _merged(self, one: Record, two: Record) -> bool:
         world, model = self._world(), self._world().model
-        both = [record.system for record in model.of(one.customer, two.customer)]
+        records = model.of(one.customer, two.customer)
+        both = [record.system for record in records]
+        addresses = {plain("email", record.value("email")) for record in records if record.alive}
+        if len(addresses) > 1 and {one.customer, two.customer} & model.parted:
+            return False
         if one.customer == two.customer or len(set(both)) < len(both):
             return False
         if {one.customer, two.customer} & model.erased:

@@ -328,6 +328,7 @@ class Working(People):
         accepted = simulator.accepted[self._accepted[system] :]
         self._accepted[system] = len(simulator.accepted)
         scanned, all_of_it = self._began.pop(system, (0, True))
+        last = 0
         for request in accepted:
             at, target = micros(request.at), urlsplit(request.target)
             query, key = parse_qs(target.query), unquote(target.path.partition("/customers/")[2])
@@ -343,12 +344,15 @@ class Working(People):
             else:
                 # who is told to ask for what has changed asks for all where a newly mapped field calls for it
                 all_of_it = all_of_it and not (scanned == 0 and {"since", "token"} & query.keys())
-                scanned = scanned or at
+                scanned, last = scanned or at, at
         if scanned and not reading:
             self._began[system] = (scanned, all_of_it)
         elif scanned:
             tells = reading == "full" or all_of_it or self._tells(system)
             self.model.read(scanned, system, sure=well and self._whole, tells=tells)
+            if last > scanned and not self._whole:
+                # what came to be while its pages were read, the later ones may show
+                self.model.read(last, system, sure=False, tells=False)
         self._stamped(system)
 
     def _written(self, system: str, at: Instant, key: str, *, sure: bool) -> None:
