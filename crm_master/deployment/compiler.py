@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -60,6 +61,7 @@ class Deployment:
     processes: Mapping[str, Process] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=4)  # asked for again with every batch that was read under an earlier one
 def recompiled(content: str) -> Hub | None:
     """The hub of a recorded configuration; ``None`` if this release cannot read it any more."""
     try:

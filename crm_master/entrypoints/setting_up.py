@@ -43,6 +43,11 @@ def init(app: App) -> None:
 
 def register(app: App) -> None:
     """Record the configuration, and any system that is new: it joins."""
+    with app.store() as uow:
+        applied, known = uow.journal.applied(), uow.states.systems()
+    recorded = applied is not None and applied.hash == app.hub.hash
+    if recorded and known.keys() >= app.hub.systems.keys():
+        return
     new = in_force(app).proposed is None
     with app.store() as uow:
         at = app.clock()

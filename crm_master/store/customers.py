@@ -21,7 +21,41 @@ from crm_master.store.schema import (
     reference,
     source_record,
 )
-from crm_master.store.sql import chunks, insert, locking, upsert
+from crm_master.store.sql import Query, among, chunks, insert, locking, upsert
+
+# asked for every batch: made once
+_is_one, _of_type = among(entity.c.id, "of"), entity.c.type == sa.bindparam("of")
+_BY_ID = Query(sa.select(entity).where(_is_one).order_by(entity.c.id))
+_MARK = Query(sa.update(entity).where(_is_one).values(dirty=sa.bindparam("dirty")))
+_DIRTY = Query(
+    sa.select(entity.c.id)
+    .where(_of_type, entity.c.dirty)
+    .order_by(entity.c.id)
+    .limit(sa.bindparam("most")),
+    lock=True,
+    skip=True,
+)
+_COUNT_DIRTY = Query(sa.select(sa.func.count()).where(_of_type, entity.c.dirty))
+_COUNT = Query(sa.select(sa.func.count()).where(_of_type, entity.c.redirect_to.is_(None)))
+_parent, _fact = source_record.alias("parent"), source_record.alias("fact")
+_FACTS = Query(
+    sa.select(_fact.c.entity_id)
+    .select_from(_parent)
+    .join(reference, reference.c.target == _parent.c.rec_id)
+    .join(_fact, _fact.c.rec_id == reference.c.rec_id)
+    .where(among(_parent.c.entity_id, "of"))
+)
+_links = sa.select(link_log).order_by(link_log.c.seq)
+_of_customer, _in_commit = (
+    link_log.c.entity_id == sa.bindparam("of"),
+    link_log.c.pos == sa.bindparam("at"),
+)
+_LINKS = {
+    (of, at): Query(_links.where(*[_of_customer] * of, *[_in_commit] * at))
+    for of in (False, True)
+    for at in (False, True)
+}
+_APART = Query(sa.select(apart.c.rec_id, apart.c.other).where(among(apart.c.rec_id, "of")))
 
 
 class CustomerRepository:
@@ -36,8 +70,7 @@ class CustomerRepository:
             self._locks.take(Level.CUSTOMER, ids)
         found: dict[EntityId, Customer] = {}
         for part in chunks(set(ids)):
-            query = sa.select(entity).where(entity.c.id.in_(part)).order_by(entity.c.id)
-            for row in self._connection.execute(query):
+            for row in _BY_ID(self._connection, {"of": part}):
                 found[row.id] = _customer(row)
         return found
 
@@ -124,28 +157,16 @@ class CustomerRepository:
             self._unsettle_facts({entry.entity_id for entry in entries})
 
     def _unsettle_facts(self, parents: Collection[EntityId]) -> None:
-        parent, fact = source_record.alias(), source_record.alias()
         facts: set[EntityId | None] = set()
         for part in chunks(parents):
-            about = (
-                sa.select(fact.c.entity_id)
-                .select_from(parent)
-                .join(reference, reference.c.target == parent.c.rec_id)
-                .join(fact, fact.c.rec_id == reference.c.rec_id)
-                .where(parent.c.entity_id.in_(part))
-            )
-            facts.update(self._connection.execute(about).scalars())
+            facts.update(_FACTS.column(self._connection, {"of": part}))
         self.mark_dirty({fact for fact in facts if fact is not None})
 
     def links(
         self, *, entity_id: EntityId | None = None, pos: int | None = None
     ) -> list[LinkEntry]:
-        query = sa.select(link_log).order_by(link_log.c.seq)
-        if entity_id is not None:
-            query = query.where(link_log.c.entity_id == entity_id)
-        if pos is not None:
-            query = query.where(link_log.c.pos == pos)
-        return [link_entry(row) for row in self._connection.execute(query)]
+        query = _LINKS[entity_id is not None, pos is not None]
+        return [link_entry(row) for row in query(self._connection, {"of": entity_id, "at": pos})]
 
     def link_history(self, entity_id: EntityId) -> list[LinkEntry]:
         ever = sa.select(link_log.c.rec_id).where(link_log.c.entity_id == entity_id)
@@ -155,8 +176,7 @@ class CustomerRepository:
     def apart(self, ids: Collection[RecordId]) -> dict[RecordId, set[RecordId]]:
         found: dict[RecordId, set[RecordId]] = {}
         for part in chunks(set(ids)):
-            query = sa.select(apart.c.rec_id, apart.c.other).where(apart.c.rec_id.in_(part))
-            for rec_id, other in self._connection.execute(query):
+            for rec_id, other in _APART(self._connection, {"of": part}):
                 found.setdefault(rec_id, set()).add(other)
         return found
 
@@ -176,9 +196,7 @@ class CustomerRepository:
     def mark_dirty(self, ids: Collection[EntityId]) -> None:
         self._locks.take(Level.CUSTOMER, ids)
         for part in chunks(set(ids)):
-            self._connection.execute(
-                sa.update(entity).where(entity.c.id.in_(part)).values(dirty=True)
-            )
+            _MARK(self._connection, {"of": part, "dirty": True})
 
     def mark_all_dirty(self, systems: Collection[str], entities: Collection[str]) -> int:
         self._locks.take_every(Level.CUSTOMER)
@@ -189,19 +207,10 @@ class CustomerRepository:
         return self._connection.execute(marked.values(dirty=True)).rowcount
 
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
-        query = (
-            sa.select(entity.c.id)
-            .where(entity.c.type == entity_type, entity.c.dirty)
-            .order_by(entity.c.id)
-            .limit(limit)
-        )
-        query = locking(self._connection, query, skip=True)
-        ids = list(self._connection.execute(query).scalars())
+        ids = _DIRTY.column(self._connection, {"of": entity_type, "most": limit})
         self._locks.hold(Level.CUSTOMER, ids)
         for part in chunks(ids):
-            self._connection.execute(
-                sa.update(entity).where(entity.c.id.in_(part)).values(dirty=False)
-            )
+            _MARK(self._connection, {"of": part, "dirty": False})
         return ids
 
     def outdated(
@@ -221,8 +230,7 @@ class CustomerRepository:
         return list(self._connection.execute(query).scalars())
 
     def dirty(self, entity_type: str) -> int:
-        query = sa.select(sa.func.count()).where(entity.c.type == entity_type, entity.c.dirty)
-        return int(self._connection.execute(query).scalar_one())
+        return int(_COUNT_DIRTY.one(self._connection, {"of": entity_type}))
 
     def scan(self, entity_type: str, after: EntityId, limit: int) -> list[Customer]:
         query = (
@@ -236,10 +244,7 @@ class CustomerRepository:
         return [_customer(row) for row in self._connection.execute(query)]
 
     def count(self, entity_type: str) -> int:
-        query = sa.select(sa.func.count()).where(
-            entity.c.type == entity_type, entity.c.redirect_to.is_(None)
-        )
-        return int(self._connection.execute(query).scalar_one())
+        return int(_COUNT.one(self._connection, {"of": entity_type}))
 
 
 def history_entry(row: Any) -> HistoryEntry:

@@ -32,6 +32,7 @@ from crm_master.store.outbox import OutboxRepository
 from crm_master.store.records import RecordRepository
 from crm_master.store.runs import RunRepository
 from crm_master.store.sightings import SightingRepository
+from crm_master.store.sql import execute
 from crm_master.store.states import StateRepository
 from crm_master.store.suppressions import Key, SuppressionRepository, no_key
 from crm_master.store.tasks import TaskRepository
@@ -198,4 +199,4 @@ def _open_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    execute(connection, "BEGIN IMMEDIATE")

@@ -15,7 +15,7 @@ from crm_master.ports import InboxItem, Landing, Level, Read
 from crm_master.store.locks import LockBook
 from crm_master.store.records import last_hashes
 from crm_master.store.schema import commit_log, observation, source_record
-from crm_master.store.sql import among, chunks, insert, locking, unindexed, upsert
+from crm_master.store.sql import Query, among, chunks, insert, locking, unindexed, upsert
 
 _NEW_RECORD: dict[str, Any] = {
     "entity_id": None,
@@ -31,12 +31,62 @@ _NEW_RECORD: dict[str, Any] = {
 
 _state = unindexed(observation.c.state)
 _is_pending = _state == InboxState.PENDING.value
-_PENDING_RECORDS = sa.select(observation.c.rec_id, observation.c.seq).where(
-    among(observation.c.rec_id, "of"), _is_pending
+_is_one, _of_one = among(observation.c.seq, "of"), among(observation.c.rec_id, "of")
+
+# asked for every batch: made once
+_PENDING_RECORDS = Query(
+    sa.select(observation.c.rec_id, observation.c.seq).where(_of_one, _is_pending)
 )
-_WAITING = sa.select(observation.c.seq).where(among(observation.c.seq, "of"), _is_pending)
-_PENDING = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
-_PENDING_OF = _PENDING.where(observation.c.entity == sa.bindparam("of"))
+_WAITING = Query(sa.select(observation.c.seq).where(_is_one, _is_pending))
+_count = sa.select(sa.func.count()).where(observation.c.state == InboxState.PENDING.value)
+_PENDING = Query(_count)
+_PENDING_OF = Query(_count.where(observation.c.entity == sa.bindparam("of")))
+_older = observation.alias("older")
+_waits = sa.exists().where(
+    _older.c.rec_id == observation.c.rec_id,
+    _older.c.seq < observation.c.seq,
+    _older.c.state == InboxState.PENDING.value,
+    sa.or_(_older.c.seq <= sa.bindparam("after"), _older.c.lease_until > sa.bindparam("now")),
+)
+_FREE = Query(
+    sa.select(observation)
+    .where(
+        observation.c.state == InboxState.PENDING.value,
+        observation.c.entity == sa.bindparam("of"),
+        observation.c.seq > sa.bindparam("after"),
+        observation.c.lease_until <= sa.bindparam("now"),
+        ~_waits,
+    )
+    .order_by(observation.c.seq)
+    .limit(sa.bindparam("most")),
+    lock=True,
+    skip=True,
+)
+_LEASE = Query(
+    sa.update(observation)
+    .where(_is_one)
+    .values(attempts=observation.c.attempts + 1, lease_until=sa.bindparam("until"))
+)
+_FINISH = Query(
+    sa.update(observation).where(_is_one).values(state=sa.bindparam("as"), pos=sa.bindparam("at"))
+)
+_APPLIED = Query(
+    sa.select(observation)
+    .where(observation.c.pos == sa.bindparam("of"))
+    .order_by(observation.c.seq)
+)
+_BY_SEQ = Query(sa.select(observation).where(_is_one))
+_done = (_of_one, _state == InboxState.DONE.value, ~observation.c.deleted)
+_newest, _newest_before = (
+    sa.select(sa.func.max(observation.c.seq)).where(*of).group_by(observation.c.rec_id)
+    for of in (_done, (*_done, observation.c.pos < sa.bindparam("before")))
+)
+_LANDED, _LANDED_BEFORE = (
+    Query(sa.select(observation).where(observation.c.seq.in_(of)))
+    for of in (_newest, _newest_before)
+)
+_KNOWN_DEAD = Query(sa.select(observation.c.rec_id).where(_of_one))
+_UNREAD = Query(sa.select(observation.c.rec_id).where(_of_one, _is_pending))
 
 
 class InboxRepository:
@@ -83,8 +133,7 @@ class InboxRepository:
     def _known_dead(self, ids: Collection[str]) -> set[str]:
         found: set[str] = set()
         for part in chunks(set(ids)):
-            query = sa.select(observation.c.rec_id).where(observation.c.rec_id.in_(part))
-            found.update(self._connection.execute(query).scalars())
+            found.update(_KNOWN_DEAD.column(self._connection, {"of": part}))
         return found
 
     def claim(
@@ -96,36 +145,14 @@ class InboxRepository:
         alone_from: int,
         after: int = 0,
     ) -> list[InboxItem]:
-        older = observation.alias("older")
-        waits = sa.exists().where(
-            older.c.rec_id == observation.c.rec_id,
-            older.c.seq < observation.c.seq,
-            older.c.state == InboxState.PENDING.value,
-            sa.or_(older.c.seq <= after, older.c.lease_until > now),
-        )
-        pending = (
-            sa.select(observation)
-            .where(
-                observation.c.state == InboxState.PENDING.value,
-                observation.c.entity == entity,
-                observation.c.seq > after,
-                observation.c.lease_until <= now,
-                ~waits,
-            )
-            .order_by(observation.c.seq)
-        )
-        query = locking(self._connection, pending.limit(limit), skip=True)
-        items = self._in_sequence([_item(row) for row in self._connection.execute(query)])
+        which = {"of": entity, "after": after, "now": now, "most": limit}
+        items = self._in_sequence([_item(row) for row in _FREE(self._connection, which)])
         for place, item in enumerate(items):
             if item.attempts >= alone_from:
                 items = items[:place] or items[:1]
                 break
         for part in chunks({item.seq for item in items}):
-            self._connection.execute(
-                sa.update(observation)
-                .where(observation.c.seq.in_(part))
-                .values(attempts=observation.c.attempts + 1, lease_until=now + lease)
-            )
+            _LEASE(self._connection, {"of": part, "until": now + lease})
         return items
 
     def _in_sequence(self, items: Sequence[InboxItem]) -> list[InboxItem]:
@@ -133,7 +160,7 @@ class InboxRepository:
         mine = {item.seq for item in items}
         before: dict[RecordId, int] = {}
         for part in chunks({item.rec_id for item in items}):
-            for rec_id, seq in self._connection.execute(_PENDING_RECORDS, {"of": part}).all():
+            for rec_id, seq in _PENDING_RECORDS(self._connection, {"of": part}):
                 if seq not in mine:
                     before[rec_id] = min(seq, before.get(rec_id, seq))
         return [item for item in items if item.seq < before.get(item.rec_id, item.seq + 1)]
@@ -155,7 +182,7 @@ class InboxRepository:
     def waiting(self, seqs: Collection[int]) -> set[int]:
         found: set[int] = set()
         for part in chunks(set(seqs)):
-            found.update(self._connection.execute(_WAITING, {"of": part}).scalars())
+            found.update(_WAITING.column(self._connection, {"of": part}))
         return found
 
     def finish(self, items: Sequence[InboxItem], pos: int) -> None:
@@ -164,11 +191,7 @@ class InboxRepository:
             by_state.setdefault(item.state, set()).add(item.seq)
         for state, seqs in by_state.items():
             for part in chunks(seqs):
-                self._connection.execute(
-                    sa.update(observation)
-                    .where(observation.c.seq.in_(part))
-                    .values(state=state.value, pos=pos)
-                )
+                _FINISH(self._connection, {"of": part, "as": state.value, "at": pos})
 
     def unpark(self, system: str, stream: str) -> None:
         parked = (
@@ -217,8 +240,7 @@ class InboxRepository:
         return len(again)
 
     def applied(self, pos: int) -> list[InboxItem]:
-        query = sa.select(observation).where(observation.c.pos == pos).order_by(observation.c.seq)
-        return [_item(row) for row in self._connection.execute(query)]
+        return [_item(row) for row in _APPLIED(self._connection, {"of": pos})]
 
     def get(self, seq: int) -> InboxItem | None:
         row = self._connection.execute(
@@ -231,25 +253,16 @@ class InboxRepository:
     ) -> dict[RecordId, InboxItem]:
         found: dict[RecordId, InboxItem] = {}
         for part in chunks(set(ids)):
-            of_part = sa.and_(
-                observation.c.rec_id.in_(part),
-                _state == InboxState.DONE.value,
-                ~observation.c.deleted,
-            )
-            if before is not None:
-                of_part = sa.and_(of_part, observation.c.pos < before)
-            newest = sa.select(sa.func.max(observation.c.seq)).where(of_part)
-            query = sa.select(observation).where(
-                observation.c.seq.in_(newest.group_by(observation.c.rec_id))
-            )
-            found.update((row.rec_id, _item(row)) for row in self._connection.execute(query))
+            landed = _LANDED if before is None else _LANDED_BEFORE
+            rows = landed(self._connection, {"of": part, "before": before})
+            found.update((row.rec_id, _item(row)) for row in rows)
         return found
 
     def by_seq(self, seqs: Collection[int]) -> dict[int, InboxItem]:
         found: dict[int, InboxItem] = {}
         for part in chunks(set(seqs)):
-            query = sa.select(observation).where(observation.c.seq.in_(part))
-            found.update((row.seq, _item(row)) for row in self._connection.execute(query))
+            rows = _BY_SEQ(self._connection, {"of": part})
+            found.update((row.seq, _item(row)) for row in rows)
         return found
 
     def runs_of(self, seqs: Collection[int]) -> dict[int, str]:
@@ -286,10 +299,7 @@ class InboxRepository:
     def unread(self, ids: Collection[RecordId]) -> set[RecordId]:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):
-            query = sa.select(observation.c.rec_id).where(
-                observation.c.rec_id.in_(part), _state == InboxState.PENDING.value
-            )
-            found.update(self._connection.execute(query).scalars())
+            found.update(_UNREAD.column(self._connection, {"of": part}))
         return found
 
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
@@ -309,7 +319,7 @@ class InboxRepository:
 
     def pending(self, entity: str | None = None) -> int:
         query, of = (_PENDING, {}) if entity is None else (_PENDING_OF, {"of": entity})
-        return int(self._connection.execute(query, of).scalar_one())
+        return int(query.one(self._connection, of))
 
 
 def _observation(rec_id: RecordId, row: Landing, run_id: str) -> dict[str, Any]:

@@ -13,17 +13,27 @@ from crm_master.domain.ids import ExternalRef
 from crm_master.ports import Applied, Commit, DeliveryEntry
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import commit_log, config_version, delivery_log
-from crm_master.store.sql import insert, upsert
+from crm_master.store.sql import Query, insert, upsert
 
 _PAGE = 1_000
 
 # asked in every transaction: made once
-_CONFIG = sa.select(config_version.c.content).where(config_version.c.hash == sa.bindparam("of"))
-_APPLIED = (
+_CONFIG = Query(
+    sa.select(config_version.c.content).where(config_version.c.hash == sa.bindparam("of"))
+)
+_APPLIED = Query(
     sa.select(config_version.c.hash, config_version.c.applied, config_version.c.swept)
     .where(config_version.c.applied > 0)
     .order_by(config_version.c.applied.desc(), config_version.c.hash)
     .limit(1)
+)
+_COMMIT = Query(
+    sa.insert(commit_log).returning(commit_log.c.pos), ("kind", "at", "run_id", "detail")
+)
+_DELIVERIES = Query(
+    sa.select(delivery_log)
+    .where(delivery_log.c.pos == sa.bindparam("of"))
+    .order_by(delivery_log.c.seq)
 )
 
 
@@ -38,12 +48,8 @@ class JournalRepository:
         self, kind: str, at: Instant, run_id: str, detail: Mapping[str, Any] | None = None
     ) -> int:
         self._locks.close()
-        statement = (
-            sa.insert(commit_log)
-            .values(kind=kind, at=at, run_id=run_id, detail=dict(detail or {}))
-            .returning(commit_log.c.pos)
-        )
-        return int(self._connection.execute(statement).scalar_one())
+        row = {"kind": kind, "at": at, "run_id": run_id, "detail": dict(detail or {})}
+        return int(_COMMIT.one(self._connection, row))
 
     def commits(self) -> Iterator[Commit]:
         after = 0
@@ -57,10 +63,7 @@ class JournalRepository:
             after = rows[-1].pos
 
     def deliveries(self, pos: int) -> list[DeliveryEntry]:
-        query = (
-            sa.select(delivery_log).where(delivery_log.c.pos == pos).order_by(delivery_log.c.seq)
-        )
-        return [delivery_entry(row) for row in self._connection.execute(query)]
+        return [delivery_entry(row) for row in _DELIVERIES(self._connection, {"of": pos})]
 
     def add_deliveries(self, entries: Sequence[DeliveryEntry], pos: int) -> None:
         rows = [
@@ -93,11 +96,12 @@ class JournalRepository:
         return True
 
     def config(self, hash_: str) -> str | None:
-        return self._connection.execute(_CONFIG, {"of": hash_}).scalar_one_or_none()
+        content: str | None = _CONFIG.one(self._connection, {"of": hash_})
+        return content
 
     def applied(self) -> Applied | None:
-        row = self._connection.execute(_APPLIED).one_or_none()
-        return None if row is None else Applied(row.hash, row.applied, row.swept)
+        rows = _APPLIED(self._connection)
+        return Applied(*rows[0]) if rows else None
 
     def apply(self, hash_: str, at: Instant, swept: Mapping[str, Mapping[str, str]]) -> None:
         self._connection.execute(

@@ -14,9 +14,17 @@ from crm_master.domain.lifecycle import DeliveryState, InboxState, TaskKind
 from crm_master.ports import RaisedAlert, RunEntry, Tally
 from crm_master.store.outbox import SET_ASIDE
 from crm_master.store.schema import alert, observation, outbox, run, tally, task
-from crm_master.store.sql import locking, upsert
+from crm_master.store.sql import Query, locking, upsert
 
 _NOT_OURS_TO_SEND = (*SET_ASIDE, DeliveryState.WAITING.value)
+
+# asked at the end of every run: made once
+_TALLY = Query(
+    sa.select(tally).where(
+        tally.c.verb == sa.bindparam("of"), tally.c.target == sa.bindparam("at")
+    ),
+    lock=True,
+)
 
 
 class OperationsRepository:
@@ -28,8 +36,7 @@ class OperationsRepository:
     def tally(self, run: RunEntry, target: str) -> None:
         # there before it is locked: two first runs of a place may end at once
         upsert(self._connection, tally, [_tally_row(Tally(run.verb, target))], ())
-        query = sa.select(tally).where(tally.c.verb == run.verb, tally.c.target == target)
-        found = _tally(self._connection.execute(locking(self._connection, query)).one())
+        found = _tally(_TALLY(self._connection, {"of": run.verb, "at": target})[0])
         found.add(run)
         upsert(self._connection, tally, [_tally_row(found)], ("sums",))
 

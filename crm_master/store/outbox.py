@@ -14,7 +14,7 @@ from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
 from crm_master.ports import Level, OutboxMessage
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import outbox
-from crm_master.store.sql import chunks, locking, unindexed, upsert
+from crm_master.store.sql import Query, among, chunks, locking, unindexed, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (
@@ -32,11 +32,83 @@ SET_ASIDE = (DeliveryState.HELD.value, DeliveryState.REFUSED.value)
 _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 
 # asked before every delivery: made once
-_WAITS = (
+_of_system, _is_one = outbox.c.system == sa.bindparam("of"), among(outbox.c.id, "of")
+_WAITS = Query(
     sa.select(outbox.c.stream, outbox.c.verb, sa.func.count())
-    .where(outbox.c.system == sa.bindparam("of"), outbox.c.state.not_in(SET_ASIDE))
+    .where(_of_system, outbox.c.state.not_in(SET_ASIDE))
     .group_by(outbox.c.stream, outbox.c.verb)
 )
+_states = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
+_COUNT, _COUNT_OF = Query(_states), Query(_states.where(_of_system))
+_COUNT_CREATES = Query(_states.where(_of_system, outbox.c.rec_id.is_(None)))
+_due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= sa.bindparam("now"))
+_expired = sa.and_(outbox.c.state.in_(_BUSY), outbox.c.lease_until <= sa.bindparam("now"))
+_erase = outbox.c.verb == DeliveryVerb.ERASE.value
+_FREE, _FREE_ERASURES = (
+    Query(
+        sa.select(outbox)
+        .where(_of_system, verbs, sa.or_(_due, _expired))
+        .order_by(outbox.c.queued_at, outbox.c.id)
+        .limit(sa.bindparam("most")),
+        lock=True,
+        skip=True,
+    )
+    for verbs in (~_erase, _erase)
+)
+_LEASE = Query(
+    sa.update(outbox)
+    .where(_is_one)
+    .values(
+        # what may have been sent stays so, whoever dies over it: it is looked up first
+        state=sa.case(
+            (outbox.c.state.in_(_DOUBTFUL), DeliveryState.SENT.value),
+            else_=DeliveryState.LEASED.value,
+        ),
+        fence=outbox.c.fence + 1,
+        lease_until=sa.bindparam("until"),
+        deaths=sa.case((outbox.c.state.in_(_BUSY), outbox.c.deaths + 1), else_=outbox.c.deaths),
+        attempts=outbox.c.attempts + 1,
+    )
+)
+_PROLONG = Query(sa.update(outbox).where(_is_one).values(lease_until=sa.bindparam("until")))
+_FENCES = Query(
+    sa.select(outbox.c.id, outbox.c.fence).where(_is_one).order_by(outbox.c.id), lock=True
+)
+_is_mine = sa.and_(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
+_SAVE = Query(
+    sa.update(outbox)
+    .where(_is_mine)
+    .values(
+        state=sa.bindparam("new_state"),
+        attempts=sa.bindparam("new_attempts"),
+        deaths=sa.bindparam("new_deaths"),
+        not_before=sa.bindparam("new_not_before"),
+        reason=sa.bindparam("new_reason"),
+        sent=sa.bindparam("new_sent", type_=outbox.c.sent.type),
+    )
+)
+_PENDING_AGAIN = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0}
+_DELIVERED = Query(sa.delete(outbox).where(_is_mine, outbox.c.version <= sa.bindparam("rendered")))
+_OUTDATED = Query(
+    sa.update(outbox)
+    .where(_is_mine, outbox.c.version > sa.bindparam("rendered"))
+    .values(_PENDING_AGAIN | {"sent": {}})
+)
+_REFUSED_BEFORE = Query(
+    sa.update(outbox).where(_is_one, outbox.c.state.in_(_WAITING)).values(_PENDING_AGAIN)
+)
+_of_record = among(outbox.c.rec_id, "of")
+_RESUME = Query(
+    sa.update(outbox)
+    .where(_of_record, outbox.c.state == DeliveryState.OVERTAKEN.value)
+    .values(_PENDING_AGAIN)
+)
+_CANCEL = Query(
+    sa.delete(outbox).where(_is_one, outbox.c.state.not_in((*_OPEN, DeliveryState.LEASED.value)))
+)
+_FOR_RECORDS = Query(sa.select(outbox).where(_of_record))
+_of_customers = sa.select(outbox).where(among(outbox.c.entity_id, "of")).order_by(outbox.c.id)
+_OF_CUSTOMERS, _OF_CUSTOMERS_LOCKED = Query(_of_customers), Query(_of_customers, lock=True)
 
 
 class OutboxRepository:
@@ -52,10 +124,12 @@ class OutboxRepository:
         rows = [_row(message) | {"lease_until": 0, "queued_at": at} for message in ordered]
         upsert(self._connection, outbox, rows, ("version", "verb"))
         # a refusal held for the version it was given for
-        self._again(outbox.c.id, {message.id for message in ordered}, _WAITING)
+        for part in chunks({message.id for message in ordered}):
+            _REFUSED_BEFORE(self._connection, {"of": part})
 
     def resume(self, ids: Collection[RecordId]) -> None:
-        self._again(outbox.c.rec_id, set(ids), (DeliveryState.OVERTAKEN.value,))
+        for part in chunks(set(ids)):
+            _RESUME(self._connection, {"of": part})
 
     def look_again(self, entities: Collection[str], systems: Collection[str]) -> None:
         query = (
@@ -75,20 +149,9 @@ class OutboxRepository:
                 sa.update(outbox).where(outbox.c.id.in_(part)).values(attempts=0, not_before=0)
             )
 
-    def _again(self, column: sa.Column[str], values: set[str], states: Collection[str]) -> None:
-        for part in chunks(values):
-            self._connection.execute(
-                sa.update(outbox)
-                .where(column.in_(part), outbox.c.state.in_(states))
-                .values(state=DeliveryState.PENDING.value, attempts=0, not_before=0)
-            )
-
     def cancel(self, ids: Collection[str]) -> None:
-        begun = (*_OPEN, DeliveryState.LEASED.value)
         for part in chunks(set(ids)):
-            self._connection.execute(
-                sa.delete(outbox).where(outbox.c.id.in_(part), outbox.c.state.not_in(begun))
-            )
+            _CANCEL(self._connection, {"of": part})
 
     def claim(
         self,
@@ -100,38 +163,14 @@ class OutboxRepository:
         *,
         erasing: bool = False,
     ) -> list[OutboxMessage]:
-        erase = outbox.c.verb == DeliveryVerb.ERASE.value
-        due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= now)
-        expired = sa.and_(outbox.c.state.in_(_BUSY), outbox.c.lease_until <= now)
-        query = (
-            sa.select(outbox)
-            .where(outbox.c.system == system, erase if erasing else ~erase, sa.or_(due, expired))
-            .order_by(outbox.c.queued_at, outbox.c.id)
-            .limit(limit)
-        )
-        rows = list(self._connection.execute(locking(self._connection, query, skip=True)))
+        free = _FREE_ERASURES if erasing else _FREE
+        rows = free(self._connection, {"of": system, "now": now, "most": limit})
         # what takes its workers along again and again is tried when nothing else is left, and by itself
         suspects = [row for row in rows if row.state in _BUSY and row.deaths + 1 >= alone_from]
         if suspects:
             rows = [row for row in rows if row not in suspects] or suspects[:1]
         for part in chunks({row.id for row in rows}):
-            self._connection.execute(
-                sa.update(outbox)
-                .where(outbox.c.id.in_(part))
-                .values(
-                    # what may have been sent stays so, whoever dies over it: it is looked up first
-                    state=sa.case(
-                        (outbox.c.state.in_(_DOUBTFUL), DeliveryState.SENT.value),
-                        else_=DeliveryState.LEASED.value,
-                    ),
-                    fence=outbox.c.fence + 1,
-                    lease_until=now + lease,
-                    deaths=sa.case(
-                        (outbox.c.state.in_(_BUSY), outbox.c.deaths + 1), else_=outbox.c.deaths
-                    ),
-                    attempts=outbox.c.attempts + 1,
-                )
-            )
+            _LEASE(self._connection, {"of": part, "until": now + lease})
         messages = [outbox_message(row) for row in rows]
         for message in messages:
             message.fence += 1
@@ -142,9 +181,7 @@ class OutboxRepository:
     def begin(self, messages: Sequence[OutboxMessage], until: Instant) -> frozenset[str]:
         mine = self.mine(messages)
         for part in chunks(mine):
-            self._connection.execute(
-                sa.update(outbox).where(outbox.c.id.in_(part)).values(lease_until=until)
-            )
+            _PROLONG(self._connection, {"of": part, "until": until})
         ours = [message for message in messages if message.id in mine]
         for message in ours:
             message.state = DeliveryState.SENT
@@ -155,9 +192,8 @@ class OutboxRepository:
         fences = {message.id: message.fence for message in messages}
         found: set[str] = set()
         for part in chunks(fences.keys()):
-            query = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.id.in_(part))
-            rows = self._connection.execute(locking(self._connection, query.order_by(outbox.c.id)))
-            found.update(row.id for row in rows if row.fence == fences[row.id])
+            rows = _FENCES(self._connection, {"of": part})
+            found.update(id_ for id_, fence in rows if fence == fences[id_])
         return frozenset(found)
 
     def open(self, ids: Collection[str]) -> set[str]:
@@ -172,18 +208,6 @@ class OutboxRepository:
         if not messages:
             return
         self._locks.take(Level.CUSTOMER, {message.entity_id for message in messages})
-        statement = (
-            sa.update(outbox)
-            .where(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
-            .values(
-                state=sa.bindparam("new_state"),
-                attempts=sa.bindparam("new_attempts"),
-                deaths=sa.bindparam("new_deaths"),
-                not_before=sa.bindparam("new_not_before"),
-                reason=sa.bindparam("new_reason"),
-                sent=sa.bindparam("new_sent", type_=outbox.c.sent.type),
-            )
-        )
         rows = [
             {
                 "of": message.id,
@@ -198,7 +222,7 @@ class OutboxRepository:
             }
             for message in sorted(messages, key=lambda message: message.id)
         ]
-        self._connection.execute(statement, rows)
+        _SAVE.many(self._connection, rows)
 
     def done(self, messages: Sequence[OutboxMessage]) -> None:
         if not messages:
@@ -208,12 +232,8 @@ class OutboxRepository:
             {"of": message.id, "under": message.fence, "rendered": message.version}
             for message in sorted(messages, key=lambda message: message.id)
         ]
-        mine = sa.and_(outbox.c.id == sa.bindparam("of"), outbox.c.fence == sa.bindparam("under"))
-        delivered = outbox.c.version <= sa.bindparam("rendered")
-        self._connection.execute(sa.delete(outbox).where(mine, delivered), rows)
-        again = sa.update(outbox).where(mine, outbox.c.version > sa.bindparam("rendered"))
-        fresh = {"state": DeliveryState.PENDING.value, "attempts": 0, "not_before": 0, "sent": {}}
-        self._connection.execute(again.values(fresh), rows)
+        _DELIVERED.many(self._connection, rows)
+        _OUTDATED.many(self._connection, rows)
 
     def creating(self, entity: str) -> list[OutboxMessage]:
         query = sa.select(outbox).where(
@@ -245,8 +265,7 @@ class OutboxRepository:
     def for_records(self, ids: Collection[RecordId]) -> dict[RecordId, OutboxMessage]:
         found: dict[RecordId, OutboxMessage] = {}
         for part in chunks(set(ids)):
-            query = sa.select(outbox).where(outbox.c.rec_id.in_(part))
-            for row in self._connection.execute(query):
+            for row in _FOR_RECORDS(self._connection, {"of": part}):
                 found[row.rec_id] = outbox_message(row)
         return found
 
@@ -255,29 +274,19 @@ class OutboxRepository:
             self._locks.take(Level.CUSTOMER, ids)
         found: list[OutboxMessage] = []
         for part in chunks(set(ids)):
-            query = sa.select(outbox).where(outbox.c.entity_id.in_(part)).order_by(outbox.c.id)
-            if lock:
-                query = locking(self._connection, query)
-            found += [outbox_message(row) for row in self._connection.execute(query)]
+            rows = (_OF_CUSTOMERS_LOCKED if lock else _OF_CUSTOMERS)(self._connection, {"of": part})
+            found += [outbox_message(row) for row in rows]
         return found
 
     def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
-        rows = self._connection.execute(_WAITS, {"of": system})
+        rows = _WAITS(self._connection, {"of": system})
         return {(stream, DeliveryVerb(verb)): number for stream, verb, number in rows}
 
     def count_creates(self, system: str) -> dict[str, int]:
-        query = (
-            sa.select(outbox.c.state, sa.func.count())
-            .where(outbox.c.system == system, outbox.c.rec_id.is_(None))
-            .group_by(outbox.c.state)
-        )
-        return {row.state: row[1] for row in self._connection.execute(query)}
+        return dict(_COUNT_CREATES(self._connection, {"of": system}))
 
     def count(self, system: str | None = None) -> dict[str, int]:
-        query = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
-        if system is not None:
-            query = query.where(outbox.c.system == system)
-        return {row.state: row[1] for row in self._connection.execute(query)}
+        return dict((_COUNT if system is None else _COUNT_OF)(self._connection, {"of": system}))
 
 
 def _row(message: OutboxMessage) -> dict[str, Any]:

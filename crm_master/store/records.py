@@ -15,7 +15,7 @@ from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import block_key, shadow, source_record
-from crm_master.store.sql import among, chunks, upsert
+from crm_master.store.sql import Query, among, chunks, upsert
 
 SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
     source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
@@ -23,18 +23,31 @@ SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_fr
 
 
 # asked for every batch: made once
-def _by(column: sa.Column[Any]) -> sa.Select[Any]:
-    return SELECT.where(among(column, "of")).order_by(source_record.c.rec_id)
+def _by(column: sa.Column[Any]) -> Query:
+    return Query(SELECT.where(among(column, "of")).order_by(source_record.c.rec_id))
 
 
 _BY_ID, _BY_CUSTOMER = _by(source_record.c.rec_id), _by(source_record.c.entity_id)
-_LAST_HASHES = sa.select(
-    source_record.c.rec_id, source_record.c.raw_hash, source_record.c.reread
-).where(among(source_record.c.rec_id, "of"))
-_MEMBERS = sa.select(source_record.c.rec_id).where(among(source_record.c.entity_id, "of"))
-_OWNERS = sa.select(source_record.c.entity_id, source_record.c.placed).where(
-    among(source_record.c.rec_id, "of")
+_is_one = among(source_record.c.rec_id, "of")
+_LAST_HASHES = Query(
+    sa.select(source_record.c.rec_id, source_record.c.raw_hash, source_record.c.reread).where(
+        _is_one
+    )
 )
+_MEMBERS = Query(sa.select(source_record.c.rec_id).where(among(source_record.c.entity_id, "of")))
+_OWNERS = Query(sa.select(source_record.c.entity_id, source_record.c.placed).where(_is_one))
+_LINKED = Query(
+    sa.select(source_record.c.rec_id).where(_is_one, source_record.c.entity_id.is_not(None))
+)
+_link = sa.case((source_record.c.entity_id.is_(None), "unlinked"), else_="linked")
+_COUNT = Query(
+    sa.select(source_record.c.status, _link, sa.func.count())
+    .where(
+        source_record.c.system == sa.bindparam("of"), source_record.c.stream == sa.bindparam("in")
+    )
+    .group_by(source_record.c.status, sa.literal_column("2"))
+)
+_UNBLOCK = Query(sa.delete(block_key).where(among(block_key.c.rec_id, "of")))
 _ranked = (
     sa.select(
         block_key.c.hash,
@@ -46,10 +59,10 @@ _ranked = (
     .where(among(block_key.c.hash, "of"))
     .subquery()
 )
-_BY_BLOCKS = sa.select(_ranked.c.hash, _ranked.c.rec_id).where(
-    _ranked.c.place <= sa.bindparam("most")
+_BY_BLOCKS = Query(
+    sa.select(_ranked.c.hash, _ranked.c.rec_id).where(_ranked.c.place <= sa.bindparam("most"))
 )
-_TO_REREAD = (
+_TO_REREAD = Query(
     SELECT.where(
         source_record.c.system == sa.bindparam("of"),
         source_record.c.stream == sa.bindparam("in"),
@@ -102,13 +115,13 @@ class RecordRepository:
     def members(self, ids: Collection[EntityId]) -> set[RecordId]:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):
-            found.update(self._connection.execute(_MEMBERS, {"of": part}).scalars())
+            found.update(_MEMBERS.column(self._connection, {"of": part}))
         return found
 
     def owners(self, ids: Collection[RecordId]) -> set[EntityId]:
         found: set[EntityId] = set()
         for part in chunks(set(ids)):
-            for row in self._connection.execute(_OWNERS, {"of": part}).all():
+            for row in _OWNERS(self._connection, {"of": part}):
                 found.update(owner for owner in row if owner is not None)
         return found
 
@@ -117,13 +130,13 @@ class RecordRepository:
         self._locks.expect(Level.RECORD, [record.rec_id for record in ordered])
         upsert(self._connection, source_record, [_row(item) for item in ordered], ("rec_id",))
 
-    def _load(self, by: sa.Select[Any], ids: Sequence[str]) -> list[SourceRecord]:
-        return [record_of(row) for row in self._connection.execute(by, {"of": ids}).all()]
+    def _load(self, by: Query, ids: Sequence[str]) -> list[SourceRecord]:
+        return [record_of(row) for row in by(self._connection, {"of": ids})]
 
     def by_blocks(self, hashes: Collection[str], cap: int) -> dict[str, list[RecordId]]:
         found: dict[str, list[RecordId]] = {}
         for part in chunks(set(hashes)):
-            for hash_, rec_id in self._connection.execute(_BY_BLOCKS, {"of": part, "most": cap}):
+            for hash_, rec_id in _BY_BLOCKS(self._connection, {"of": part, "most": cap}):
                 found.setdefault(hash_, []).append(rec_id)
         return found
 
@@ -143,7 +156,7 @@ class RecordRepository:
 
     def save_blocks(self, records: Sequence[SourceRecord]) -> None:
         for part in chunks({record.rec_id for record in records}):
-            self._connection.execute(sa.delete(block_key).where(block_key.c.rec_id.in_(part)))
+            _UNBLOCK(self._connection, {"of": part})
         rows = [
             {"hash": hash_, "rec_id": record.rec_id}
             for record in records
@@ -168,15 +181,12 @@ class RecordRepository:
     def linked(self, ids: Collection[RecordId]) -> set[RecordId]:
         found: set[RecordId] = set()
         for part in chunks(set(ids)):
-            query = sa.select(source_record.c.rec_id).where(
-                source_record.c.rec_id.in_(part), source_record.c.entity_id.is_not(None)
-            )
-            found.update(self._connection.execute(query).scalars())
+            found.update(_LINKED.column(self._connection, {"of": part}))
         return found
 
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]:
         place = {"of": system, "in": stream, "most": limit}
-        return [record_of(row) for row in self._connection.execute(_TO_REREAD, place)]
+        return [record_of(row) for row in _TO_REREAD(self._connection, place)]
 
     def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
         query = (
@@ -207,14 +217,9 @@ class RecordRepository:
         return list(self._connection.execute(query).scalars())
 
     def count(self, system: str, stream: str) -> dict[str, int]:
-        linked = sa.case((source_record.c.entity_id.is_(None), "unlinked"), else_="linked")
-        query = (
-            sa.select(source_record.c.status, linked, sa.func.count())
-            .where(source_record.c.system == system, source_record.c.stream == stream)
-            .group_by(source_record.c.status, linked)
-        )
+        place = {"of": system, "in": stream}
         counts = {"live": 0, "deleted": 0, "linked": 0, "unlinked": 0}
-        for status, link, number in self._connection.execute(query):
+        for status, link, number in _COUNT(self._connection, place):
             counts[status] = counts.get(status, 0) + number
             if status == RecordStatus.LIVE:
                 counts[link] += number
@@ -225,7 +230,7 @@ def last_hashes(connection: Connection, ids: Collection[RecordId]) -> dict[Recor
     """What each record was last landed as. Nothing equals that of a record which is to be read again."""
     found: dict[RecordId, bytes] = {}
     for part in chunks(set(ids)):
-        for rec_id, hash_, reread in connection.execute(_LAST_HASHES, {"of": part}).all():
+        for rec_id, hash_, reread in _LAST_HASHES(connection, {"of": part}):
             found[rec_id] = b"" if reread else bytes(hash_)
     return found
 

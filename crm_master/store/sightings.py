@@ -13,7 +13,7 @@ from crm_master.domain.lifecycle import RecordStatus
 from crm_master.ports import SourceRecord
 from crm_master.store.records import SELECT, record_of
 from crm_master.store.schema import sighting, source_record
-from crm_master.store.sql import upsert
+from crm_master.store.sql import Query, upsert
 
 # asked in every full scan: made once
 _OF_STREAM = sa.and_(
@@ -26,21 +26,22 @@ _IS_UNSEEN = sa.and_(
     source_record.c.status == RecordStatus.LIVE.value,
     ~sa.exists().where(sighting.c.rec_id == source_record.c.rec_id),
 )
-_UNSEEN = (
+_UNSEEN = Query(
     SELECT.where(_IS_UNSEEN, source_record.c.rec_id > sa.bindparam("after"))
     .order_by(source_record.c.rec_id)
     .limit(sa.bindparam("most"))
 )
-_GONE = (
+_GONE = Query(
     SELECT.add_columns(sighting.c.gone_at)
     .join(sighting, sighting.c.rec_id == source_record.c.rec_id)
     .where(_IS_GONE, sighting.c.rec_id > sa.bindparam("after"))
     .order_by(sighting.c.rec_id)
     .limit(sa.bindparam("most"))
 )
-_COUNT_UNSEEN = sa.select(sa.func.count()).select_from(source_record).where(_IS_UNSEEN)
-_COUNT_GONE = sa.select(sa.func.count()).select_from(sighting).where(_IS_GONE)
-_FORGET, _FORGET_GONE = sa.delete(sighting).where(_OF_STREAM), sa.delete(sighting).where(_IS_GONE)
+_COUNT_UNSEEN = Query(sa.select(sa.func.count()).select_from(source_record).where(_IS_UNSEEN))
+_COUNT_GONE = Query(sa.select(sa.func.count()).select_from(sighting).where(_IS_GONE))
+_FORGET = Query(sa.delete(sighting).where(_OF_STREAM))
+_FORGET_GONE = Query(sa.delete(sighting).where(_IS_GONE))
 
 
 class SightingRepository:
@@ -60,22 +61,22 @@ class SightingRepository:
 
     def unseen(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
         place = {"of": system, "in": stream, "after": after, "most": limit}
-        return [record_of(row) for row in self._connection.execute(_UNSEEN, place)]
+        return [record_of(row) for row in _UNSEEN(self._connection, place)]
 
     def count_unseen(self, system: str, stream: str) -> int:
         place = {"of": system, "in": stream}
-        return int(self._connection.execute(_COUNT_UNSEEN, place).scalar_one())
+        return int(_COUNT_UNSEEN.one(self._connection, place))
 
     def gone(
         self, system: str, stream: str, after: RecordId, limit: int
     ) -> list[tuple[SourceRecord, Instant]]:
         place = {"of": system, "in": stream, "after": after, "most": limit}
-        return [(record_of(row[:-1]), row[-1]) for row in self._connection.execute(_GONE, place)]
+        return [(record_of(row[:-1]), row[-1]) for row in _GONE(self._connection, place)]
 
     def count_gone(self, system: str, stream: str) -> int:
         place = {"of": system, "in": stream}
-        return int(self._connection.execute(_COUNT_GONE, place).scalar_one())
+        return int(_COUNT_GONE.one(self._connection, place))
 
     def forget(self, system: str, stream: str, *, only_gone: bool = False) -> None:
         statement = _FORGET_GONE if only_gone else _FORGET
-        self._connection.execute(statement, {"of": system, "in": stream})
+        statement(self._connection, {"of": system, "in": stream})

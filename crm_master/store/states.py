@@ -12,7 +12,7 @@ from crm_master.domain.lifecycle import SystemState
 from crm_master.ports import Level, RunEntry, StreamState
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import allowance, run, stream_state, system_state
-from crm_master.store.sql import upsert
+from crm_master.store.sql import Query, upsert
 
 _STREAM_COLUMNS = (
     "cursor",
@@ -26,12 +26,16 @@ _STREAM_COLUMNS = (
 )
 
 # asked in every transaction: made once
-_STREAM = sa.select(stream_state).where(
-    stream_state.c.system == sa.bindparam("of"), stream_state.c.stream == sa.bindparam("in")
+_STREAM = Query(
+    sa.select(stream_state).where(
+        stream_state.c.system == sa.bindparam("of"), stream_state.c.stream == sa.bindparam("in")
+    )
 )
-_SYSTEMS = sa.select(system_state.c.system, system_state.c.state)
-_STOPPED = sa.select(system_state.c.system).where(system_state.c.stopped)
-_ALLOWANCE = sa.select(allowance.c.number).where(allowance.c.subject == sa.bindparam("of"))
+_SYSTEMS = Query(sa.select(system_state.c.system, system_state.c.state))
+_STOPPED = Query(sa.select(system_state.c.system).where(system_state.c.stopped))
+_is_subject = allowance.c.subject == sa.bindparam("of")
+_ALLOWANCE = Query(sa.select(allowance.c.number).where(_is_subject))
+_NO_ALLOWANCE = Query(sa.delete(allowance).where(_is_subject))
 
 
 class StateRepository:
@@ -45,22 +49,22 @@ class StateRepository:
         if lock:
             self._locks.take(Level.STREAM, [f"{system}/{stream}"])
         place = {"of": system, "in": stream}
-        row = self._connection.execute(_STREAM, place).mappings().one_or_none()
-        return StreamState(system, stream) if row is None else StreamState(**row)
+        rows = _STREAM(self._connection, place)
+        return StreamState(**rows[0]._asdict()) if rows else StreamState(system, stream)
 
     def save_stream(self, state: StreamState) -> None:
         self._locks.take(Level.STREAM, [f"{state.system}/{state.stream}"])
         upsert(self._connection, stream_state, [asdict(state)], _STREAM_COLUMNS)
 
     def systems(self) -> dict[str, SystemState]:
-        return {name: SystemState(state) for name, state in self._connection.execute(_SYSTEMS)}
+        return {name: SystemState(state) for name, state in _SYSTEMS(self._connection)}
 
     def save_system(self, system: str, state: SystemState, at: Instant) -> None:
         row = {"system": system, "state": state.value, "stopped": False, "at": at}
         upsert(self._connection, system_state, [row], ("state", "at"))
 
     def stopped(self) -> frozenset[str]:
-        return frozenset(self._connection.execute(_STOPPED).scalars())
+        return frozenset(_STOPPED.column(self._connection))
 
     def stop(self, system: str, on: bool) -> None:
         self._connection.execute(
@@ -68,8 +72,7 @@ class StateRepository:
         )
 
     def allowance(self, subject: str) -> int:
-        found = self._connection.execute(_ALLOWANCE, {"of": subject}).scalar_one_or_none()
-        return int(found or 0)
+        return int(_ALLOWANCE.one(self._connection, {"of": subject}) or 0)
 
     def allow(self, subject: str, number: int) -> None:
         if number > 0:
@@ -77,7 +80,7 @@ class StateRepository:
                 self._connection, allowance, [{"subject": subject, "number": number}], ("number",)
             )
         else:
-            self._connection.execute(sa.delete(allowance).where(allowance.c.subject == subject))
+            _NO_ALLOWANCE(self._connection, {"of": subject})
 
     def save_run(self, entry: RunEntry) -> None:
         columns = ("finished", "status", "counts", "error")

@@ -12,7 +12,17 @@ from sqlalchemy.engine import Connection
 
 from crm_master.ports import Suppression
 from crm_master.store.schema import suppression
-from crm_master.store.sql import chunks, upsert
+from crm_master.store.sql import Query, among, chunks, upsert
+
+# asked for every page: made once
+_WATCHED = Query(
+    sa.select(suppression.c.names, suppression.c.key_id)
+    .distinct()
+    .where(suppression.c.entity == sa.bindparam("of"))
+)
+_STANDING = Query(
+    sa.select(suppression.c.hash, suppression.c.unless).where(among(suppression.c.hash, "of"))
+)
 
 Key: TypeAlias = Callable[[bool], bytes | None]
 """Gives the key of the keyed hashes; ``True`` makes one if there is none."""
@@ -41,8 +51,7 @@ class SuppressionRepository:
         self._key = key
 
     def watched(self, entity: str) -> frozenset[tuple[str, ...]]:
-        query = sa.select(suppression.c.names, suppression.c.key_id).distinct()
-        rows = self._connection.execute(query.where(suppression.c.entity == entity)).all()
+        rows = _WATCHED(self._connection, {"of": entity})
         if rows and {row.key_id for row in rows} != {_key_id(self._secret())}:
             raise SuppressionKeyWrong("the key is another one than theirs")
         return frozenset(tuple(row.names) for row in rows)
@@ -74,9 +83,8 @@ class SuppressionRepository:
     def standing(self, hashes: Collection[str]) -> dict[str, list[Mapping[str, list[str]]]]:
         found: dict[str, list[Mapping[str, list[str]]]] = {}
         for part in chunks(set(hashes)):
-            query = sa.select(suppression.c.hash, suppression.c.unless)
-            for row in self._connection.execute(query.where(suppression.c.hash.in_(part))):
-                found.setdefault(row.hash, []).append(row.unless)
+            for hash_, unless in _STANDING(self._connection, {"of": part}):
+                found.setdefault(hash_, []).append(unless)
         return found
 
     def receipts(self, hashes: Collection[str]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.ports import Task
 from crm_master.store.schema import task
-from crm_master.store.sql import chunks, insert
+from crm_master.store.sql import Query, among, chunks, insert
 
-_STANDING = sa.select(task.c.id, task.c.subject).where(
-    task.c.kind == sa.bindparam("of"),
-    task.c.subject.in_(sa.bindparam("about", expanding=True)),
-    task.c.open,
+_STANDING = Query(
+    sa.select(task.c.id, task.c.subject).where(
+        task.c.kind == sa.bindparam("of"), among(task.c.subject, "about"), task.c.open
+    )
 )
 
 
@@ -64,7 +64,7 @@ class TaskRepository:
         for kind, subjects in by_kind.items():
             for part in chunks(subjects):
                 which = {"of": kind.value, "about": part}
-                for id_, subject in self._connection.execute(_STANDING, which):
+                for id_, subject in _STANDING(self._connection, which):
                     found[kind, subject] = id_
         return found
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from crm_master.store import Database
+from crm_master.store import Database, sql
 
 _schemas = count(1)
 
@@ -55,13 +56,30 @@ def store(new_database: Callable[[], Database]) -> Database:
 
 
 @pytest.fixture
-def statements(store: Database) -> Iterator[list[str]]:
+def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Database], list[str]]:
+    """Notes every statement that is sent to a database, by SQLAlchemy or by the store itself."""
+
+    def listen(store: Database) -> list[str]:
+        sent: list[str] = []
+
+        @sa.event.listens_for(store.engine, "before_cursor_execute")
+        def note(_c: object, _k: object, text: str, _p: object, _x: object, _many: bool) -> None:
+            sent.append(text)
+
+        execute = sql.execute
+
+        def noted(connection: sa.Connection, text: str, *values: Any, **how: Any) -> Any:
+            if connection.engine is store.engine:
+                sent.append(text)
+            return execute(connection, text, *values, **how)
+
+        monkeypatch.setattr(sql, "execute", noted)
+        return sent
+
+    return listen
+
+
+@pytest.fixture
+def statements(store: Database, spy: Callable[[Database], list[str]]) -> list[str]:
     """Every statement that is sent to the database."""
-    sent: list[str] = []
-
-    def note(_c: object, _k: object, text: str, _p: object, _x: object, _many: bool) -> None:
-        sent.append(text)
-
-    sa.event.listen(store.engine, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(store.engine, "before_cursor_execute", note)
+    return spy(store)

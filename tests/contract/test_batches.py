@@ -39,9 +39,9 @@ def _seed(hub: World, start: int, number: int) -> None:
 
 
 def test_landing_and_reconciling_take_a_constant_number_of_statements(
-    hub: World, spy: Callable[[World], list[str]]
+    hub: World, spy: Callable[[Database], list[str]]
 ) -> None:
-    statements = spy(hub)
+    statements = spy(hub.store)
     hub.erp.page_size = 1_000
     for name in ("erp", "shop"):
         hub.ingest(name, full=True)
@@ -108,19 +108,3 @@ def _steps(folder: Path, number: int) -> dict[str, float]:
         work()
     hub.close()
     return {name: steps / number for name, steps in found.items()}
-
-
-@pytest.fixture
-def spy() -> Callable[[World], list[str]]:
-    """Notes what a hub sends to its database."""
-
-    def listen(hub: World) -> list[str]:
-        sent: list[str] = []
-
-        @sa.event.listens_for(hub.store.engine, "before_cursor_execute")
-        def note(_c: object, _k: object, text: str, _p: object, _x: object, _many: bool) -> None:
-            sent.append(text)
-
-        return sent
-
-    return listen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from crm_master.store import Database, DatabaseUnavailable, database
 from crm_master.store.outage import explained
+from crm_master.store.sql import Query
 
 pytestmark = pytest.mark.integration
 
@@ -21,12 +23,19 @@ def test_a_fault_of_ours_keeps_its_own_words(store: Database) -> None:
         raise KeyError("name")
 
 
-def test_a_server_that_ends_the_connection_is_told(postgres_url: str) -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [lambda connection: connection.execute(sa.text("SELECT 1")), Query(sa.select(sa.literal(1)))],
+    ids=["asked through SQLAlchemy", "asked by the store"],
+)
+def test_a_server_that_ends_the_connection_is_told(
+    ask: Callable[[sa.Connection], object], postgres_url: str
+) -> None:
     store, operator = Database(postgres_url), Database(postgres_url)
 
     def query(connection: sa.Connection) -> None:
         with store.explaining():
-            connection.execute(sa.text("SELECT 1"))
+            ask(connection)
 
     with closing(store), closing(operator), store.engine.connect() as connection:
         number = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
