@@ -116,15 +116,22 @@ def unclaimed(
 def found_elsewhere(
     hub: Hub, message: OutboxMessage, key: str, at: Instant, run_id: str, uow: UnitOfWork
 ) -> None:
-    """Book such a move. What else came of the write, the next delivery sees."""
+    """Book such a move. What else came of the write, the next delivery sees.
+
+    What was read under the new key meanwhile was read of this record: an edit that it shows was made when that read says.
+    """
     rec_id = message.rec_id or ""
     uow.lock(Level.CUSTOMER, uow.records.owners([rec_id]) | {message.entity_id})
     record = uow.records.get([rec_id])[rec_id]
     ref = replace(record.ref, key=key)
     uow.records.reserve([record, SourceRecord(record_id(ref), ref, record.entity, since=at)])
-    record = uow.records.get([rec_id])[rec_id]
+    found = uow.records.get([rec_id, record_id(ref)])
+    record, there = found[rec_id], found[record_id(ref)]
     pos = uow.journal.commit("settle", at, run_id)
     moved = book_move(hub, message, record, ref, at, pos, uow)
+    if there.status is RecordStatus.LIVE:
+        moved.raw_hash = there.raw_hash
+        uow.inbox.reopen(there.rec_id, max(there.since, there.shadow.confirmed_at))
     uow.records.save([moved])
     uow.outbox.done([message])
 

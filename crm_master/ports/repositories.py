@@ -62,6 +62,9 @@ class Inbox(Protocol):
 
     def unpark(self, system: str, stream: str) -> None: ...
 
+    def reopen(self, rec_id: RecordId, since: Instant) -> None:
+        """What was read of a record from then on, and was applied, waits once more."""
+
     def requeue(self, seqs: Sequence[int]) -> int:
         """Land these observations once more, unless a newer one of their record is there. Gives how many.
 

@@ -209,6 +209,18 @@ class InboxRepository:
             .values(state=InboxState.PENDING.value, attempts=0, lease_until=0)
         )
 
+    def reopen(self, rec_id: RecordId, since: Instant) -> None:
+        self._connection.execute(
+            sa.update(observation)
+            .where(
+                observation.c.rec_id == rec_id,
+                _state == InboxState.DONE.value,
+                observation.c.started >= since,
+                ~observation.c.deleted,
+            )
+            .values(state=InboxState.PENDING.value, attempts=0, lease_until=0)
+        )
+
     def requeue(self, seqs: Sequence[int]) -> int:
         again: list[dict[str, Any]] = []
         for part in chunks(set(seqs)):

@@ -120,6 +120,17 @@ def test_a_row_that_is_tried_again_keeps_its_place_in_the_journal(store: Databas
         assert [item.seq for item in uow.inbox.applied(7)] == [first.seq]
 
 
+def test_what_was_applied_of_a_record_waits_again_from_a_read_on(store: Database) -> None:
+    land(store, row("a"), row("b"))
+    land(store, row("a", b"later", started=30), row("a", b"gone", started=31, deleted=True))
+    items = claimed(store)
+    finish(store, items, InboxState.DONE, pos=7)
+    with store() as uow:
+        uow.inbox.reopen(items[0].rec_id, 30)
+        uow.commit()
+    assert [(item.raw, item.attempts) for item in claimed(store)] == [(b"later", 0)]
+
+
 def test_finished_items_stand_under_their_position(store: Database) -> None:
     land(store, *(row(key) for key in "abc"))
     items = claimed(store)

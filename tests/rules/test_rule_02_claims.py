@@ -230,6 +230,28 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_i
     assert len(hub.list.writes) == 1
 
 
+def test_rule_03_what_was_read_under_the_new_key_before_the_move_was_known_was_said_before_that_read(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["done"]
+    hub.round()
+    hub.list.edit("lovelace@example.org", phone="1")
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    hub.ingest("erp")
+    hub.erp.edit("e1", phone="2")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.clock.sleep(1000)
+    hub.round()
+    hub.round()
+    assert hub.list["lovelace@example.org"]["phone"] == hub.golden["phone"] == "2"
+    assert hub.record("list", "lovelace@example.org").claims[ClaimKey("phone")].value == "1"
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
 def test_rule_24_a_record_that_is_gone_while_a_write_is_open_is_gone_once_that_was_looked_for(
     world: MakeWorld,
 ) -> None:
