@@ -93,6 +93,11 @@ class Answer:
         return self._parsed.value
 
     @property
+    def limited(self) -> bool:
+        """Whether the system asks to slow down; a 503 that says for how long does, and closes the budget as a 429 does."""
+        return self.status == 429 or (self.status == 503 and self.retry_after is not None)
+
+    @property
     def clean(self) -> bool:
         """Whether every row of ``json`` is sure to be plain JSON."""
         return self._parsed.clean
@@ -188,7 +193,7 @@ class Transport:
                 text = redact.request(request.method, request.template, answer.status)
                 after = answer.retry_after
                 pause = None if after is None else timedelta(seconds=after)
-                kind = RateLimited if answer.status == 429 else RetryLater
+                kind = RateLimited if answer.limited else RetryLater
                 raise kind(f"{text}.", retry_after=pause)
             case Verdict.BAD_CREDENTIALS:
                 raise BadCredentials(

@@ -67,17 +67,23 @@ def _systems(shown: Mapping[str, Any]) -> Table:
         queued += "" if since is None else f", oldest {ago(since)}"
         state = system["state"] + (", writes stopped" if system["writes_stopped"] else "")
         for stream, facts in system["streams"].items():
-            lag = facts["lag_seconds"]
             records = facts["records"]
             table.add_row(
                 f"{name}/{stream}",
                 state,
                 str(records["live"]),
                 str(records["linked"]),
-                "never" if lag is None else f"{ago(lag)} ago",
+                _read(facts),
                 queued,
             )
     return table
+
+
+def _read(facts: Mapping[str, Any]) -> str:
+    lag = facts["lag_seconds"]
+    if lag is None:
+        return "no"
+    return f"{ago(lag)} ago" if facts["read_completely"] else f"never completely, for {ago(lag)}"
 
 
 def show(

@@ -89,7 +89,7 @@ RULES = {
             Severity.WARNING,
             "concord_stream_lag_seconds",
             2 * HOUR,
-            "{place} was last read completely {value} ago.",
+            "{place} has not been read completely for {value}.",
             "Edits made there are seen late. The read does not run, does not end, or the system is away.",
         ),
         Rule(
@@ -97,7 +97,7 @@ RULES = {
             Severity.WARNING,
             "concord_run_unfinished_seconds",
             6 * HOUR,
-            "{place} began {value} ago and has not ended.",
+            "{place} has not ended, and was last heard of {value} ago.",
             "A run died without a word (killed, out of memory, machine gone), or hangs; none has ended there since.",
         ),
         Rule(
@@ -121,7 +121,7 @@ RULES = {
             Severity.WARNING,
             "concord_quota_exhausted",
             0,
-            "{place} has no quota left for Concord.",
+            "{place} asks Concord to slow down, or its budget is used up.",
             "The system asked Concord to slow down, or its budget is used up. What is left waits for the next run.",
         ),
         Rule(

@@ -62,7 +62,7 @@ METRICS = {
             "concord_stream_lag_seconds",
             Kind.GAUGE,
             "s",
-            "How long ago the last complete read of a stream began.",
+            "How long ago the last complete read of a stream began; if there was none, the first that was tried.",
             _STREAM,
         ),
         Metric(
@@ -159,7 +159,7 @@ METRICS = {
             "concord_run_unfinished_seconds",
             Kind.GAUGE,
             "s",
-            "How long ago the newest run began that has not ended, if none has ended since.",
+            "How long ago the newest run that has not ended was last heard of, if none has ended since.",
             _RUN,
         ),
         Metric(

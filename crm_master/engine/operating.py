@@ -11,7 +11,7 @@ from crm_master.domain.figures import Figure
 from crm_master.domain.lifecycle import SystemState
 from crm_master.engine.ingest import moment
 from crm_master.engine.ledger import failures, labels, place_of, places
-from crm_master.engine.plan import Hub
+from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.ports import Clock, RaisedAlert, Tally, UnitOfWork, UnitOfWorkFactory
 
 SECOND: Instant = 1_000_000
@@ -40,10 +40,10 @@ def _flow(hub: Hub, uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
             yield Figure("concord_inbox_oldest_seconds", (now - oldest) / SECOND, of)
     for name, system in hub.systems.items():
         for stream in system.streams.values():
-            watermark = uow.states.stream(name, stream.stream).watermark
-            if stream.reads and watermark:
+            since = unseen_since(stream, uow)
+            if since is not None:
                 place = {"system": name, "stream": stream.stream}
-                yield Figure("concord_stream_lag_seconds", (now - watermark) / SECOND, place)
+                yield Figure("concord_stream_lag_seconds", (now - since) / SECOND, place)
         yield Figure("concord_system_stopped", int(name in stopped), {"system": name})
         for status, number in sorted(uow.outbox.count(name).items()):
             yield Figure("concord_outbox_waiting", number, {"system": name, "status": status})
@@ -52,6 +52,20 @@ def _flow(hub: Hub, uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
             if oldest is not None:
                 age = (now - oldest) / SECOND
                 yield Figure("concord_outbox_oldest_seconds", age, {"system": name})
+
+
+def unseen_since(stream: StreamPlan, uow: UnitOfWork) -> Instant | None:
+    """Since when an edit in a stream may have gone unseen: since its last complete read began.
+
+    If there was none, since the first that was tried; if none was, since the configuration in force was applied. ``None``
+    for a stream that is not read.
+    """
+    if not stream.reads:
+        return None
+    if watermark := uow.states.stream(stream.system, stream.stream).watermark:
+        return watermark
+    applied = uow.journal.applied()
+    return uow.operations.first_run("ingest", stream.name) or (applied.at if applied else None)
 
 
 def _questions(uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
@@ -81,12 +95,13 @@ def _runs(hub: Hub, uow: UnitOfWork, now: Instant) -> Iterator[Figure]:
     for system, (_, short) in limited.items():
         yield Figure("concord_quota_exhausted", int(short), {"system": system})
     ended = {(tally.verb, tally.target): tally.last.started for tally in tallies if tally.last}
-    newest: dict[tuple[str, str], Instant] = {}
-    for run in uow.operations.unfinished(now - LOOK_BACK):
-        newest[run.verb, place_of(run.verb, run.target)] = run.started
-    for (verb, target), started in newest.items():
-        if (verb, target) in there and started > ended.get((verb, target), 0):
-            age = (now - started) / SECOND
+    newest = {
+        (run.verb, place_of(run.verb, run.target)): run
+        for run in uow.operations.unfinished(now - LOOK_BACK)
+    }
+    for (verb, target), run in newest.items():
+        if (verb, target) in there and run.started > ended.get((verb, target), 0):
+            age = (now - max(run.started, uow.operations.heard_of(run.id))) / SECOND
             yield Figure("concord_run_unfinished_seconds", age, labels(verb, target))
 
 

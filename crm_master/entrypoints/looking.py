@@ -10,6 +10,7 @@ from crm_master.bootstrap import App
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, SystemState, TaskKind
 from crm_master.engine.explain import NotFound, explain
+from crm_master.engine.operating import unseen_since
 from crm_master.engine.past import explain_past
 from crm_master.engine.sweep import is_due
 from crm_master.entrypoints.watching import attention
@@ -34,10 +35,10 @@ def status(app: App) -> dict[str, Any]:
             streams = {}
             for stream in plan.streams.values():
                 state = uow.states.stream(name, stream.stream)
-                lag = (app.clock() - state.watermark) / 1_000_000 if state.watermark else None
                 streams[stream.stream] = {
                     "records": uow.records.count(name, stream.stream),
-                    "lag_seconds": lag,
+                    "lag_seconds": _age(app, unseen_since(stream, uow)),
+                    "read_completely": state.watermark > 0,
                     "full_scans": state.fulls,
                 }
             systems[name] = {

@@ -60,6 +60,12 @@ class Operations(Protocol):
     def unfinished(self, since: Instant) -> list[RunEntry]:
         """The runs begun after ``since`` that have not ended, the oldest first."""
 
+    def first_run(self, verb: str, target: str) -> Instant | None:
+        """When the first run of a verb at a place began."""
+
+    def heard_of(self, run_id: str) -> Instant:
+        """When a run last landed something that had changed, or committed to the journal; 0 if it did neither."""
+
     def oldest_observation(self, entity: str) -> Instant | None:
         """When the oldest observation that waits to be reconciled was read."""
 

@@ -13,7 +13,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, InboxState, TaskKind
 from crm_master.ports import RaisedAlert, RunEntry, Tally
 from crm_master.store.outbox import SET_ASIDE
-from crm_master.store.schema import alert, observation, outbox, run, tally, task
+from crm_master.store.schema import alert, commit_log, observation, outbox, run, tally, task
 from crm_master.store.sql import Query, locking, upsert
 
 _NOT_OURS_TO_SEND = (*SET_ASIDE, DeliveryState.WAITING.value)
@@ -51,6 +51,23 @@ class OperationsRepository:
             .order_by(run.c.started)
         )
         return [RunEntry(**row) for row in self._connection.execute(query).mappings()]
+
+    def first_run(self, verb: str, target: str) -> Instant | None:
+        query = (
+            sa.select(run.c.started)
+            .where(run.c.verb == verb, run.c.target == target)
+            .order_by(run.c.started)
+            .limit(1)
+        )
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def heard_of(self, run_id: str) -> Instant:
+        mine = sa.select(observation.c.ended).where(observation.c.run_id == run_id)
+        landed = mine.order_by(observation.c.seq.desc()).limit(1)
+        mine = sa.select(commit_log.c.at).where(commit_log.c.run_id == run_id)
+        committed = mine.order_by(commit_log.c.pos.desc()).limit(1)
+        found = (self._connection.execute(query).scalar() for query in (landed, committed))
+        return max(at or 0 for at in found)
 
     def oldest_observation(self, entity: str) -> Instant | None:
         query = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.ports import RaisedAlert, RunEntry, Task
 from crm_master.store import Database
+from tests.contract.rows import land, row
 
 
 def _ran(run_id: str, started: int, status: str = "done", **counts: int) -> RunEntry:
@@ -44,6 +45,28 @@ def test_runs_that_have_not_ended_are_found_back_to_a_moment(store: Database) ->
         ):
             uow.states.save_run(RunEntry(run_id, "ingest", "erp/people", started, status=status))
         assert [run.id for run in uow.operations.unfinished(20)] == ["R2"]
+
+
+def test_the_first_run_of_a_place_and_the_last_that_was_heard_of_one(store: Database) -> None:
+    with store() as uow:
+        for run_id, started, target in (
+            ("run-1", 30, "people"),
+            ("R2", 20, "people"),
+            ("R3", 10, "x"),
+        ):
+            uow.states.save_run(RunEntry(run_id, "ingest", f"erp/{target}", started))
+        assert uow.operations.first_run("ingest", "erp/people") == 20
+        assert uow.operations.first_run("deliver", "erp/people") is None
+        uow.commit()
+    land(store, row("ada", ended=40), row("grace", ended=40))
+    land(store, row("joan", ended=50))
+    with store() as uow:
+        assert uow.operations.heard_of("R2") == 0
+        assert uow.operations.heard_of("run-1") == 50
+        uow.journal.commit("intent", 60, "run-1")
+        uow.journal.commit("settle", 70, "run-1")
+        uow.journal.commit("settle", 80, "R3")
+        assert uow.operations.heard_of("run-1") == 70
 
 
 def test_the_age_of_questions_and_the_number_of_new_letters(store: Database) -> None:

@@ -250,7 +250,7 @@ class Writer:
             case Verdict.RETRY:
                 after = answer.retry_after
                 pause = None if after is None else timedelta(seconds=after)
-                self._stop(run, Retry(f"{name}.", pause, limited=answer.status == 429))
+                self._stop(run, Retry(f"{name}.", pause, limited=answer.limited))
             case Verdict.GONE:
                 gone = run.kind == "delete"
                 self._stop(run, Written(run.key or "") if gone else GoneOutcome())

@@ -150,7 +150,7 @@ def test_an_alert_is_mailed_once_when_it_comes_and_once_when_it_goes(tmp_path, p
 
     raised, gone, unwatched, watched = mails.mails
     assert raised["To"] == "oncall@example.org"
-    assert raised["Subject"].startswith("Concord test: shop/customers was last read completely")
+    assert raised["Subject"].startswith("Concord test: shop/customers has not been read")
     body = raised.get_body(("html",))
     assert body is not None
     assert "docs/runbook.md#stream-lags" in body.get_content()

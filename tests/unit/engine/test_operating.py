@@ -144,9 +144,37 @@ def test_a_stream_that_was_not_read_for_long_lags(hub: Hub) -> None:
     seen = hub.look({})
     lagging = [alert for alert in seen.standing if alert.rule.name == "stream_lags"]
     assert [alert.place for alert in lagging] == ["shop/customers", "crm/customers"]
-    assert lagging[0].text == "shop/customers was last read completely 3 h ago."
+    assert lagging[0].text == "shop/customers has not been read completely for 3 h."
     seen = hub.look({"stream_lags": {"crm/customers": 4 * HOUR}})
     assert [alert.key for alert in seen.standing] == [("stream_lags", "shop/customers")]
+
+
+def test_a_stream_that_was_never_read_completely_lags_since_that_was_first_tried(
+    tmp_path: Path,
+) -> None:
+    with Simulator() as shop:
+        url = f"sqlite:///{tmp_path / 'hub.db'}"
+        app = open_hub({"shop": shop}, files_for({"shop": shop}), url)
+        hub = Hub(app, shop, shop, "", app.clock())
+        place = ("concord_stream_lag_seconds", "shop/customers")
+        hub.now += int(3 * HOUR) * SECOND
+        assert hub.figures()[place] == pytest.approx(3 * HOUR, abs=60), "since it was applied"
+
+        for hours in (2, 1):
+            begun = hub.now - int(hours * HOUR) * SECOND
+            with app.store() as uow:
+                uow.states.save_run(RunEntry(f"R{hours}", "ingest", "shop/customers", begun))
+                uow.commit()
+        assert hub.figures()[place] == 2 * HOUR
+        alerts = [alert.text for alert in hub.look({"stream_lags": HOUR}).standing]
+        assert alerts == ["shop/customers has not been read completely for 2 h."]
+        facts = entrypoints.status(app)["systems"]["shop"]["streams"]["customers"]
+        assert (facts["read_completely"], facts["lag_seconds"] is None) == (False, False)
+
+        entrypoints.sync(app)
+        hub.now = app.clock()
+        assert hub.figures()[place] < HOUR
+        app.store.close()
 
 
 def test_what_waits_too_long_in_inbox_or_outbox_stalls(hub: Hub) -> None:
@@ -182,6 +210,18 @@ def test_a_run_that_never_ended_counts_until_one_ends_there(hub: Hub) -> None:
     assert hub.standing() == [("run_hangs", "ingest shop/customers")]
     hub.ran()
     assert hub.standing() == []
+
+
+def test_a_run_that_goes_on_does_not_hang(hub: Hub) -> None:
+    with hub.app.store() as uow:
+        uow.states.save_run(RunEntry("R", "reconcile", "customer", hub.now + 1))
+        uow.journal.commit("reconcile", hub.now + int(5 * HOUR) * SECOND, "R")
+        uow.commit()
+    hub.now += int(7 * HOUR) * SECOND
+    assert hub.standing() == []
+    hub.now += int(5 * HOUR) * SECOND
+    (alert,) = hub.look().standing
+    assert alert.text == "reconcile customer has not ended, and was last heard of 7 h ago."
 
 
 def test_a_place_that_is_not_in_the_hub_any_more_raises_nothing(hub: Hub) -> None:
@@ -225,14 +265,28 @@ def test_a_system_that_asks_to_slow_down_has_no_quota_left(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("methods", [{"GET"}, {"PUT", "PATCH", "POST"}], ids=["look", "write"])
-def test_a_delivery_that_is_asked_to_slow_down_counts_too(hub: Hub, methods: set[str]) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_delivery_that_is_asked_to_slow_down_counts_too(
+    hub: Hub, methods: set[str], status: int
+) -> None:
     hub.shop.edit(hub.ada, phone="02 512 34 56")
     entrypoints.ingest(hub.app, "shop", "customers")
     entrypoints.reconcile(hub.app, "customer")
-    hub.crm.fail_next(429, methods=methods, headers={"Retry-After": "3600"})
+    hub.crm.fail_next(status, methods=methods, headers={"Retry-After": "3600"})
     ran = entrypoints.deliver(hub.app, "crm")
     assert (ran.counts["postponed"], ran.counts["limited"]) == (1, 1)
     assert hub.standing() == [("quota_exhausted", "crm")]
+
+
+def test_a_system_that_is_away_has_its_quota(hub: Hub) -> None:
+    hub.shop.edit(hub.ada, phone="02 512 34 56")
+    entrypoints.ingest(hub.app, "shop", "customers")
+    entrypoints.reconcile(hub.app, "customer")
+    hub.crm.fail_next(503, methods={"PUT", "PATCH", "POST"})
+    ran = entrypoints.deliver(hub.app, "crm")
+    assert ran.counts["postponed"] == 1
+    assert "limited" not in ran.counts
+    assert hub.standing() == []
 
 
 def test_every_rule_is_about_a_metric_that_there_is() -> None:
