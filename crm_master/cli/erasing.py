@@ -11,7 +11,7 @@ from crm_master import entrypoints
 from crm_master.cli.printing import err, out, printed
 from crm_master.cli.session import Json, Yes, author, opened
 
-_TODO = {
+_IN_WORDS = {
     "asked": "to be erased there by a person",
     "kept by policy": "kept there, by policy",
     "deleting": "to be deleted there by Concord, with the next `concord deliver`",
@@ -21,6 +21,7 @@ _TODO = {
     "done": "erased there",
     "kept": "kept there, as a person decided",
 }
+"""What a system's state in a receipt says of its records."""
 
 
 def erase(
@@ -114,4 +115,4 @@ def _said(system: Mapping[str, Any]) -> str:
     found = [f"{system['records']} records"] if system["records"] else []
     found += [f"{system['in_doubt']} perhaps being created"] if system["in_doubt"] else []
     task = f" (`concord conflicts`, task {system['task']})" if "task" in system else ""
-    return f"{system['system']}: {', '.join(found) or 'no records'}, {_TODO[system['state']]}{task}"
+    return f"{system['system']}: {', '.join(found) or 'no records'}, {_IN_WORDS[system['state']]}{task}"
