@@ -14,7 +14,17 @@ from pathlib import Path
 
 from bench.child import Child
 from bench.figures import LATEST, Figure, table, write
-from bench.loads import THEIR_PYTHON, YARDSTICKS, Bench, Told, curve, loading, reading, run
+from bench.loads import (
+    THEIR_PYTHON,
+    YARDSTICKS,
+    Bench,
+    Told,
+    curve,
+    loading,
+    reading,
+    reading_at_once,
+    run,
+)
 from bench.orchestration import orchestrating
 from bench.quota import delivering, latency
 
@@ -43,6 +53,7 @@ def main() -> int:
 
         parts: dict[str, Callable[[], list[Figure]]] = {
             "reading": lambda: reading(bench),
+            "pages": lambda: reading_at_once(bench, 20_000, 4),
             "sqlite": lambda: loading(bench, "sqlite"),
             "postgres": lambda: loading(bench, "postgres"),
             "curve": curved,

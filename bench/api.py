@@ -1,9 +1,9 @@
 """The systems that are read and written, in a process of their own: ``python -m bench.api``.
 
-The API of ``url`` is what Concord and its yardsticks read; the ``shop`` is where Concord delivers to. Prints both addresses;
-then does what each line says, and answers in a line of JSON: ``rows N`` for the API to have so many, ``change`` to change
-one in a hundred of them, ``quota N`` for the shop to take so many requests a second and no more (0: any number),
-``empty`` for nobody to be anywhere.
+The API of ``url`` is what Concord and its yardsticks read, and ``far`` the same at a distance; the ``shop`` is where Concord
+delivers to. Prints their addresses; then does what each line says, and answers in a line of JSON: ``rows N`` for the API to
+have so many, ``change`` to change one in a hundred of them, ``quota N`` for the shop to take so many requests a second and
+no more (0: any number), ``empty`` for nobody to be anywhere.
 """
 
 from __future__ import annotations
@@ -39,6 +39,19 @@ class Customers(Rows):
         return orjson.dumps(found)
 
 
+class Far:
+    """A system whose answers are 50 ms on their way."""
+
+    def __init__(self, system: Customers) -> None:
+        self.system, self.date = system, system.date
+
+    def answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply | Break:
+        time.sleep(0.05)
+        return self.system.answer(method, target, headers, body)
+
+
 class Rationed:
     """A simulated system behind a gateway that answers 429 beyond its quota: so many requests in each second."""
 
@@ -68,9 +81,8 @@ class Rationed:
 
 def main() -> None:
     customers, shop = Customers(), Rationed(Simulator(SHOP))
-    servers = [Server(customers), Server(shop)]
-    url, place = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    answer({"url": url, "shop": place})
+    servers = {"url": Server(customers), "far": Server(Far(customers)), "shop": Server(shop)}
+    answer({name: f"http://127.0.0.1:{of.server_port}" for name, of in servers.items()})
     for line in sys.stdin:
         match line.split():
             case ["rows", number]:
@@ -89,7 +101,7 @@ def main() -> None:
                 "refused": shop.refused,
             }
         )
-    for server in servers:
+    for server in servers.values():
         server.halt()
 
 

@@ -105,6 +105,29 @@ def reading(bench: Bench) -> list[Figure]:
     ]
 
 
+def reading_at_once(bench: Bench, rows: int, pages: int) -> list[Figure]:
+    """From a system that is far away: so many pages at once, beside one at a time."""
+    bench.api.ask(f"rows {rows}")
+    url = str(bench.api.hello["far"])
+
+    def read(many: int) -> Told:
+        what = f"read from afar, {many} at once"
+        return bench.best(what, lambda: run(sys.executable, "-m", "bench.reading", url, str(many)))
+
+    one, several = read(1), read(pages)
+    if one["records"] != rows or several["records"] != rows:
+        raise RuntimeError(f"{one['records']} and {several['records']} of {rows} rows were read")
+    return [
+        Figure(
+            f"read {pages} pages at once, each 50 ms away",
+            rate(several),
+            "records/s",
+            f"one at a time {rate(one):,.0f}",
+            rate(several) / rate(one),
+        )
+    ]
+
+
 def loading(bench: Bench, kind: str) -> list[Figure]:
     """A first load, and reading everything again when nothing, and when 1 %, has changed."""
     bench.api.ask(f"rows {bench.rows}")

@@ -1,8 +1,12 @@
-"""Reads the API to its end through its manifest: ``python -m bench.reading URL``."""
+"""Reads the API to its end through its manifest: ``python -m bench.reading URL``.
+
+With a number behind it, so many pages at once, by their numbers.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bench.child import answer
@@ -14,9 +18,10 @@ from connectors.runtime.connection import Connection
 from connectors.testing.api import TOKEN
 
 
-def main(url: str) -> None:
+def main(url: str, pages: str = "") -> None:
+    profile = replace(ERP, paging="page", pages_at_once=int(pages)) if pages else ERP
     connection = Connection(url, "hub", TOKEN)
-    system = open_system(load_manifest(ERP.manifest()), connection, lambda: datetime.now(UTC))
+    system = open_system(load_manifest(profile.manifest()), connection, lambda: datetime.now(UTC))
     answer(
         measured(
             lambda: sum(len(page.records) for page in system.read("customers", None, Scan.FULL))
@@ -25,4 +30,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

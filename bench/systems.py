@@ -100,6 +100,8 @@ class Rows:
             rows = [self.row(int(key)) for key in query["id"] if 1 <= int(key) <= self.count]
             return self._listing(rows)
         first, size = int(query.get("after", ["0"])[0] or 0) + 1, int(query["size"][0])
+        if "page" in query:
+            first = (int(query["page"][0]) - 1) * size + 1
         bad: list[bytes] = []
         if "since" in query:
             since = datetime.fromisoformat(query["since"][0])
@@ -112,7 +114,7 @@ class Rows:
         return json.dumps(row(number)).encode()
 
     def _listing(self, rows: list[bytes]) -> Reply:
-        return Reply(200, b'{"items":[' + b",".join(rows) + b"]}")
+        return Reply(200, b'{"items":[' + b",".join(rows) + b'],"total":%d}' % self.count)
 
 
 def known(count: int) -> Iterator[dict[str, Any]]:

@@ -91,6 +91,7 @@ PERFORMANCE_TAIL = """
   matched, reconciled, with history, links and a delivery each in the outbox. dlt lands rows in a table. The shares
   are those of the process, as py-spy sees them.
 - **Read again** is a full read of what is there already. It is compared with the floor, which writes every row again.
+- **Pages at once** are read through a manifest from an API whose answers are 50 ms on their way.
 - The **cost of a record** is the processor time of a new one when so many are stored.
 - **Within a quota**: a shop takes so many requests a second and answers 429 beyond; each customer is one request.
   What passes between batches, while none is on its way, is caught up within the same second, and no second has more than
@@ -106,8 +107,8 @@ rule, an intent, each an object with a history. What was tried and kept: stateme
 go to the driver without a look at each value, codecs with quick paths, raw rows that are compared by a hash before
 anything is made of them, and cycles that are looked for less often. What was tried and not kept: a list as one JSON
 parameter (SQLite then reads tables from end to end), and rows as lists by column on PostgreSQL (slower, and a page's
-bytes several times over). More workers help, as [deploying](deploy.md) says; more than one page at a time is not read
-yet.
+bytes several times over). More workers help, as [deploying](deploy.md) says. Pages that are long on their way
+can be asked for [several at a time](connect-a-system.md#a-listing-that-takes-long); that gains the waiting alone.
 """
 
 

@@ -23,8 +23,8 @@ class Authenticator:
     refreshes would race for a rotating token.
     """
 
-    def __init__(self, auth: Auth, connection: Connection, fetch_token: FetchToken) -> None:
-        self._auth, self._connection, self._fetch = auth, connection, fetch_token
+    def __init__(self, auth: Auth, connection: Connection) -> None:
+        self._auth, self._connection = auth, connection
         self._lock = threading.Lock()
         self._token: str | None = None
         self._generation = 0
@@ -35,13 +35,13 @@ class Authenticator:
         """Whether a refused credential may be an old one."""
         return self._auth.kind == "session"
 
-    def headers(self) -> tuple[dict[str, str], int]:
+    def headers(self, fetch: FetchToken) -> tuple[dict[str, str], int]:
         """Credentials for one request, and the generation to name if they are refused."""
         if not self.renewable:
             return self._fixed, 0
         with self._lock:
             if self._token is None:
-                self._renew()
+                self._renew(fetch)
             return self._headers(self._token), self._generation
 
     def refused(self, generation: int) -> None:
@@ -50,10 +50,10 @@ class Authenticator:
             if generation == self._generation:
                 self._token = None
 
-    def _renew(self) -> None:
+    def _renew(self, fetch: FetchToken) -> None:
         login = self._auth.login
         assert login is not None  # the manifest's own rule for kind session
-        token = self._fetch(login, self._connection.secrets)
+        token = fetch(login, self._connection.secrets)
         if not isinstance(token, str | int) or token == "":
             place = login.token or login.token_header
             raise BadAnswer(f"{login.call} gave no token at {place!r}.")

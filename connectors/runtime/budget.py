@@ -26,8 +26,11 @@ class Priority(IntEnum):
 class Budget(Protocol):
     """Hands out the right to send a request; shared by everyone who uses one credential."""
 
-    def acquire(self, priority: Priority = Priority.NORMAL) -> None:
-        """Wait for the right to send one request. Raises ``RateLimited`` if the wait would be too long."""
+    def acquire(self, priority: Priority = Priority.NORMAL, *, patient: bool = True) -> None:
+        """Wait for the right to send one request. Raises ``RateLimited`` if the wait would be too long.
+
+        Whoever is not patient does not wait at all.
+        """
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Learn from an answer: ``Retry-After`` and the system's own rate headers."""
@@ -67,13 +70,13 @@ class TokenBucket:
         self._filled = monotonic()
         self._closed_until = 0.0
 
-    def acquire(self, priority: Priority = Priority.NORMAL) -> None:
+    def acquire(self, priority: Priority = Priority.NORMAL, *, patient: bool = True) -> None:
         """Wait for a token, leaving the reserve of higher priorities alone."""
         reserve = 0.1 * (Priority.URGENT - priority) * self._burst
         reserve = min(reserve, self._burst - 1)
         waited = 0.0
         while wait := self._take(reserve):
-            if waited + wait > self._longest_wait:
+            if not patient or waited + wait > self._longest_wait:
                 raise RateLimited(
                     "The rate budget of this system is used up.",
                     retry_after=timedelta(seconds=wait),

@@ -5,6 +5,7 @@ A read is tried again. A write is sent once: when its answer is lost, it may hav
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -147,8 +148,10 @@ class Transport:
             )
         self._base = base + ("/" + http.base.strip("/") if http.base.strip("/") else "")
         self._origin = _origin(self._base)
+        self._connection = connection
         self._session = session or _session(self._base, connection)
-        self._auth = Authenticator(manifest.auth, connection, self._login)
+        self._auth = Authenticator(manifest.auth, connection)
+        self._patient = True
 
     @property
     def base(self) -> str:
@@ -160,6 +163,15 @@ class Transport:
         """Scheme, host and port."""
         return "{}://{}:{}".format(*self._origin)
 
+    def beside(self) -> Transport:
+        """Another for reads that can be done without: connections of its own, the same credentials and budget.
+
+        It tries once, and does not wait for the budget. To be closed.
+        """
+        other = copy.copy(self)
+        other._session, other._patient = _session(self._base, self._connection), False
+        return other
+
     def close(self) -> None:
         """Give the connections back."""
         self._session.close()
@@ -169,9 +181,10 @@ class Transport:
 
         Raises ``connectors.errors``; gone, stale, exists and refused are verdicts of the answer.
         """
+        most = attempts or (self._http.attempts if self._patient else 1)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._worth_another),
-            stop=tenacity.stop_after_attempt(attempts or self._http.attempts),
+            stop=tenacity.stop_after_attempt(most),
             wait=self._pause,
             sleep=self._sleep,
             reraise=True,
@@ -217,11 +230,11 @@ class Transport:
         return jittered(state)
 
     def _authorised(self, request: Request) -> Answer:
-        credentials, generation = self._auth.headers()
+        credentials, generation = self._auth.headers(self._login)
         answer = self._exchange(request, credentials)
         if answer.verdict is Verdict.BAD_CREDENTIALS and self._auth.renewable:
             self._auth.refused(generation)
-            credentials, _ = self._auth.headers()
+            credentials, _ = self._auth.headers(self._login)
             answer = self._exchange(request, credentials)
         return answer
 
@@ -239,7 +252,7 @@ class Transport:
         return answer.headers.get(header) if header else get(answer.json, login.token or "")
 
     def _exchange(self, request: Request, credentials: Mapping[str, str]) -> Answer:
-        self._budget.acquire(request.priority)
+        self._budget.acquire(request.priority, patient=self._patient)
         url = self._url(request)
         for _ in range(_MOST_REDIRECTS + 1):
             headers = {**request.headers, **credentials}

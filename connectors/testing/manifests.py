@@ -104,6 +104,8 @@ def _read(profile: Profile) -> dict[str, Any]:
         "records": "items",
         "paging": paging,
     }
+    if profile.pages_at_once > 1:
+        read["pages_at_once"] = profile.pages_at_once
     if profile.has_delta:
         # a border that is left out must have been read before: one step of the comparison earlier
         step = max(profile.resolution, 1 if profile.by_second else 0, 1e-6)

@@ -58,6 +58,8 @@ class Profile:
     is noticed only when the total shrinks: if one row goes and another comes meanwhile, a row is missed until the next scan.
     """
     page_size: int = 100
+    pages_at_once: int = 1
+    """How many pages the manifest has asked for at the same time."""
     order: Literal["key", "oldest", "newest", "none"] = "key"
     """By key; by change, so that rows move when they are edited; or by nothing one could name."""
     batch: int = 100

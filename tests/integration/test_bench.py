@@ -10,7 +10,7 @@ import pytest
 from bench import figures
 from bench.child import Child
 from bench.figures import Figure
-from bench.loads import Bench, curve, floor
+from bench.loads import Bench, curve, floor, reading_at_once
 from bench.quota import delivering, latency
 from bench.stage import databases
 
@@ -44,6 +44,11 @@ def test_the_floor_saves_every_row_once(bench: Bench) -> None:
     with databases("sqlite") as new:
         place = new()
         assert [floor(bench.url, place)["records"] for _ in range(2)] == [600, 600]
+
+
+def test_pages_at_once_hold_every_row_as_one_at_a_time_does(bench: Bench) -> None:
+    (figure,) = reading_at_once(bench, 1_700, 3)  # which raises if one of them does not
+    assert figure.value > 0
 
 
 def test_a_quota_is_kept_and_an_edit_arrives(bench: Bench) -> None:

@@ -61,7 +61,26 @@ class Read(Lookup):
     """The listing of a stream; slots of its paging, and ``{since}``."""
 
     paging: Paging = Paging()
+    pages_at_once: Count = 1
+    """How many pages are asked for at the same time."""
     delta: Delta | None = None
+
+    @model_validator(mode="after")
+    def _pages_at_once_can_be_asked_for(self) -> Read:
+        paging = self.paging
+        if self.pages_at_once == 1 or (paging.by == "page" and paging.total):
+            return self
+        if paging.by not in ("page", "offset"):
+            allowed = "with paging by page or offset"
+            do = "Leave it out: what asks for the next page is in the answer before."
+        elif paging.by == "page" or (paging.size == 1 and not paging.total):
+            allowed = "with `paging.total`, or with paging by offset and a size above 1"
+            do = "Say where the answer has the total: else nobody sees that rows have moved meanwhile."
+        else:
+            return self
+        raise mistake(
+            f"`pages_at_once` with paging by {paging.by}", allowed, do, ("pages_at_once",)
+        )
 
 
 class Key(Configured):

@@ -94,14 +94,16 @@ class Numbered:
         again = self.repeated(state, turn)
         edges = self._edges(turn)
         if not again:
-            if edges is not None and edges == state.get("edges"):
+            # all rows may have moved by a page
+            same = edges is not None and edges == state.get("edges")
+            shrunk = isinstance(total, int) and total < state.get("total", 0)
+            restarts = state.get("restarts", 0)
+            if (same or shrunk or "last" in state) and restarts < _MOST_RESTARTS:
+                return {**self.init_request(), "restarts": restarts + 1}
+            if same:
                 raise BadAnswer(
                     "The same page came twice: this system ignores the page it is asked."
                 )
-            shrunk = isinstance(total, int) and total < state.get("total", 0)
-            restarts = state.get("restarts", 0)
-            if (shrunk or "last" in state) and restarts < _MOST_RESTARTS:
-                return {**self.init_request(), "restarts": restarts + 1}
         # a row that comes twice in a page stands for one, or the end would seem to come early
         known = [key for key in turn.keys if key is not None]
         twice = len(known) - len(set(known))

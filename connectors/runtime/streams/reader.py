@@ -17,6 +17,7 @@ from connectors.runtime.manifest import Verdict
 from connectors.runtime.paths import get
 from connectors.runtime.streams.calls import Lookup
 from connectors.runtime.streams.deletions import DeletionLog
+from connectors.runtime.streams.listing import Found, Listing
 from connectors.runtime.streams.models import Include, Stream
 from connectors.runtime.streams.paging import Turn, pager
 from connectors.runtime.streams.position import Position
@@ -63,41 +64,34 @@ class Reader:
         position = Position.parse(cursor).begin(scan, self._stream.read.delta is not None)
         with ExitStack() as stack:
             side = self._stage(stack) if position.scan is Scan.FULL else None
+            listing = Listing(
+                self._stream.read,
+                position,
+                self._pager,
+                self._composer,
+                self._ask,
+                self._transport,
+                self._clock,
+            )
+            stack.callback(listing.close)
             while True:
-                page, position = self._page(position, side)
+                if self._log is not None and self._log.running(position):
+                    page, position = self._deleted(self._log, position)
+                else:
+                    state = position.paging or self._pager.init_request()
+                    page, position = self._page(position, listing.page(state), side)
                 yield page
                 if page.complete:
                     return
 
-    def _page(self, position: Position, side: _Side | None) -> tuple[Page, Position]:
-        if self._log is not None and self._log.running(position):
-            return self._deleted(self._log, position)
+    def _page(self, position: Position, found: Found, side: _Side | None) -> tuple[Page, Position]:
+        """What was found, as a page, and the position behind it."""
+        answer, asked, following = found.asked.answer, found.asked.at, found.following
+        read = self._stream.read
         # What a page says is as old as the oldest answer that it is made of.
-        asked = self._clock()
         started = side.started if side else asked
-        state = position.paging or self._pager.init_request()
-        scope = self._pager.update_request(state)
-        call = self._stream.read
-        delta = call.delta
-        if position.scan is Scan.DELTA and delta is not None and self._composer.clockwork:
-            since = position.since(timedelta(seconds=delta.overlap))
-            scope["since"] = self._composer.clockwork.write(since)
-            changes: dict[str, Any] = {
-                "query": {**call.query, **delta.query},
-                "headers": {**call.headers, **delta.headers},
-            }
-            if delta.body is not None:
-                changes["body"] = delta.body
-            call = call.model_copy(update=changes)
-        answer = self._ask(call, scope, Priority.BULK)
-        found = rows(answer, call)
-        decoded = [self._composer.decode(row, answer.clean) for row in found]
-        keys = tuple(None if isinstance(row, BadRow) else row.key for row in decoded)
-        turn = Turn(len(found), keys, answer.json, answer.headers)
-        following = self._pager.update_state(state, turn)
-        decoded = decoded[self._pager.repeated(state, turn) :]
-        rejects = [row for row in decoded if isinstance(row, BadRow)]
-        good = [row for row in decoded if not isinstance(row, BadRow)]
+        rejects = [row for row in found.rows if isinstance(row, BadRow)]
+        good = [row for row in found.rows if not isinstance(row, BadRow)]
         records = self._complete(good, answer.headers, side, rejects)
         seen = max((record.stamp for record in records if record.stamp), default=None)
         scan = position.scan or Scan.FULL
@@ -105,7 +99,9 @@ class Reader:
             following = self._log.begin()
         position = position.after(following, seen, self._begun(asked, answer))
         if following is None:
-            position = position.finished(delta.ordered if delta else True)
+            # pages that are asked for at once are not answered in the order of their rows
+            ordered = read.delta is None or (read.delta.ordered and read.pages_at_once == 1)
+            position = position.finished(ordered)
         page = Page(
             records=tuple(records),
             cursor=position.text(),
@@ -357,9 +353,15 @@ class Reader:
         except ValueError as error:
             raise BadConfiguration(f"{call.call} cannot be asked: {error}") from None
 
-    def _ask(self, call: Lookup, scope: Mapping[str, Any], priority: Priority) -> Answer:
+    def _ask(
+        self,
+        call: Lookup,
+        scope: Mapping[str, Any],
+        priority: Priority,
+        transport: Transport | None = None,
+    ) -> Answer:
         """The answer to a listing."""
-        answer = self._transport.read(self._request(call, scope, priority))
+        answer = (transport or self._transport).read(self._request(call, scope, priority))
         if answer.verdict is Verdict.GONE:
             raise BadConfiguration(
                 f"{answer.request.name} answered {answer.status}: there is no such listing. Check "

@@ -8,7 +8,10 @@ from connectors.testing import Profile, Simulator, alone, drawn
 from connectors.testing.conformance import ConnectorConformance
 
 ETAGS_AND_CHILDREN = Profile(etag=True, children=("phones",))
-IN_A_HURRY = [replace(profile, longest_wait=0) for profile in (ETAGS_AND_CHILDREN, *alone())]
+AT_ONCE = [Profile(paging="page", pages_at_once=3), Profile(paging="offset", pages_at_once=3)]
+IN_A_HURRY = [
+    replace(profile, longest_wait=0) for profile in (ETAGS_AND_CHILDREN, *AT_ONCE, *alone())
+]
 
 
 def habits(profile):

@@ -168,9 +168,22 @@ def _turn(keys, size=None, **body):
 
 def test_a_system_that_ignores_the_page_is_noticed():
     style = pager(Paging(by="page", size=2))
-    state = _after(style, style.init_request(), _turn([1, 2]))
+    state = style.init_request()
+    for _ in range(7):
+        state = _after(style, state, _turn([1, 2]))
+    assert state["restarts"] == 3
     with pytest.raises(BadAnswer, match="same page came twice"):
         style.update_state(state, _turn([1, 2]))
+
+
+def test_rows_that_have_moved_by_a_page_are_no_system_that_ignores_the_page(opened):
+    system, connector = opened(9, paging="page", order="newest")
+    pages = iter(connector.read("customers", None, Scan.FULL))
+    found = [next(pages)]
+    for _ in found[0].records:
+        system.add(name="new")
+    seen = {record.key for page in [*found, *pages] for record in page.records}
+    assert seen == set(system.records)
 
 
 def test_a_scan_begins_again_when_the_total_shrinks():
