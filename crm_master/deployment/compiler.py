@@ -29,6 +29,7 @@ from crm_master.deployment.conditions import able, wrong_causes, wrong_creates
 from crm_master.deployment.files import FileReader, RecordedFiles, recorded_files
 from crm_master.deployment.processes import own_system
 from crm_master.deployment.sense import wrong_entities, wrong_references, wrong_rules
+from crm_master.deployment.unheard import unheard
 from crm_master.domain.identity import KeySpec, MatchRules
 from crm_master.domain.lifecycle import Leaving
 from crm_master.domain.processes import OWN_SYSTEM, Process
@@ -98,7 +99,7 @@ class _Compiler:
         # Also those whose streams have mistakes: the policies are looked at all the same.
         plans = {entity: self._entity(entity, settings) for entity in self._parents_first()}
         if not self._applied:
-            self._mistakes += self._senseless(settings)
+            self._mistakes += dict.fromkeys(self._senseless(settings))
         if self._mistakes:
             raise ConfigurationMistakes(self._mistakes)
         content = orjson.dumps(self._files, option=orjson.OPT_SORT_KEYS)
@@ -117,7 +118,7 @@ class _Compiler:
         )
 
     def _senseless(self, settings: HubSettings) -> Iterator[Mistake]:
-        """References that lead nowhere, creates that make nobody, conditions that never hold."""
+        """References that lead nowhere, creates that make nobody, conditions that never hold, options that nothing hears."""
         streams = {
             name: getattr(self._manifests.get(name), "streams", None) for name in settings.systems
         }
@@ -128,6 +129,7 @@ class _Compiler:
         )
         yield from wrong_creates(settings, self._mappings, streams, self._entities)
         yield from wrong_causes(settings, self._entities)
+        yield from unheard(self._manifests.values(), self._files)
         yield from wrong_entities(
             self._entities, lambda name: self._read(f"entities/{name}.yaml") is not None
         )

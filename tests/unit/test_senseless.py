@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import mappings
+from connectors.registry import SHIPPED
 from connectors.yamlfile import ConfigurationMistakes
 from crm_master.deployment import compile_deployment, recorded_files
 from crm_master.domain.survivorship import Rule
@@ -87,6 +88,24 @@ def _process(
     return {"hub.yaml": yaml.safe_dump(hub, sort_keys=False)}
 
 
+def _line(line: str) -> dict[str, str]:
+    return {
+        "mappings/tryton/parties.yaml": f"entity: customer\nfields:\n  {line}\n  email: email\n"
+    }
+
+
+def _manifest(types: Any = None, **more: Any) -> dict[str, str]:
+    manifest = yaml.safe_load((SHIPPED / "tryton.yaml").read_text(encoding="utf-8")) | more
+    if types:
+        del manifest["dialect"]
+        for stream in manifest["streams"].values():
+            stream.pop("types", None)
+        manifest["streams"]["parties"]["types"] = types
+    return {
+        "systems/tryton.yaml": yaml.safe_dump(manifest, sort_keys=False, default_flow_style=True)
+    }
+
+
 def test_what_makes_sense_is_no_mistake():
     rows = {"lifecycle": _restrictive(order=["lost", "lead"]), "name": "manual"}
     owned = {"rule": "owner", "owner": "erp"}
@@ -108,6 +127,8 @@ def test_what_makes_sense_is_no_mistake():
         ),
         _process({"number": "late-{number}", "kind": "service_request"}),
         _process(facts=volume),
+        _line("name: {at: name, max: 9, clear: ignore, when_absent: keep}"),
+        _manifest(types={"changed": "text"}, limits={"per_second": 9, "burst": 5}),
     ):
         compiled({"hub.yaml": HUB, **files})
     compiled({"hub.yaml": HUB, "entities/product.yaml": ENTITY})
@@ -228,6 +249,28 @@ SENSELESS: dict[str, tuple[dict[str, str], str, str, str]] = {
     ),
     "a text that is no value": (
         _process({"kind": "service"}), "hub.yaml:29", "'service'", "service_request",
+    ),
+    "an emptied field of a line that is only written": (
+        _line("name: {at: name, direction: write, clear: ignore}"), "mappings/tryton/parties.yaml:3",
+        "clear on a line that is only written", "clear on one that is read",
+    ),
+    "the longest text of a line that is only read": (
+        _line("name: {at: name, direction: read, max: 9}"), "mappings/tryton/parties.yaml:3",
+        "max on a line that is only read", "max on one that is written",
+    ),
+    "a type without a dialect": (
+        _manifest(types={"changed": "datetime"}), "systems/tryton.yaml:56", "datetime without a dialect", "boolean, text",
+    ),
+    "a value of credentials that have none": (
+        _manifest(auth={"kind": "basic", "value": "{password}"}), "systems/tryton.yaml:19",
+        "value with kind basic", "value with kind bearer, header or session",
+    ),
+    "a burst of no rate": (
+        _manifest(limits={"burst": 5}), "systems/tryton.yaml:113", "burst without per_second", "burst with per_second",
+    ),
+    "a rate header alone": (
+        _manifest(limits={"headers": {"reset": "X-Reset"}}), "systems/tryton.yaml:113",
+        "reset without remaining", "both, or neither",
     ),
     "a reference to no entity": (
         {"entities/product.yaml": ENTITY.replace("to: customer", "to: custmer")},

@@ -9,6 +9,7 @@ import pytest
 from connectors import registry
 from connectors.registry import check_manifest
 from connectors.yamlfile import read_tree
+from crm_master.deployment.unheard import unheard
 from mappings import SHIPPED, compile_file, load_entity, load_mapping
 from mappings.plan import SYSTEM_PARAM
 
@@ -46,3 +47,5 @@ def test_every_mapping_that_ships_compiles(path: Path):
     entity = load_entity(SHIPPED / "entities" / f"{load_mapping(path).entity}.yaml")
     mapping = compile_file(path, entity, {**params, SYSTEM_PARAM: system}, children=children)
     assert mapping.fields
+    text = path.read_text(encoding="utf-8")
+    assert list(unheard([manifest], {f"mappings/{system}/{stream}.yaml": text})) == []
