@@ -7,12 +7,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from connectors.contract import Sink
 from connectors.registry import open_system
+from connectors.runtime.budget import Budget, Standing, TokenBucket
 from connectors.runtime.connection import Connection, connection_from_environment
+from connectors.runtime.manifest import HttpManifest
 from crm_master.deployment import (
     Deployment,
     compile_deployment,
@@ -26,7 +29,8 @@ from crm_master.domain.processes import OWN_SYSTEM
 from crm_master.engine.ingest import moment
 from crm_master.engine.plan import Hub
 from crm_master.engine.processes import Processes
-from crm_master.ports import Clock
+from crm_master.engine.transactions import transact
+from crm_master.ports import Clock, UnitOfWork, UnitOfWorkFactory
 from crm_master.settings import HubSettings
 from crm_master.store import Database, SuppressionKeyWrong
 
@@ -35,6 +39,8 @@ HOME_VARIABLE = "CONCORD_HOME"
 ERASURE_KEY_VARIABLE = "CONCORD_ERASURE_KEY"
 ERASURE_KEY_FILE = "erasure.key"
 ERASURE_KEY_LENGTH = 32
+
+T = TypeVar("T")
 
 
 def now() -> Instant:
@@ -77,8 +83,40 @@ class App:
         if system not in self._open:
             connection = self.connection(self.deployment.settings.systems[system].connection)
             manifest = self.deployment.manifests[system]
-            self._open[system] = open_system(manifest, connection, lambda: moment(self.clock()))
+            self._open[system] = open_system(
+                manifest, connection, lambda: moment(self.clock()), budget=self._budget(system)
+            )
         return self._open[system]
+
+    def _budget(self, system: str) -> Budget | None:
+        """The budget of the system's credential, if its manifest names one: all processes share it."""
+        manifest = self.deployment.manifests[system]
+        if not isinstance(manifest, HttpManifest) or manifest.limits.per_second is None:
+            return None
+        return TokenBucket(
+            manifest.limits,
+            longest_wait=manifest.http.longest_wait,
+            keep=Shared(self.store, self.deployment.settings.systems[system].connection),
+            clock=time.time,
+            now=lambda: moment(self.clock()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Keeps in the master how the budget of a credential stands (``connectors.runtime.budget.Keeper``)."""
+
+    store: UnitOfWorkFactory
+    credential: str
+
+    def __call__(self, change: Callable[[Standing], T]) -> T:
+        def once(uow: UnitOfWork) -> T:
+            standing = Standing(**uow.states.budget(self.credential))
+            found = change(standing)
+            uow.states.save_budget(self.credential, asdict(standing))
+            return found
+
+        return transact(self.store, once)
 
 
 def open_app(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from connectors.errors import RateLimited
 from connectors.runtime.manifest import Limits
+
+T = TypeVar("T")
 
 
 class Priority(IntEnum):
@@ -38,12 +41,36 @@ class Budget(Protocol):
 
 _SLACK = 0.03
 """Seconds by which a second is taken longer than it is: not all requests are under way for the same time."""
+_GRAIN = 0.01
+"""Requests of the same hundredth of a second are remembered as one moment."""
+_FRESH = 0.03
+"""Seconds for which requests may be taken ahead. What is not sent by then counts as sent."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """How a budget stands. Times are seconds, on the clock of those who share it."""
+
+    tokens: float | None = None
+    """Requests that may follow at once; ``None``: as many as ever."""
+    filled: float = 0.0
+    """When that was so."""
+    closed_until: float = 0.0
+    sent: list[tuple[float, int]] = field(default_factory=list)
+    """When how many requests of the last second were sent."""
+
+
+class Keeper(Protocol):
+    """Keeps how a budget stands: in a process, or where every process that uses the credential sees it."""
+
+    def __call__(self, change: Callable[[Standing], T]) -> T:
+        """Let ``change`` look at it and alter it, one at a time. Gives what that gives."""
 
 
 class TokenBucket:
-    """A budget for one process.
+    """A budget, of a process or, by another ``keep``, of all that share it.
 
-    What was not sent while its process did something else is sent in a burst afterwards, and no second has more than the
+    What was not sent while its users did something else is sent in a burst afterwards, and no second has more than the
     system allows, wherever it begins; a burst larger than that is on top of it. A share of the burst is kept for higher
     priorities. ``Retry-After`` and an exhausted budget close the bucket for everyone until the time that the system named.
     """
@@ -53,22 +80,26 @@ class TokenBucket:
         limits: Limits,
         *,
         longest_wait: float = 30,
-        monotonic: Callable[[], float] = time.monotonic,
+        keep: Keeper | None = None,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """``clock``: in seconds, of all that share what is kept."""
         self._limits = limits
         self._longest_wait = longest_wait
-        self._monotonic, self._sleep, self._now = monotonic, sleep, now
+        self._clock, self._sleep, self._now = clock, sleep, now
         self._lock = threading.Lock()
         most = max(1, int(limits.per_second or 1))  # in a second, or in the time of one request
         self._burst = float(limits.burst or most)
-        self._window = most / (limits.per_second or most) + _SLACK
-        self._sent: deque[float] = deque(maxlen=most if self._burst <= most else 0)
-        """When the requests of the last second were sent."""
-        self._tokens = self._burst
-        self._filled = monotonic()
-        self._closed_until = 0.0
+        self._most = most if self._burst <= most else None
+        own = Standing()
+        self._keep: Keeper = keep or (lambda change: change(own))
+        # to ask others costs more than a request may: whoever sends quickly asks for more at a time
+        self._most_ahead = max(1, int(most * _FRESH)) if keep else 1
+        self._ahead, self._taken, self._asked = 0, 1, -_FRESH
+        late = _FRESH if self._most_ahead > 1 else 0.0
+        self._window = most / (limits.per_second or most) + _SLACK + late
 
     def acquire(self, priority: Priority = Priority.NORMAL, *, patient: bool = True) -> None:
         """Wait for a token, leaving the reserve of higher priorities alone."""
@@ -87,29 +118,43 @@ class TokenBucket:
     def _take(self, reserve: float) -> float:
         """Nothing to wait for, or the seconds until another look is worth it."""
         with self._lock:
-            now = self._monotonic()
-            if now < self._closed_until:
-                return self._closed_until - now
-            rate = self._limits.per_second
-            if rate is None:
+            took = self._clock() - self._asked
+            if self._ahead and took < _FRESH:
+                self._ahead -= 1
                 return 0.0
-            elapsed = max(0.0, now - self._filled)
-            self._tokens = min(self._burst, self._tokens + elapsed * rate)
-            self._filled = now
-            missing = 1 + reserve - self._tokens
-            if missing > 1e-9:
-                return max(missing / rate, 0.001)
-            if (full := self._full_until() - now) > 0:
-                return max(full, 0.001)
-            self._tokens -= 1
-            self._sent.append(now)
-            return 0.0
+            # what is sent in half of that time, as quickly as the last were: hardly any of it is lost
+            wanted = int(self._taken * min(2, _FRESH / 2 / max(took, 1e-6)))
+            wanted = min(max(1, wanted), self._most_ahead)
+            given, wait = self._keep(partial(self._give, reserve, wanted))
+            if given:
+                self._ahead, self._taken, self._asked = given - 1, given, self._clock()
+            return wait
 
-    def _full_until(self) -> float:
-        """When the last second has room for another request."""
-        if self._sent and len(self._sent) == self._sent.maxlen:
-            return self._sent[0] + self._window
-        return 0.0
+    def _give(self, reserve: float, wanted: int, standing: Standing) -> tuple[int, float]:
+        """How many may be sent at once, or how long to wait."""
+        now, rate = self._clock(), self._limits.per_second
+        if now < standing.closed_until:
+            return 0, standing.closed_until - now
+        if rate is None:
+            return 1, 0.0
+        had = self._burst if standing.tokens is None else standing.tokens
+        # a clock that was put back has nobody wait for it
+        elapsed = max(0.0, now - standing.filled)
+        tokens = standing.tokens = min(self._burst, had + elapsed * rate)
+        standing.filled = now
+        standing.sent = [one for one in standing.sent if now - self._window < one[0] <= now]
+        missing = 1 + reserve - tokens
+        if missing > 1e-9:
+            return 0, max(missing / rate, 0.001)
+        room = wanted if self._most is None else self._most - sum(n for _, n in standing.sent)
+        if room < 1:
+            return 0, max(standing.sent[0][0] + self._window - now, 0.001)
+        given = min(wanted, room, int(tokens - reserve + 1e-9))
+        standing.tokens = tokens - given
+        if self._most is not None:
+            near = standing.sent and int(standing.sent[-1][0] / _GRAIN) == int(now / _GRAIN)
+            standing.sent.append((now, given + (standing.sent.pop()[1] if near else 0)))
+        return given, 0.0
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
         """Close the bucket for as long as the system asks."""
@@ -125,7 +170,11 @@ class TokenBucket:
                 wait = reset - self._now().timestamp() if reset > 1_000_000_000 else reset
         if wait is not None and wait > 0:
             with self._lock:
-                self._closed_until = max(self._closed_until, self._monotonic() + wait)
+                self._ahead = 0
+                self._keep(partial(self._close, wait))
+
+    def _close(self, seconds: float, standing: Standing) -> None:
+        standing.closed_until = max(standing.closed_until, self._clock() + seconds)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -38,6 +38,7 @@ def _manifest(profile: Profile) -> dict[str, Any]:
         "title": f"Simulated {profile.name}",
         "params": {"size": {"about": "Rows per request.", "default": profile.page_size}},
         "http": http,
+        "limits": {"per_second": profile.per_second} if profile.per_second else {},
         "auth": auth,
         "streams": {"customers": _stream(profile)},
     }

@@ -99,6 +99,8 @@ class Profile:
     """Seconds to wait for an answer."""
     attempts: int = 3
     longest_wait: float = 2
+    per_second: float | None = None
+    """The budget of requests that its manifest names."""
 
     def __post_init__(self) -> None:
         if self.paging == "keyset" and self.order != "key":

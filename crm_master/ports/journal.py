@@ -121,6 +121,11 @@ class States(Protocol):
     def allow(self, subject: str, number: int) -> None:
         """Set that number; 0 ends it."""
 
+    def budget(self, credential: str) -> dict[str, Any]:
+        """How the budget of a credential stands, as it was saved. Locks it: others wait until this transaction ends."""
+
+    def save_budget(self, credential: str, standing: Mapping[str, Any]) -> None: ...
+
     def save_run(self, run: RunEntry) -> None: ...
 
     def runs(self, limit: int) -> list[RunEntry]: ...

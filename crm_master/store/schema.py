@@ -140,6 +140,13 @@ allowance = Table(
     Column("number", Integer, nullable=False),
 )
 
+budget = Table(
+    "budget",
+    metadata,
+    Column("credential", String(200), primary_key=True),
+    Column("standing", Json, nullable=False),
+)
+
 commit_log = Table(
     "commit_log",
     metadata,

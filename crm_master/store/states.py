@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,7 +13,7 @@ from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import SystemState
 from crm_master.ports import Level, RunEntry, StreamState
 from crm_master.store.locks import LockBook
-from crm_master.store.schema import allowance, run, stream_state, system_state
+from crm_master.store.schema import allowance, budget, run, stream_state, system_state
 from crm_master.store.sql import Query, upsert
 
 _STREAM_COLUMNS = (
@@ -36,6 +38,9 @@ _STOPPED = Query(sa.select(system_state.c.system).where(system_state.c.stopped))
 _is_subject = allowance.c.subject == sa.bindparam("of")
 _ALLOWANCE = Query(sa.select(allowance.c.number).where(_is_subject))
 _NO_ALLOWANCE = Query(sa.delete(allowance).where(_is_subject))
+_BUDGET = Query(
+    sa.select(budget.c.standing).where(budget.c.credential == sa.bindparam("of")), lock=True
+)
 
 
 class StateRepository:
@@ -81,6 +86,15 @@ class StateRepository:
             )
         else:
             _NO_ALLOWANCE(self._connection, {"of": subject})
+
+    def budget(self, credential: str) -> dict[str, Any]:
+        # there before it is locked: two may be the first to ask
+        upsert(self._connection, budget, [{"credential": credential, "standing": {}}], ())
+        return dict(_BUDGET.one(self._connection, {"of": credential}))
+
+    def save_budget(self, credential: str, standing: Mapping[str, Any]) -> None:
+        row = {"credential": credential, "standing": dict(standing)}
+        upsert(self._connection, budget, [row], ("standing",))
 
     def save_run(self, entry: RunEntry) -> None:
         columns = ("finished", "status", "counts", "error")

@@ -27,6 +27,7 @@ TRACES = traces(["E1"], [REF], [{"email": frozenset({MAIL})}], RULES)
 IMPERSONAL = {  # short texts, names of systems and the like, are left out by their type
     "config_version": "the deployment's own files",
     "allowance": "names of streams, and numbers",
+    "budget": "names of connections, and when how many requests were sent",
     "alert": "names of systems, streams and entities, and numbers",
     "tally": "the same; of an error its kind alone",
     "erasure": "receipts: numbers and ids; the reason is the operator's own text",

@@ -344,7 +344,7 @@ SCENARIOS = (
     Scenario("unconfirmed", unconfirmed, in_both(1, 2), crm(replace(IMPATIENT, answers=False))),
     Scenario("no_search", no_search, in_both(1, 2, 3, 4), crm(BLIND)),
     Scenario("moved", moved, in_both(2, 3), crm(BY_MAIL)),
-    Scenario("busy", busy, in_both(1, 2), crm(IMPATIENT)),
+    Scenario("busy", busy, in_both(1, 2), crm(replace(IMPATIENT, per_second=10_000))),
     Scenario("locked_out", locked_out, in_both(1, 2), crm(IMPATIENT)),
     Scenario("garbled", garbled, in_both(1), crm(IMPATIENT)),
     Scenario("defective", lost_answers, in_both(1, 2, 3)),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import tracemalloc
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from connectors.contract import Sink
 from connectors.errors import RateLimited
 from connectors.testing import Profile, Simulator
 from connectors.testing.server import Break, Reply
@@ -120,6 +122,27 @@ def test_defect_20_a_system_that_says_wait_in_the_middle_of_a_scan_is_left_alone
     made.shop.calm()
     made.shop.left = 99  # type: ignore[attr-defined]
     assert made.ingest("shop", by=made.worker())["read"] == 30 - 12
+
+
+def test_defect_20_workers_share_what_a_system_allows(hub: MakeHub) -> None:
+    """Fifty requests a second: two workers with fifty each cannot send them all in the first."""
+    made = hub(shop=Profile(per_second=50))
+    key = made.shop.add(name="Ada", email="ada@example.org")
+    made.sync()
+    workers = [made.worker().connect("shop") for _ in range(2)]
+
+    def look(connector: Sink) -> None:
+        for _ in range(50):
+            connector.fetch("customers", [key])
+
+    threads = [threading.Thread(target=look, args=(connector,)) for connector in workers]
+    before, began = made.shop.calls["GET"], time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert made.shop.calls["GET"] - before == 100
+    assert time.monotonic() - began > 1
 
 
 def test_defect_21_all_whose_token_ran_out_together_share_one_new_one(hub: MakeHub) -> None:

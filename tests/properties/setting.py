@@ -86,12 +86,13 @@ def drawn_setting(seed: int, wild: bool = True) -> Setting:
 def _small_or_lax(chance: random.Random) -> dict[str, Any]:
     """Pages of two rows, so that something can come between them; and no watch over the hub's own key.
 
-    Of who merges records, some manifests say how that shows.
+    Of who merges records, some manifests say how that shows; of some the budget is kept in the master, and never used up.
     """
     return {
         "page_size": chance.choice((2, 100)),
         "unique": chance.choice((("ref",), ())),
         "known_aliases": chance.random() < 0.7,
+        "per_second": chance.choice((None, None, None, 100_000)),
     }
 
 

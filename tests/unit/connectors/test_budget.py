@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.errors import RateLimited
-from connectors.runtime.budget import Priority, TokenBucket, retry_after
+from connectors.runtime.budget import Priority, Standing, TokenBucket, retry_after
 from connectors.runtime.manifest import Limits, RateHeaders
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -25,7 +25,7 @@ def _bucket(time, **limits):
     return TokenBucket(
         Limits(**limits),
         longest_wait=30,
-        monotonic=lambda: time.now,
+        clock=lambda: time.now,
         sleep=time.sleep,
         now=lambda: NOW + timedelta(seconds=time.now - 100),
     )
@@ -54,6 +54,59 @@ def test_no_second_has_more_than_the_system_allows_and_a_pause_is_caught_up(burs
     assert min(last - first for first, last in zip(sent, sent[20:], strict=False)) > 1.02
     if burst in (None, 20):
         assert len(sent) / (sent[-1] - sent[0]) > 0.95 * 20
+
+
+@pytest.mark.parametrize("rate", [3, 20, 500])
+def test_several_that_share_a_budget_keep_it_together_and_use_it_up(rate):
+    time, standing, chance = Time(), Standing(), random.Random(7)
+    buckets = [
+        TokenBucket(
+            Limits(per_second=rate),
+            keep=lambda change: change(standing),
+            clock=lambda: time.now,
+            sleep=time.sleep,
+        )
+        for _ in range(3)
+    ]
+    sent = []
+    for _ in range(10 * rate):
+        chance.choice(buckets).acquire(priority=Priority.URGENT)
+        sent.append(time.now)
+        time.now += chance.uniform(0, 1 / rate)
+    assert all(last - first > 1 for first, last in zip(sent, sent[rate:], strict=False))
+    assert len(sent) / (sent[-1] - sent[0]) > 0.9 * rate
+
+
+def test_who_shares_a_budget_asks_for_more_at_a_time_when_in_a_hurry_and_keeps_nothing_for_long():
+    time, standing, asked = Time(), Standing(), []
+
+    def keep(change):
+        asked.append(time.now)
+        return change(standing)
+
+    bucket = TokenBucket(Limits(per_second=400), keep=keep, clock=lambda: time.now)
+    for _ in range(100):
+        bucket.acquire()
+    assert len(asked) == 12, "for 1, 2, 4, 8, and then 12 at a time"
+    time.now += 0.04
+    bucket.acquire()
+    assert len(asked) == 13, "what was left is too old"
+
+
+def test_who_shares_a_budget_hears_of_it_when_another_is_told_to_wait():
+    time, standing = Time(), Standing()
+    one, two = (
+        TokenBucket(
+            Limits(per_second=5),
+            keep=lambda change: change(standing),
+            clock=lambda: time.now,
+            sleep=time.sleep,
+        )
+        for _ in range(2)
+    )
+    one.observe({"Retry-After": "7"}, 429)
+    two.acquire()
+    assert time.slept == pytest.approx(7)
 
 
 def test_a_burst_beyond_a_second_comes_on_top_of_it():
