@@ -13,7 +13,7 @@ import yaml
 from connectors.runtime.connection import Connection
 from connectors.testing.simulator import Simulator
 from crm_master import entrypoints
-from crm_master.bootstrap import App, in_force
+from crm_master.bootstrap import App, erasure_key, in_force
 from crm_master.deployment import Deployment, compile_deployment, home_files
 from crm_master.store import Database
 
@@ -111,8 +111,12 @@ def beside(
     connection: Connection,
     folder: Path,
     deletes: str = "ignore",
+    erase: str = "request",
 ) -> Iterator[App]:
-    """A hub over a simulated shop and a system of a manifest that ships; everybody is created in both."""
+    """A hub over a simulated shop and a system of a manifest that ships; everybody is created in both.
+
+    ``erase``: what becomes of an erased customer's records in that system.
+    """
     files = files_for({"shop": shop}, creating={"shop"}, deletes=deletes)
     settings = yaml.safe_load(files["hub.yaml"])
     settings["rank"].append(name)
@@ -120,13 +124,14 @@ def beside(
         "system": system,
         "connection": name,
         "join": "auto",
+        "erase": erase,
         "streams": {"customers": {"create": "everybody"}},
     }
     connections = {"shop": shop.connection, name: connection}
     app = App(
         Path(),
         compiled(files | {"hub.yaml": yaml.safe_dump(settings)}),
-        Database(f"sqlite:///{folder / 'master.db'}"),
+        Database(f"sqlite:///{folder / 'master.db'}", erasure_key(folder, {})),
         connections.__getitem__,
     )
     entrypoints.init(app)

@@ -70,6 +70,17 @@ def test_where_deletes_are_told_a_row_of_a_kept_file_goes_too(shop, folder, tmp_
     assert list(_rows(folder)) == ["grace@example.org"]
 
 
+def test_where_the_erased_are_to_be_deleted_their_row_of_a_kept_file_goes(shop, folder, tmp_path):
+    key = shop.add(name="Ada Lovelace", email="ada@example.org")
+    shop.add(name="Grace Hopper", email="grace@example.org")
+    calls = ("calls", "callcentre", Connection(f"file://{folder}"))
+    with beside(shop, *calls, tmp_path, erase="delete") as hub:
+        delivered(hub)
+        entrypoints.erase(hub, f"shop/customers/{key}", "an operator", "case 7")
+        entrypoints.deliver(hub, "calls")
+    assert list(_rows(folder)) == ["grace@example.org"]
+
+
 def test_a_share_that_is_away_stops_only_its_own_part_and_buries_nobody(hub, shop, folder):
     shop.add(name="Ada Lovelace", email="ada@example.org")
     delivered(hub)
