@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -36,11 +37,13 @@ class Budget(Protocol):
         """
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
-        """Learn from an answer: ``Retry-After`` and the system's own rate headers."""
+        """A request has come to its end. Learn from its answer: ``Retry-After`` and the system's own rate headers."""
 
 
 _SLACK = 0.03
 """Seconds by which a second is taken longer than it is: not all requests are under way for the same time."""
+_GLANCE = 0.01
+"""Seconds until another look, where it is not known when there is room."""
 _GRAIN = 0.01
 """Requests of the same hundredth of a second are remembered as one moment."""
 _FRESH = 0.03
@@ -71,7 +74,8 @@ class TokenBucket:
     """A budget, of a process or, by another ``keep``, of all that share it.
 
     What was not sent while its users did something else is sent in a burst afterwards, and no second has more than the
-    system allows, wherever it begins; a burst larger than that is on top of it. A share of the burst is kept for higher
+    system allows, wherever it begins: of its own process, a request counts until a second after its answer, because it
+    arrived at some time before that. A burst larger than a second's is on top of it. A share of the burst is kept for higher
     priorities. ``Retry-After`` and an exhausted budget close the bucket for everyone until the time that the system named.
     """
 
@@ -92,14 +96,18 @@ class TokenBucket:
         self._lock = threading.Lock()
         most = max(1, int(limits.per_second or 1))  # in a second, or in the time of one request
         self._burst = float(limits.burst or most)
-        self._most = most if self._burst <= most else None
+        self._most = most if limits.per_second and self._burst <= most else None
         own = Standing()
         self._keep: Keeper = keep or (lambda change: change(own))
         # to ask others costs more than a request may: whoever sends quickly asks for more at a time
         self._most_ahead = max(1, int(most * _FRESH)) if keep else 1
         self._ahead, self._taken, self._asked = 0, 1, -_FRESH
         late = _FRESH if self._most_ahead > 1 else 0.0
-        self._window = most / (limits.per_second or most) + _SLACK + late
+        self._second = most / (limits.per_second or most)
+        self._window = self._second + _SLACK + late
+        self._under_way = 0
+        self._answered: deque[float] = deque()
+        """When this process's requests of the last second were answered."""
 
     def acquire(self, priority: Priority = Priority.NORMAL, *, patient: bool = True) -> None:
         """Wait for a token, leaving the reserve of higher priorities alone."""
@@ -118,9 +126,12 @@ class TokenBucket:
     def _take(self, reserve: float) -> float:
         """Nothing to wait for, or the seconds until another look is worth it."""
         with self._lock:
+            if full := self._full_for(self._clock()):
+                return full
             took = self._clock() - self._asked
             if self._ahead and took < _FRESH:
                 self._ahead -= 1
+                self._under_way += 1
                 return 0.0
             # what is sent in half of that time, as quickly as the last were: hardly any of it is lost
             wanted = int(self._taken * min(2, _FRESH / 2 / max(took, 1e-6)))
@@ -128,7 +139,17 @@ class TokenBucket:
             given, wait = self._keep(partial(self._give, reserve, wanted))
             if given:
                 self._ahead, self._taken, self._asked = given - 1, given, self._clock()
+                self._under_way += 1
             return wait
+
+    def _full_for(self, now: float) -> float:
+        """The seconds until this process has room for another request in the last second."""
+        # a clock that was put back has nobody wait for it
+        while self._answered and not now - self._second < self._answered[0] <= now:
+            self._answered.popleft()
+        if self._most is None or self._under_way + len(self._answered) < self._most:
+            return 0.0
+        return max(self._answered[0] + self._second - now, 0.001) if self._answered else _GLANCE
 
     def _give(self, reserve: float, wanted: int, standing: Standing) -> tuple[int, float]:
         """How many may be sent at once, or how long to wait."""
@@ -157,7 +178,11 @@ class TokenBucket:
         return given, 0.0
 
     def observe(self, headers: Mapping[str, str], status: int) -> None:
-        """Close the bucket for as long as the system asks."""
+        """Count the request, and close the bucket for as long as the system asks."""
+        if self._most is not None:
+            with self._lock:
+                self._under_way -= 1
+                self._answered.append(self._clock())
         names = self._limits.headers
         wait: float | None = None
         if status in (429, 503):

@@ -252,12 +252,16 @@ class Transport:
         return answer.headers.get(header) if header else get(answer.json, login.token or "")
 
     def _exchange(self, request: Request, credentials: Mapping[str, str]) -> Answer:
-        self._budget.acquire(request.priority, patient=self._patient)
         url = self._url(request)
+        answer_headers: Mapping[str, str] = {}
         for _ in range(_MOST_REDIRECTS + 1):
+            self._budget.acquire(request.priority, patient=self._patient)
             headers = {**request.headers, **credentials}
-            status, answer_headers, body = self._once(request, url, headers)
-            self._budget.observe(answer_headers, status)
+            status, answer_headers = 0, {}
+            try:
+                status, answer_headers, body = self._once(request, url, headers)
+            finally:
+                self._budget.observe(answer_headers, status)
             if status not in _REDIRECTS:
                 return self._judge(request, status, answer_headers, body)
             url = self._follow(request, status, url, answer_headers)

@@ -43,17 +43,32 @@ def test_the_rate_is_kept_after_the_burst():
 def test_no_second_has_more_than_the_system_allows_and_a_pause_is_caught_up(burst):
     time = Time()
     bucket = _bucket(time, per_second=20, burst=burst)
-    sent, chance = [], random.Random(7)
+    arrived: list[float] = []
+    chance = random.Random(7)
     for place in range(400):
         if place % 20 == 0:
             time.now += chance.uniform(0, 0.6)  # a batch is prepared, and settled
         bucket.acquire()
-        sent.append(time.now)
-        time.now += chance.uniform(0, 0.02)  # the request
-    # of 21 in a row the last is sent a second after the first, and a little more
-    assert min(last - first for first, last in zip(sent, sent[20:], strict=False)) > 1.02
+        before, time.now = time.now, time.now + chance.uniform(0, 0.02)
+        arrived.append(chance.uniform(before, time.now))
+        bucket.observe({}, 200)
+    # of 21 in a row the last arrives a second after the first
+    assert min(last - first for first, last in zip(arrived, arrived[20:], strict=False)) > 1
     if burst in (None, 20):
-        assert len(sent) / (sent[-1] - sent[0]) > 0.95 * 20
+        assert len(arrived) / (arrived[-1] - arrived[0]) > 0.95 * 20
+
+
+def test_what_is_on_its_way_counts_until_a_second_after_its_answer():
+    time = Time()
+    bucket = _bucket(time, per_second=2)
+    bucket.acquire(priority=Priority.URGENT)
+    bucket.acquire(priority=Priority.URGENT)
+    time.now += 5  # it takes long, and may arrive at the end of that
+    with pytest.raises(RateLimited):
+        bucket.acquire(patient=False)
+    bucket.observe({}, 200)
+    bucket.acquire(priority=Priority.URGENT)
+    assert time.slept == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rate", [3, 20, 500])
@@ -70,8 +85,10 @@ def test_several_that_share_a_budget_keep_it_together_and_use_it_up(rate):
     ]
     sent = []
     for _ in range(10 * rate):
-        chance.choice(buckets).acquire(priority=Priority.URGENT)
+        bucket = chance.choice(buckets)
+        bucket.acquire(priority=Priority.URGENT)
         sent.append(time.now)
+        bucket.observe({}, 200)
         time.now += chance.uniform(0, 1 / rate)
     assert all(last - first > 1 for first, last in zip(sent, sent[rate:], strict=False))
     assert len(sent) / (sent[-1] - sent[0]) > 0.9 * rate
@@ -123,6 +140,7 @@ def test_a_rate_need_not_be_a_whole_number(rate, seconds):
     bucket = _bucket(time, per_second=rate)
     for _ in range(1 + 10 * int(max(rate, 1))):
         bucket.acquire()
+        bucket.observe({}, 200)
     assert time.slept == pytest.approx(10 * seconds, rel=0.05)
 
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+import requests
 import responses
 
 from connectors import rest
-from connectors.contract import Refused, Scan, WriteCommand, Written
+from connectors.contract import Refused, Scan, Unknown, WriteCommand, Written
 from connectors.errors import BadAnswer, BadConfiguration, BadCredentials, RetryLater, Unreachable
 from connectors.registry import load_manifest
+from connectors.runtime.budget import Priority
 from connectors.runtime.connection import Connection
 from connectors.testing import Profile, Simulator
 
@@ -42,6 +44,32 @@ def test_a_read_is_tried_a_bounded_number_of_times():
         system.fetch("customers", ["1"])
     assert len(responses.calls) == 3
     assert len(slept) == 2
+
+
+class Ledger:
+    """A budget that notes the beginnings and the ends of requests."""
+
+    def __init__(self):
+        self.begun = 0
+        self.ended: list[int] = []
+
+    def acquire(self, priority=Priority.NORMAL, *, patient=True):
+        self.begun += 1
+
+    def observe(self, headers, status):
+        self.ended.append(status)
+
+
+@responses.activate
+def test_a_request_without_an_answer_is_over_too():
+    ledger = Ledger()
+    connection = Connection(URL, "u", "secret-key")
+    system = rest.open(_manifest(), connection, clock=lambda: datetime.now(UTC), budget=ledger)
+    responses.post(f"{URL}/customers", status=308, headers={"Location": f"{URL}/clients"})
+    responses.post(f"{URL}/clients", body=requests.ConnectionError("gone"))
+    (outcome,) = system.write([COMMAND])
+    assert isinstance(outcome, Unknown)
+    assert (ledger.begun, ledger.ended) == (2, [308, 0]), "one for each way that it was sent"
 
 
 @responses.activate
