@@ -39,6 +39,16 @@ from crm_master.store.tasks import TaskRepository
 from crm_master.store.views import drop_views, make_views
 
 BUSY_TIMEOUT_MS = 60_000
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    f"busy_timeout={BUSY_TIMEOUT_MS}",
+    # ids are hashes: rows go to pages all over the file; of those SQLite keeps 2 MB, and 4 MB in its log, and would
+    # read and copy the same ones again and again
+    "cache_size=-65536",
+    "wal_autocheckpoint=16384",
+)
+"""64 MB each, at 4 kB a page."""
 
 
 class SchemaOutdated(Exception):
@@ -193,7 +203,7 @@ def _open_sqlite(connection: Any, _record: Any) -> None:
     # the driver's own transaction control would begin late and deferred: two writers could then deadlock
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
