@@ -16,6 +16,13 @@ def believed(
     return frozenset(_Belief(system, record, name, reconciled)())
 
 
+def unseen_since(
+    line: Line, system: System, record: Record, name: str, reconciled: Sequence[int]
+) -> bool:
+    """Whether the hub may not have known what a field showed when it was mapped again: then it is yet to be seen."""
+    return UNSEEN in _Belief(system, record, name, reconciled)._back(line)
+
+
 class _Belief:
     def __init__(
         self, system: System, record: Record, name: str, reconciled: Sequence[int]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
-from tests.properties.belief import believed
+from tests.properties.belief import believed, unseen_since
 from tests.properties.facts import (
     NEVER,
     RETIRED,
@@ -326,6 +326,15 @@ class Model(Standing):
         certain = merged == "always" and None not in found
         return {RETIRED} if certain and record.into and record.into.alive else found
 
+    def _to_be_seen(self, record: Record, name: str, before: int) -> int:
+        """Since when a field was yet to be seen, because it was mapped again then; 0 if it was not."""
+        system = self.systems[record.system]
+        lines = [of for of in system.lines.get(name, ()) if record.born < of.at < before]
+        if not lines or not lines[-1].mapped:
+            return 0
+        anew = unseen_since(lines[-1], system, record, name, self.reconciled)
+        return lines[-1].at if anew else 0
+
     # --- what should be ----------------------------------------------------------------------
 
     def edits(self) -> Iterator[tuple[Record, str, str]]:
@@ -333,7 +342,8 @@ class Model(Standing):
 
         Of several edits that it was shown before it worked through any of them, the last counts. Of a field in quarantine
         none does (rule 7), those of a field that was not mapped meanwhile are withdrawn (21), a past may be erased (25), and
-        what a deleted record said may be taken back as soon as it is heard (12).
+        what a deleted record said may be taken back as soon as it is heard (12). What was typed before the hub has seen the
+        record, or the field since it was mapped again, is no edit to the hub, but what was there at first sight (3).
         """
         for record in self.records:
             if record.customer in self.erased:
@@ -344,7 +354,8 @@ class Model(Standing):
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
                     until = NEVER if following is None else following.at
                     covered = following is not None and following.sent is not None
-                    known = record.ours or any(at < turn.at for at in looks)
+                    anew = self._to_be_seen(record, name, turn.at)
+                    known = (record.ours and not anew) or any(anew < at < turn.at for at in looks)
                     seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
                     outdone = min((at for at in looks if at >= until), default=NEVER)
                     if self.deletes == "unlink":
