@@ -39,6 +39,11 @@ class MatchRules:
     differ: tuple[str, ...] = ()
     within_system: str = "review"
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields by which customers are known."""
+        return frozenset(name for key in self.keys.values() for name in key.fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

@@ -34,6 +34,7 @@ from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
 from crm_master.engine.facts import here, look_up, unknown_here
 from crm_master.engine.ingest import read_each, spot_page
 from crm_master.engine.ledger import Run
+from crm_master.engine.matching import index_sent
 from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.remap import outdated
@@ -289,14 +290,17 @@ class Attempt:
         if not deliveries:
             return []
         pos = uow.journal.commit("intent", at, self.run.id)
-        records = []
+        records, renamed = [], []
         for delivery in deliveries:
-            if delivery.record is not None:
-                delivery.record.shadow = intend(
-                    delivery.record.shadow, delivery.natives, delivery.sources
-                )
-                records.append(delivery.record)
+            record, match = delivery.record, self.hub.entities[delivery.customer.entity].match
+            if record is not None:
+                record.shadow = intend(record.shadow, delivery.natives, delivery.sources)
+                records.append(record)
+                if not match.fields.isdisjoint(delivery.natives):
+                    index_sent(record, delivery.plan.mapping, record.entity, match)
+                    renamed.append(record)
         uow.records.save(records)
+        uow.records.save_blocks(renamed)
         entries = [
             delivery.entry("intent", at, sent=delivery.natives, held=delivery.held)
             for delivery in deliveries

@@ -18,7 +18,7 @@ from crm_master.domain.lifecycle import (
 from crm_master.engine.facts import ref_of, references_of
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import counts_for
-from crm_master.engine.matching import BatchMatcher, same, values_of
+from crm_master.engine.matching import BatchMatcher, same, sent_unheard, values_of
 from crm_master.engine.merging import inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import Suppression
@@ -31,6 +31,8 @@ from crm_master.ports import (
     SourceRecord,
     Task,
 )
+
+_RENAMED = "a write whose answer is open may have made a record of the customer's into this one"
 
 
 class Linker:
@@ -104,7 +106,7 @@ class Linker:
         about_erased = self._about_erased(open_records)
         links: list[LinkEntry] = []
         for record in open_records:
-            decision = self._back(record, matcher(record))
+            decision = self._renamed(record, self._back(record, matcher(record)), matcher)
             kept_out = record.rec_id in erased and isinstance(decision, New)
             if kept_out or record.rec_id in about_erased:
                 self._forget([record], records)
@@ -156,6 +158,20 @@ class Linker:
         former, values = self.found.returned[record.rec_id]
         because = same(values, values_of(record), self.plan.match)
         return Linked(former, because, record.rec_id) if because else decision
+
+    def _renamed(self, record: SourceRecord, decision: Decision, matcher: BatchMatcher) -> Decision:
+        """The decision about a record that seems new: it may be one whose key a write without an answer has changed.
+
+        Whoever delivers finds that out; a person is asked as long as nobody has (RULES 24).
+        """
+        if not isinstance(decision, New):
+            return decision
+        mapping = self.hub.stream(record.ref.system, record.ref.stream).mapping
+        for other in matcher.neighbours(record):
+            because = same(sent_unheard(other, mapping), values_of(record), self.plan.match)
+            if because and other.entity_id and other.entity_id not in decision.apart:
+                return NeedsReview((other.entity_id,), _RENAMED, because)
+        return decision
 
     def _erased(self, records: Sequence[SourceRecord], matcher: BatchMatcher) -> set[RecordId]:
         """Those of the records that identity values show to be of a customer who was erased."""

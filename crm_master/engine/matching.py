@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from crm_master.domain.fields import Canonical
+from crm_master.domain.fields import Canonical, Lenses
 from crm_master.domain.identity import (
     Candidate,
     Decision,
@@ -20,6 +21,7 @@ from crm_master.domain.identity import (
 )
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import RecordStatus
+from crm_master.domain.settling import on_its_way
 from crm_master.engine.plan import EntityPlan
 from crm_master.ports import SourceRecord, UnitOfWork
 
@@ -48,6 +50,21 @@ def index(record: SourceRecord, kind: str, rules: MatchRules) -> Profile:
     of = profile(values_of(record), rules)
     record.blocks = block_hashes(kind, of, rules)
     return of
+
+
+def sent_unheard(record: SourceRecord, lenses: Lenses) -> dict[str, Canonical]:
+    """What is on its way to a record, as far as it can be read."""
+    values: dict[str, Canonical] = {}
+    for name, native in on_its_way(record.shadow).items():
+        with suppress(ValueError, KeyError):  # it may not be mapped any more
+            values[name] = lenses.decode(name, native)
+    return values
+
+
+def index_sent(record: SourceRecord, lenses: Lenses, kind: str, rules: MatchRules) -> None:
+    """Let a record be found by what is on its way to it as well: it may get another key by that (RULES 24)."""
+    index(record, kind, rules)
+    record.blocks |= block_hashes(kind, profile(sent_unheard(record, lenses), rules), rules)
 
 
 def same(
@@ -125,6 +142,17 @@ class BatchMatcher:
         """Whose those records are that decisions about these are made from."""
         near = {found for of in records for hash_ in of.blocks for found in self._blocks[hash_]}
         return {owner for found in near if (owner := self._records[found].entity_id) is not None}
+
+    def neighbours(self, record: SourceRecord) -> list[SourceRecord]:
+        """The live records of its stream that are found by its keys."""
+        ids = {found for hash_ in record.blocks for found in self._blocks.get(hash_, ())}
+        near = [self._records[found] for found in sorted(ids - {record.rec_id})]
+        place = (record.ref.system, record.ref.stream)
+        return [
+            of
+            for of in near
+            if of.status is RecordStatus.LIVE and (of.ref.system, of.ref.stream) == place
+        ]
 
     def profile(self, record: SourceRecord) -> Profile:
         """The identity values of a record of the batch."""

@@ -252,6 +252,27 @@ def test_rule_03_what_was_read_under_the_new_key_before_the_move_was_known_was_s
     assert hub.rebuilt().equal
 
 
+def test_rule_24_a_record_that_moved_unheard_is_no_new_customer_although_nobody_else_has_its_address(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["done"]
+    hub.round()
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    assert TaskKind.MATCH in [task.kind for task in hub.tasks()]
+    hub.clock.sleep(1000)
+    hub.round()
+    hub.round()
+    assert hub.record("list", "lovelace@example.org").entity_id == hub.customer().id
+    assert [task.kind for task in hub.tasks()] == [TaskKind.GONE]
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
 def test_rule_24_a_record_that_is_gone_while_a_write_is_open_is_gone_once_that_was_looked_for(
     world: MakeWorld,
 ) -> None:
