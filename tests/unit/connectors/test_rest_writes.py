@@ -95,7 +95,9 @@ def test_a_later_step_that_fails_does_not_say_that_nothing_was_written(web, list
 def test_the_first_step_that_fails_is_told_as_it_is(web, lists):
     web.post(f"{URL}/users/u1/addresses", status=503, headers={"Retry-After": "9"})
     (outcome,) = lists.write([_update(MOVE)])
-    assert outcome == Retry("POST /users/{key}/addresses answered 503.", timedelta(seconds=9))
+    assert outcome == Retry(
+        "POST /users/{key}/addresses answered 503.", timedelta(seconds=9), limited=True
+    )
 
 
 def test_what_no_step_writes_is_refused_before_anything_is_sent(web, lists):
