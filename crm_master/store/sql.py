@@ -110,7 +110,7 @@ class Query:
         return next(iter(self.column(connection, values)), None)
 
     def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Do it once for each of these values of its parameters."""
+        """Do it once for each of these values of its parameters, none of which is a list."""
         made = self._made(connection)
         execute(connection, made.text, [made.values(row) for row in rows], many=True)
 
@@ -208,7 +208,7 @@ def _list(name: str) -> str:
 
 
 def execute(connection: Connection, text: str, values: Any = (), *, many: bool = False) -> Any:
-    """Give a statement to the driver, and get its cursor. Its errors are SQLAlchemy's, which show no values."""
+    """Give a statement to the driver, and get its cursor. Its errors are SQLAlchemy's, without what was sent."""
     raw, dialect = connection.connection, connection.dialect
     cursor = raw.cursor()
     try:
