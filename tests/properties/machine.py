@@ -15,7 +15,7 @@ from connectors.testing import WRITE_TROUBLES
 from connectors.testing.faults import WRITES
 from connectors.testing.faults import Trouble as Fault
 from tests.properties.acts import Acts, numbers
-from tests.properties.facts import UNDONE_LIMIT, Record, Trouble, plain
+from tests.properties.facts import UNDONE_LIMIT, Record, Trouble
 from tests.properties.promises import check, figures
 from tests.properties.setting import EDITED, NAMES, redrawn
 
@@ -133,10 +133,8 @@ class Histories(Acts):
 
     def _merged(self, one: Record, two: Record) -> bool:
         world, model = self._world(), self._world().model
-        records = model.of(one.customer, two.customer)
-        both = [record.system for record in records]
-        addresses = {plain("email", record.value("email")) for record in records if record.alive}
-        if len(addresses) > 1 and {one.customer, two.customer} & model.parted:
+        both = [record.system for record in model.of(one.customer, two.customer)]
+        if model.address_is_shared(one.customer, two.customer):
             return False
         if one.customer == two.customer or len(set(both)) < len(both):
             return False

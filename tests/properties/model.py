@@ -113,6 +113,12 @@ class Model(Standing):
         if absorbed in self.parted:
             self.parted.add(survivor)
 
+    def address_is_shared(self, *customers: str) -> bool:
+        """Whether these, made one, would get an address that somebody shares who is not one of them: systems refuse it."""
+        alive = [record for record in self.of(*customers) if record.alive]
+        addresses = {plain("email", record.value("email")) for record in alive}
+        return len(addresses) > 1 and bool(self.parted.intersection(customers))
+
     def split(self, record: Record) -> None:
         """A person says that a record is another customer's (rule 15)."""
         for other in self.of(record.customer):

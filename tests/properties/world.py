@@ -82,7 +82,8 @@ class World(Working):
     def _tell_apart(self, task: Mapping[str, Any]) -> None:
         """Two records of two customers were merged in their system. Whoever is in another system twice is two people.
 
-        So is whoever would get the key of the record that is gone, because keys are addresses.
+        So is whoever would get the key of the record that is gone, because keys are addresses, or an address that a third
+        shares.
         """
         system, _, key = task["record"].split("/")
         loser = self.dead[system, key]
@@ -93,8 +94,10 @@ class World(Working):
             survivor = survivor.into
         mine, theirs = self.model.of(loser.customer), self.model.of(survivor.customer)
         others = {record.system for record in mine if record is not loser}
-        by_address = self.systems[system].profile.keys == "email"
-        if by_address or others & {record.system for record in theirs}:
+        taken = self.systems[system].profile.keys == "email" or self.model.address_is_shared(
+            loser.customer, survivor.customer
+        )
+        if taken or others & {record.system for record in theirs}:
             entrypoints.decide(self.app, task["id"], "apart", "ada")
             return
         try:
