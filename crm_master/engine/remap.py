@@ -13,6 +13,7 @@ from crm_master.domain.attribution import Attributed, Observed, attribute
 from crm_master.domain.claims import UNSET, FieldShadow
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Mapped, Presence
+from crm_master.domain.lifecycle import RecordStatus
 from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow
 from crm_master.engine.plan import Hub, StreamPlan, Translator
 from crm_master.ports import InboxItem, SourceRecord, UnitOfWork
@@ -108,7 +109,11 @@ class Remapper:
             (read | stream.mapping.writable) - lacking,
         )
         record.mapping_hash = stream.mapping.hash
-        found = None if row is None else _first_sight(record, row, both, document, spec, lacking)
+        # of one that is gone, and whose word was let go, nothing counts, by whatever mapping (RULES 11)
+        heard = record.status is RecordStatus.LIVE or record.claims
+        found = None
+        if row is not None and heard:
+            found = _first_sight(record, row, both, document, spec, lacking)
         if found is not None:
             record.claims, record.shadow = dict(found.claims), found.shadow
         if lacking:

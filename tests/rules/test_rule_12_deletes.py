@@ -180,6 +180,21 @@ def test_rule_12_unlink_takes_back_what_the_record_said(world: MakeWorld) -> Non
     assert hub.rebuilt().equal
 
 
+def test_rule_12_what_was_taken_back_does_not_return_with_another_mapping(world: MakeWorld) -> None:
+    hub = world("erp", "shop")
+    hub.set_deletes(DeletePolicy.UNLINK)
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
+    hub.shop.add("s1", name="Ada Lovelace", mail="ada@example.org")
+    hub.settle()
+    hub.erp.remove("e1")
+    hub.round()
+    hub.apply(hub.proposed(erp=FULL_MAPPING.replace("  name: name\n", "")))
+    hub.apply(hub.proposed(erp=FULL_MAPPING))
+    assert not hub.claims("erp", "e1")
+    assert hub.golden["name"] == "Ada Lovelace"
+    assert hub.rebuilt().equal
+
+
 def test_rule_12_many_deletes_at_once_blow_the_fuse_before_the_first(world: MakeWorld) -> None:
     hub = world("erp", "shop", shop=Setting(creates=(), can=CAN))
     hub.set_deletes(DeletePolicy.PROPAGATE)

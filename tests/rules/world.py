@@ -193,6 +193,7 @@ class World(Master):
         """Another policy of deletions than the one that ships."""
         plan = replace(self.hub.entities["customer"], deletes=policy)
         self.hub = replace(self.hub, entities={"customer": plan})
+        self.hubs[self.hub.hash] = self.hub
 
     def set_fuses(self, **shares: float) -> None:
         """Other fuses than the ones that ship."""
