@@ -62,7 +62,8 @@ class _Belief:
         """What the hub may believe of a field that is mapped again.
 
         It is seen for the first time, in the row that was worked through last, and then in those that waited; but where the
-        hub has written to the record since, in a full read. That a row shows what it had written there itself is no news.
+        hub has written to the record since, or the row went with a history that was erased, in a full read. That a row
+        shows what it had written there itself is no news.
         """
         looks = [look for look in self.looks if look.at < line.at]
         writes = [(at, sure) for at, sure in self.record.writes if at < line.at]
@@ -70,7 +71,8 @@ class _Belief:
         sure = [look.at for look in looks if look.sure and look.keys is None and look.at < done]
         base = max(sure, default=0)
         after = max((at for at, sure in writes if sure), default=0)
-        states = {UNSEEN} if writes or not base or not line.sure else set()
+        erased = 0 < self.record.anew < line.at
+        states = {UNSEEN} if writes or erased or not base or not line.sure else set()
         for place, look in enumerate(looks):
             if look.at >= base and look.at > after:
                 states |= self._after(set(self._seen(UNSEEN, look)), looks[place + 1 :])
