@@ -62,7 +62,7 @@ class _Search:
     def __call__(self) -> None:
         with self.store() as uow:
             self.live = uow.records.count(*self.stream)["live"]
-        after: RecordId | None = ""
+        after: str | None = ""
         while after is not None:
             after = self._ask(after)
         after = ""
@@ -77,8 +77,8 @@ class _Search:
         uow.sightings.forget(*self.stream)
         fuses.spent(Fuse.ABSENCES, self.plan.name, uow, self.clock())
 
-    def _ask(self, after: RecordId) -> RecordId | None:
-        """Ask for the next unseen records. What is there is landed; what is not is noted. Gives where to go on."""
+    def _ask(self, after: str) -> str | None:
+        """Ask for the next unseen records. What is there is landed; what is not is noted. Gives the key to go on behind."""
         with self.store() as uow:
             unseen = uow.sightings.unseen(*self.stream, after, BATCH)
         if not unseen:
@@ -107,7 +107,7 @@ class _Search:
         self.run.add({"unlisted": len(there), "landed": landed, "unchanged": unchanged})
         if blown is not None:
             raise blown
-        return unseen[-1].rec_id
+        return unseen[-1].ref.key
 
     def _blown(self, uow: UnitOfWork) -> FuseBlown | None:
         gone = uow.sightings.count_gone(*self.stream)

@@ -10,7 +10,7 @@ from typing import Any
 from crm_master.domain.changes import projection
 from crm_master.domain.claims import UNSET, Instant
 from crm_master.domain.fields import Cardinality, Native
-from crm_master.domain.ids import EntityId
+from crm_master.domain.ids import EntityId, RecordId
 from crm_master.engine import fuses
 from crm_master.engine.deletion import leave, returns
 from crm_master.engine.facts import here, look_up
@@ -109,7 +109,7 @@ class _Seer:
         for stream in self.hub.streams():
             after = ""
             while rest := self._unlinked(stream.system, stream.stream, after):
-                after = rest[-1]
+                *_, after = rest
         with self.store() as uow:
             for stream in self.hub.streams():
                 plan = self.hub.entities[stream.entity]
@@ -160,14 +160,14 @@ class _Seer:
             if done.lacking:
                 self.found.lacking.setdefault(name, set()).update(done.lacking)
 
-    def _unlinked(self, system: str, stream: str, after: str) -> Sequence[str]:
-        """One page of the records to be read again; those that belong to nobody were not looked at yet."""
+    def _unlinked(self, system: str, stream: str, after: str) -> Mapping[str, RecordId]:
+        """One page of the records to be read again, by key; those that belong to nobody were not looked at yet."""
         mapping = self.hub.stream(system, stream).mapping
         with self.store() as uow:
-            ids = uow.records.outdated(system, stream, mapping.hash, after, PAGE)
-            records = uow.records.get(ids).values()
+            found = uow.records.outdated(system, stream, mapping.hash, after, PAGE)
+            records = uow.records.get(found.values()).values()
             self._remap([record for record in records if record.entity_id is None], uow)
-        return ids
+        return found
 
     def _write(self, write: Write) -> None:
         if self.each:

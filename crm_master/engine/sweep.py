@@ -77,11 +77,11 @@ class Sweeper:
         hash_ = self.hub.stream(system, stream).mapping.hash
         while True:
             with self.store() as uow:
-                ids = uow.records.outdated(system, stream, hash_, after, self.batch)
-                if overruled(self.hub, uow) or not ids:
-                    return not ids
-            self.run.add(transact(self.store, partial(self._remap, ids)).counts)
-            after = ids[-1]
+                found = uow.records.outdated(system, stream, hash_, after, self.batch)
+                if overruled(self.hub, uow) or not found:
+                    return not found
+            self.run.add(transact(self.store, partial(self._remap, [*found.values()])).counts)
+            *_, after = found
 
     def _remap(self, ids: Sequence[RecordId], uow: UnitOfWork) -> Work:
         work = self._work(uow)

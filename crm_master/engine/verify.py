@@ -237,7 +237,7 @@ class Verifier:
                 records = uow.records.scan(plan.system, plan.stream, after, PAGE)
             if not records:
                 return
-            after = records[-1].rec_id
+            after = records[-1].ref.key
             live = [record for record in records if record.status is RecordStatus.LIVE]
             found, garbled = read_each(sink, plan.stream, [record.ref.key for record in live])
             for record in live:

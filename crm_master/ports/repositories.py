@@ -137,12 +137,13 @@ class Records(Protocol):
 
     def to_reread(self, system: str, stream: str, limit: int) -> list[SourceRecord]: ...
 
-    def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]: ...
+    def scan(self, system: str, stream: str, after: str, limit: int) -> list[SourceRecord]:
+        """The next records behind a key, in the order of their keys."""
 
     def outdated(
-        self, system: str, stream: str, mapping_hash: str, after: RecordId, limit: int
-    ) -> list[RecordId]:
-        """The next records that were read with another mapping."""
+        self, system: str, stream: str, mapping_hash: str, after: str, limit: int
+    ) -> dict[str, RecordId]:
+        """The next records behind a key that were read with another mapping, by their keys and in the order of these."""
 
     def count(self, system: str, stream: str) -> dict[str, int]:
         """Records by what they are: live, deleted, linked, unlinked."""
@@ -156,8 +157,8 @@ class Sightings(Protocol):
     ) -> None:
         """Note records as seen, or as asked for one by one at ``gone_at`` and not there."""
 
-    def unseen(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
-        """The next live records without a note."""
+    def unseen(self, system: str, stream: str, after: str, limit: int) -> list[SourceRecord]:
+        """The next live records behind a key without a note, in the order of their keys."""
 
     def count_unseen(self, system: str, stream: str) -> int: ...
 

@@ -28,7 +28,6 @@ from crm_master.store.schema import (
     outbox,
     reference,
     run,
-    shadow,
     sighting,
     source_record,
     stream_state,
@@ -43,7 +42,7 @@ _OF_CUSTOMERS = (
 )
 _OF_RECORDS = (
     *(outbox.c.rec_id, delivery_log.c.rec_id, link_log.c.rec_id, observation.c.rec_id),
-    *(baseline.c.rec_id, block_key.c.rec_id, shadow.c.rec_id, source_record.c.rec_id),
+    *(baseline.c.rec_id, block_key.c.rec_id, source_record.c.rec_id),
     *(apart.c.rec_id, apart.c.other, sighting.c.rec_id),
     *(reference.c.rec_id, reference.c.target),
 )
@@ -105,7 +104,6 @@ class ErasureRepository:
         for table, column, ids in (
             (entity, entity.c.id, set(customers)),
             (source_record, source_record.c.rec_id, set(owners)),
-            (shadow, shadow.c.rec_id, set(owners)),
         ):
             for part in chunks(ids):
                 query = sa.select(table).where(column.in_(part))
@@ -158,7 +156,7 @@ class ErasureRepository:
         return [dict(row) for row in self._connection.execute(query).mappings()]
 
     def restore(self, baseline: Sequence[Mapping[str, Any]]) -> None:
-        for table in (entity, source_record, shadow):
+        for table in (entity, source_record):
             binary = [c.name for c in table.columns if isinstance(c.type, sa.LargeBinary)]
             rows = [
                 dict(found["row"]) | {name: bytes.fromhex(found["row"][name]) for name in binary}

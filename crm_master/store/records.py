@@ -14,12 +14,10 @@ from crm_master.domain.lifecycle import Origin, RecordStatus
 from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
 from crm_master.store.locks import LockBook
-from crm_master.store.schema import block_key, shadow, source_record
+from crm_master.store.schema import block_key, source_record
 from crm_master.store.sql import Query, among, chunks, upsert
 
-SELECT = sa.select(source_record, shadow.c.doc, shadow.c.confirmed_at).select_from(
-    source_record.outerjoin(shadow, shadow.c.rec_id == source_record.c.rec_id)
-)
+SELECT = sa.select(source_record)
 
 
 # asked for every batch: made once
@@ -68,7 +66,7 @@ _TO_REREAD = Query(
         source_record.c.stream == sa.bindparam("in"),
         source_record.c.reread,
     )
-    .order_by(source_record.c.rec_id)
+    .order_by(source_record.c.key)
     .limit(sa.bindparam("most"))
 )
 _RECORD_COLUMNS = (
@@ -87,6 +85,8 @@ _RECORD_COLUMNS = (
     "raw_hash",
     "mapping_hash",
     "reread",
+    "shadow",
+    "confirmed_at",
 )
 
 
@@ -144,15 +144,6 @@ class RecordRepository:
         ordered = sorted(records, key=lambda record: record.rec_id)
         self._locks.take(Level.RECORD, [record.rec_id for record in ordered])
         upsert(self._connection, source_record, [_row(item) for item in ordered], _RECORD_COLUMNS)
-        shadows = [
-            {
-                "rec_id": record.rec_id,
-                "doc": dump_shadow(record.shadow),
-                "confirmed_at": record.shadow.confirmed_at,
-            }
-            for record in ordered
-        ]
-        upsert(self._connection, shadow, shadows, ("doc", "confirmed_at"))
 
     def save_blocks(self, records: Sequence[SourceRecord]) -> None:
         for part in chunks({record.rec_id for record in records}):
@@ -188,33 +179,24 @@ class RecordRepository:
         place = {"of": system, "in": stream, "most": limit}
         return [record_of(row) for row in _TO_REREAD(self._connection, place)]
 
-    def scan(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
-        query = (
-            SELECT.where(
-                source_record.c.system == system,
-                source_record.c.stream == stream,
-                source_record.c.rec_id > after,
-            )
-            .order_by(source_record.c.rec_id)
-            .limit(limit)
-        )
+    def scan(self, system: str, stream: str, after: str, limit: int) -> list[SourceRecord]:
+        query = SELECT.where(_behind(system, stream, after)).order_by(source_record.c.key)
+        query = query.limit(limit)
         return [record_of(row) for row in self._connection.execute(query)]
 
     def outdated(
-        self, system: str, stream: str, mapping_hash: str, after: RecordId, limit: int
-    ) -> list[RecordId]:
+        self, system: str, stream: str, mapping_hash: str, after: str, limit: int
+    ) -> dict[str, RecordId]:
         query = (
-            sa.select(source_record.c.rec_id)
+            sa.select(source_record.c.key, source_record.c.rec_id)
             .where(
-                source_record.c.system == system,
-                source_record.c.stream == stream,
-                source_record.c.rec_id > after,
+                _behind(system, stream, after),
                 source_record.c.mapping_hash.not_in(("", mapping_hash)),
             )
-            .order_by(source_record.c.rec_id)
+            .order_by(source_record.c.key)
             .limit(limit)
         )
-        return list(self._connection.execute(query).scalars())
+        return {row.key: row.rec_id for row in self._connection.execute(query)}
 
     def count(self, system: str, stream: str) -> dict[str, int]:
         place = {"of": system, "in": stream}
@@ -224,6 +206,14 @@ class RecordRepository:
             if status == RecordStatus.LIVE:
                 counts[link] += number
         return counts
+
+
+def _behind(system: str, stream: str, key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        source_record.c.system == system,
+        source_record.c.stream == stream,
+        source_record.c.key > key,
+    )
 
 
 def last_hashes(connection: Connection, ids: Collection[RecordId]) -> dict[RecordId, bytes]:
@@ -302,4 +292,6 @@ def _row(record: SourceRecord) -> dict[str, Any]:
         "raw_hash": record.raw_hash,
         "mapping_hash": record.mapping_hash,
         "reread": record.reread,
+        "shadow": dump_shadow(record.shadow),
+        "confirmed_at": record.shadow.confirmed_at,
     }

@@ -207,10 +207,22 @@ source_record = Table(
     Column("raw_hash", LargeBinary, nullable=False),
     Column("mapping_hash", String(64), nullable=False),
     Column("reread", Boolean, nullable=False),
+    Column("shadow", Json),
+    Column("confirmed_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("system", "stream", "key"),
     Index(None, "entity_id"),
-    Index(None, "system", "stream", "rec_id"),
 )
+# few records are either: these cost those that are not nothing
+for _name, _columns, _which in (
+    ("reread", ("system", "stream", "key"), source_record.c.reread),
+    ("alias_of", ("alias_of",), source_record.c.alias_of.is_not(None)),
+):
+    Index(
+        f"ix_source_record_{_name}",
+        *(source_record.c[column] for column in _columns),
+        sqlite_where=_which,
+        postgresql_where=_which,
+    )
 
 reference = Table(
     "reference",
@@ -219,14 +231,6 @@ reference = Table(
     Column("field", _Name, primary_key=True),
     Column("target", _Id, nullable=False),
     Index(None, "target"),
-)
-
-shadow = Table(
-    "shadow",
-    metadata,
-    Column("rec_id", _Id, primary_key=True),
-    Column("doc", Json, nullable=False),
-    Column("confirmed_at", BigInteger, nullable=False),
 )
 
 entity = Table(

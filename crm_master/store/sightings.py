@@ -27,8 +27,8 @@ _IS_UNSEEN = sa.and_(
     ~sa.exists().where(sighting.c.rec_id == source_record.c.rec_id),
 )
 _UNSEEN = Query(
-    SELECT.where(_IS_UNSEEN, source_record.c.rec_id > sa.bindparam("after"))
-    .order_by(source_record.c.rec_id)
+    SELECT.where(_IS_UNSEEN, source_record.c.key > sa.bindparam("after"))
+    .order_by(source_record.c.key)
     .limit(sa.bindparam("most"))
 )
 _GONE = Query(
@@ -59,7 +59,7 @@ class SightingRepository:
         ]
         upsert(self._connection, sighting, rows, ("gone_at",) if gone_at else ())
 
-    def unseen(self, system: str, stream: str, after: RecordId, limit: int) -> list[SourceRecord]:
+    def unseen(self, system: str, stream: str, after: str, limit: int) -> list[SourceRecord]:
         place = {"of": system, "in": stream, "after": after, "most": limit}
         return [record_of(row) for row in _UNSEEN(self._connection, place)]
 

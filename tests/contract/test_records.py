@@ -76,9 +76,9 @@ def test_records_are_scanned_in_pages_and_counted(store: Database) -> None:
     after = ""
     with store() as uow:
         while page := uow.records.scan("erp", "people", after, 2):
-            after = page[-1].rec_id
-            seen += [record.rec_id for record in page]
-        assert seen == sorted(record.rec_id for record in records)
+            after = page[-1].ref.key
+            seen += [record.ref.key for record in page]
+        assert seen == sorted(record.ref.key for record in records)
         counts = uow.records.count("erp", "people")
     assert counts == {"live": 4, "deleted": 1, "linked": 3, "unlinked": 1}
 

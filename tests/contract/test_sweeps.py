@@ -32,7 +32,7 @@ def test_what_was_not_seen_is_known_after_the_scan(store: Database) -> None:
         assert _keys(uow.sightings.unseen(*STREAM, "", 10)) == {"b", "c"}
         assert uow.sightings.count_unseen(*STREAM) == 2
         first = uow.sightings.unseen(*STREAM, "", 1)
-        assert _keys(first + uow.sightings.unseen(*STREAM, first[0].rec_id, 10)) == {"b", "c"}
+        assert _keys(first + uow.sightings.unseen(*STREAM, first[0].ref.key, 10)) == {"b", "c"}
 
 
 def test_what_was_asked_for_and_is_not_there_is_noted_with_its_time(store: Database) -> None:
@@ -98,8 +98,9 @@ def test_what_is_of_another_configuration_is_found_page_by_page(store: Database)
             1,
         )
         first = uow.records.outdated(*STREAM, "new", "", 2)
-        rest = uow.records.outdated(*STREAM, "new", first[-1], 2)
-        assert [*first, *rest] == sorted(record.rec_id for record in old)
+        rest = uow.records.outdated(*STREAM, "new", max(first), 2)
+        assert [*first, *rest] == sorted(record.ref.key for record in old)
+        assert first | rest == {record.ref.key: record.rec_id for record in old}
         assert uow.customers.outdated("customer", "new", "", 2) == ["E0", "E1"]
         assert uow.customers.outdated("customer", "new", "E1", 2) == ["E2"]
 
