@@ -107,7 +107,14 @@ rule, an intent, each an object with a history. What was tried and kept: stateme
 go to the driver without a look at each value, codecs with quick paths, raw rows that are compared by a hash before
 anything is made of them, and cycles that are looked for less often. What was tried and not kept: a list as one JSON
 parameter (SQLite then reads tables from end to end), and rows as lists by column on PostgreSQL (slower, and a page's
-bytes several times over). More workers help, as [deploying](deploy.md) says. Pages that are long on their way
+bytes several times over).
+
+A new record costs more where many are stored, because the ids of records are hashes of their keys: a batch of 500 touches
+a page of its own for nearly every row of every index over ids, and each is read, logged and copied: 13 microseconds a page
+on SQLite at a million. Tables and indexes over ids are therefore few, 64 MB of pages stay in memory, and an index of what
+few records are holds only those. Ids that grow with time would end it, but could not be known without a look-up.
+
+More workers help, as [deploying](deploy.md) says. Pages that are long on their way
 can be asked for [several at a time](connect-a-system.md#a-listing-that-takes-long); that gains the waiting alone.
 """
 
