@@ -29,7 +29,7 @@ def test_rule_25_nothing_of_the_person_is_left_in_any_table(world: MakeWorld) ->
     # that this story touches so much is what makes it a test
     assert {name.partition(".")[0] for name in before} == {
         *("commit_log", "delivery_log", "entity", "entity_history", "observation", "run"),
-        *("shadow", "source_record", "task"),
+        *("source_record", "task"),
     }
     blocks = block_hashes(
         "customer", {"email": frozenset({MAIL})}, hub.hub.entities["customer"].match
