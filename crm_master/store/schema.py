@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -48,6 +49,10 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else orjson.loads(value)
+
+
+def _only(sqlite: str, postgresql: str) -> dict[str, Any]:
+    return {"sqlite_where": text(sqlite), "postgresql_where": text(postgresql)}
 
 
 _Id = String(32)
@@ -211,18 +216,10 @@ source_record = Table(
     Column("confirmed_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("system", "stream", "key"),
     Index(None, "entity_id"),
+    # few records are either: these cost those that are not nothing
+    Index("ix_source_record_reread", "system", "stream", "key", **_only("reread = 1", "reread")),
+    Index("ix_source_record_alias_of", "alias_of", **_only(*["alias_of IS NOT NULL"] * 2)),
 )
-# few records are either: these cost those that are not nothing
-for _name, _columns, _which in (
-    ("reread", ("system", "stream", "key"), source_record.c.reread),
-    ("alias_of", ("alias_of",), source_record.c.alias_of.is_not(None)),
-):
-    Index(
-        f"ix_source_record_{_name}",
-        *(source_record.c[column] for column in _columns),
-        sqlite_where=_which,
-        postgresql_where=_which,
-    )
 
 reference = Table(
     "reference",
