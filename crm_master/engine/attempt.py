@@ -32,7 +32,7 @@ from crm_master.domain.settling import intend
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
 from crm_master.engine.facts import here, look_up, unknown_here
-from crm_master.engine.ingest import read_each, spot_page
+from crm_master.engine.ingest import read_each, spot_page, unread
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import index_sent
 from crm_master.engine.moving import found_elsewhere, moved_unheard, unclaimed
@@ -195,16 +195,18 @@ class Attempt:
             customers = uow.customers.get({message.entity_id for message in some})
             self._look_up(plan, customers.values(), uow)
             members = uow.records.of_entities(customers.keys())
-            there = {
-                record.entity_id
-                for record in members
-                if (record.ref.system, record.ref.stream) == (plan.system, plan.stream)
-            }
+            where = (plan.system, plan.stream)
+            there = {r.entity_id for r in members if (r.ref.system, r.ref.stream) == where}
+            unheard = unread(plan, uow)
             for message in some:
                 customer = customers.get(message.entity_id)
                 if customer is None or customer.id in there:
                     uow.outbox.done([message])
-                    uow.inbox.unpark(plan.system, plan.stream)
+                    uow.inbox.unpark(*where)
+                    continue
+                if unheard:
+                    # others may be reading there whom we are about to create
+                    self._set_aside(message, "who is there is being read", uow, "waiting")
                     continue
                 waits_for = "" if _in_doubt(message) else self._unknown(plan, customer)
                 if waits_for:
@@ -358,13 +360,15 @@ class Attempt:
 
         self._transact([delivery.message for delivery in deliveries], once)
 
-    def _set_aside(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
+    def _set_aside(
+        self, message: OutboxMessage, reason: str, uow: UnitOfWork, counted: str = "failed"
+    ) -> None:
         """This delivery waits, and holds up no other (promise 8)."""
         message.state = DeliveryState.UNKNOWN if _in_doubt(message) else DeliveryState.PENDING
         message.not_before = self.clock() + wait(message, None)
         message.reason = reason
         uow.outbox.save([message])
-        self._counts["failed"] += 1
+        self._counts[counted] += 1
 
     def _defective(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
         """A record that the code cannot cope with: tried again, then given to a person (RULES 22)."""

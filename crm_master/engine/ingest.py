@@ -57,6 +57,12 @@ def ingest(
         run.add(counts)
 
 
+def unread(plan: StreamPlan, uow: UnitOfWork) -> bool:
+    """Whether somebody may be there of whom the hub has yet to hear: its reading is under way, or not reconciled."""
+    state = uow.states.stream(plan.system, plan.stream)
+    return state.scan_started > 0 or uow.inbox.any_unread(plan.system, plan.stream)
+
+
 def _land(
     plan: StreamPlan,
     page: Page,

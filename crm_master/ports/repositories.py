@@ -93,6 +93,9 @@ class Inbox(Protocol):
     def unread(self, ids: Collection[RecordId]) -> set[RecordId]:
         """Those of the records with an observation that waits to be reconciled."""
 
+    def any_unread(self, system: str, stream: str) -> bool:
+        """Whether an observation of that stream waits to be reconciled."""
+
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
         """The bytes of the newest dead row of that name."""
 

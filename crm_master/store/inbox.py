@@ -87,6 +87,15 @@ _LANDED, _LANDED_BEFORE = (
 )
 _KNOWN_DEAD = Query(sa.select(observation.c.rec_id).where(_of_one))
 _UNREAD = Query(sa.select(observation.c.rec_id).where(_of_one, _is_pending))
+_ANY_UNREAD = Query(
+    sa.select(
+        sa.exists().where(
+            observation.c.state == InboxState.PENDING.value,
+            observation.c.system == sa.bindparam("of"),
+            observation.c.stream == sa.bindparam("in"),
+        )
+    )
+)
 
 
 class InboxRepository:
@@ -313,6 +322,9 @@ class InboxRepository:
         for part in chunks(set(ids)):
             found.update(_UNREAD.column(self._connection, {"of": part}))
         return found
+
+    def any_unread(self, system: str, stream: str) -> bool:
+        return bool(_ANY_UNREAD.one(self._connection, {"of": system, "in": stream}))
 
     def dead(self, system: str, stream: str, key: str) -> bytes | None:
         query = (

@@ -43,9 +43,8 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return (
-            None if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-        )
+        option = orjson.OPT_NON_STR_KEYS
+        return None if value is None else orjson.dumps(value, option=option).decode()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else orjson.loads(value)
