@@ -93,15 +93,22 @@ def moved_unheard(
         message = waiting[record.rec_id]
         after, key = plan.mapping.put({}, sent), correlation(message.entity_id)
         command = WriteCommand(message.id, plan.stream, None, {}, after, key)
-        found = unclaimed(plan, sink.find(plan.stream, command), store)
+        shown = sink.find(plan.stream, command)
+        # where a value that was sent is the key, who has it is this record, even if a person has known it under it already
+        keys = {str(value).casefold() for value in sent.values()}
+        named = [found for found in shown if found.key.casefold() in keys]
+        found = unclaimed(plan, shown, store) or unclaimed(plan, named, store, message.entity_id)
         if len(found) == 1:
             yield message, found[0].key
 
 
 def unclaimed(
-    plan: StreamPlan, found: Sequence[RawRecord], store: UnitOfWorkFactory
+    plan: StreamPlan,
+    found: Sequence[RawRecord],
+    store: UnitOfWorkFactory,
+    but: EntityId | None = None,
 ) -> list[RawRecord]:
-    """The records that belong to no customer: only such a one can be what a lost write has made. Each once."""
+    """The records that belong to no customer ``but`` one: only such a one can be what a lost write has made. Each once."""
     distinct = {shown.key: shown for shown in found}
     ids = {key: record_id(ExternalRef(plan.system, plan.stream, key)) for key in distinct}
     with store() as uow:
@@ -109,7 +116,7 @@ def unclaimed(
     return [
         shown
         for key, shown in distinct.items()
-        if (record := known.get(ids[key])) is None or record.entity_id is None
+        if (record := known.get(ids[key])) is None or record.entity_id in (None, but)
     ]
 
 
@@ -129,7 +136,9 @@ def found_elsewhere(
     record, there = found[rec_id], found[record_id(ref)]
     pos = uow.journal.commit("settle", at, run_id)
     moved = book_move(hub, message, record, ref, at, pos, uow)
-    if there.status is RecordStatus.LIVE:
+    if there.status is RecordStatus.LIVE and there.entity_id is not None:
+        moved.reread = True  # what a person has decided about stays where the journal has it
+    elif there.status is RecordStatus.LIVE:
         moved.raw_hash = there.raw_hash
         uow.inbox.reopen(there.rec_id, max(there.since, there.shadow.confirmed_at))
     uow.records.save([moved])

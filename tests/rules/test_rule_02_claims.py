@@ -230,6 +230,21 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_i
     assert len(hub.list.writes) == 1
 
 
+def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_person_knew_it_under_its_new_key(
+    world: MakeWorld,
+) -> None:
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["done"]
+    hub.round()
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    hub.decide(hub.task(TaskKind.MATCH), hub.customer().id)
+    hub.clock.sleep(1000)
+    hub.round()
+    _has_moved(hub)
+    assert len(hub.list.writes) == 1
+
+
 def test_rule_03_what_was_read_under_the_new_key_before_the_move_was_known_was_said_before_that_read(
     world: MakeWorld,
 ) -> None:
