@@ -108,7 +108,7 @@ def unclaimed(
     store: UnitOfWorkFactory,
     but: EntityId | None = None,
 ) -> list[RawRecord]:
-    """The records that belong to no customer ``but`` one: only such a one can be what a lost write has made. Each once."""
+    """The records that belong to nobody, or to the customer ``but``: what a lost write may have made. Each once."""
     distinct = {shown.key: shown for shown in found}
     ids = {key: record_id(ExternalRef(plan.system, plan.stream, key)) for key in distinct}
     with store() as uow:
@@ -136,9 +136,8 @@ def found_elsewhere(
     record, there = found[rec_id], found[record_id(ref)]
     pos = uow.journal.commit("settle", at, run_id)
     moved = book_move(hub, message, record, ref, at, pos, uow)
-    if there.status is RecordStatus.LIVE and there.entity_id is not None:
-        moved.reread = True  # what a person has decided about stays where the journal has it
-    elif there.status is RecordStatus.LIVE:
+    # what a person has decided about stays where the journal has it; an edit of it, the next delivery sees too
+    if there.status is RecordStatus.LIVE and there.entity_id is None:
         moved.raw_hash = there.raw_hash
         uow.inbox.reopen(there.rec_id, max(there.since, there.shadow.confirmed_at))
     uow.records.save([moved])

@@ -119,6 +119,14 @@ def _keyed_by_address(world: MakeWorld) -> World:
     return hub
 
 
+def _moved_unheard(world: MakeWorld) -> World:
+    """The list has taken the new address, and its answer is lost."""
+    hub = _keyed_by_address(world)
+    hub.list.losses = ["done"]
+    hub.round()
+    return hub
+
+
 def _has_moved(hub: World) -> None:
     assert list(hub.list.kept) == ["lovelace@example.org"]
     record = hub.record("list", "lovelace@example.org")
@@ -218,9 +226,7 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_i
     world: MakeWorld,
 ) -> None:
     """The scan that comes before the delivery can look shows the record under its new key alone."""
-    hub = _keyed_by_address(world)
-    hub.list.losses = ["done"]
-    hub.round()
+    hub = _moved_unheard(world)
     hub.ingest("list", full=True)
     hub.reconcile()
     assert hub.record("list", "ada@example.org").status is RecordStatus.LIVE
@@ -233,9 +239,7 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_i
 def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_person_knew_it_under_its_new_key(
     world: MakeWorld,
 ) -> None:
-    hub = _keyed_by_address(world)
-    hub.list.losses = ["done"]
-    hub.round()
+    hub = _moved_unheard(world)
     hub.ingest("list", full=True)
     hub.reconcile()
     hub.decide(hub.task(TaskKind.MATCH), hub.customer().id)
@@ -245,12 +249,57 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_person_knew_i
     assert len(hub.list.writes) == 1
 
 
+def test_rule_24_an_edit_under_the_new_key_is_not_lost_when_a_person_knew_the_record_under_it(
+    world: MakeWorld,
+) -> None:
+    hub = _moved_unheard(world)
+    hub.list.edit("lovelace@example.org", phone="1")
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    hub.decide(hub.task(TaskKind.MATCH), hub.customer().id)
+    hub.clock.sleep(1000)
+    hub.deliver("list")
+    hub.round()
+    hub.round()
+    assert hub.list["lovelace@example.org"]["phone"] == hub.golden["phone"] == "1"
+    assert hub.record("list", "lovelace@example.org").claims[ClaimKey("phone")].value == "1"
+    assert hub.tasks() == []
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
+def test_rule_24_another_record_of_the_customer_is_not_taken_for_one_that_moved(
+    world: MakeWorld,
+) -> None:
+    """The address is no key in this list: who has it may have had it before."""
+    hub = world("list", "erp", list=Setting(can={"find": True}))
+    hub.list.find_by = "mail"
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    for key in ("l1", "l2"):
+        hub.list.add(key, name="Ada", mail="ada@example.org")
+    for name in ("list", "erp"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.decide(hub.task(TaskKind.MATCH), hub.customer().id)
+    hub.settle()
+    hub.erp.edit("e1", mail="lovelace@example.org")
+    hub.list.losses = ["undone"]
+    hub.round()
+    hub.list.edit("l2", mail="lovelace@example.org")
+    hub.list.remove("l1")
+    hub.clock.sleep(1000)
+    hub.round()
+    hub.round()
+    assert hub.record("list", "l1").status is RecordStatus.DELETED
+    assert hub.record("list", "l2").status is RecordStatus.LIVE
+    assert [task.kind for task in hub.tasks()] == [TaskKind.GONE]
+    assert hub.rebuilt().equal
+
+
 def test_rule_03_what_was_read_under_the_new_key_before_the_move_was_known_was_said_before_that_read(
     world: MakeWorld,
 ) -> None:
-    hub = _keyed_by_address(world)
-    hub.list.losses = ["done"]
-    hub.round()
+    hub = _moved_unheard(world)
     hub.list.edit("lovelace@example.org", phone="1")
     hub.ingest("list", full=True)
     hub.reconcile()
@@ -270,9 +319,7 @@ def test_rule_03_what_was_read_under_the_new_key_before_the_move_was_known_was_s
 def test_rule_24_a_record_that_moved_unheard_is_no_new_customer_although_nobody_else_has_its_address(
     world: MakeWorld,
 ) -> None:
-    hub = _keyed_by_address(world)
-    hub.list.losses = ["done"]
-    hub.round()
+    hub = _moved_unheard(world)
     hub.erp.remove("e1")
     hub.ingest("erp")
     hub.reconcile()
