@@ -149,7 +149,8 @@ def _claim(claim: Mapping[str, Any]) -> str:
     element = f" {claim['element']}:" if claim["element"] else ""
     said = f"{mark} {claim['record']}:{element} {literal(claim['value'])}"
     where = f"by {claim['by']}" if claim["by"] else f"run {claim['run']}"
-    return f"{said} ({when}, {where})"
+    retired = "" if claim["counts"] else "; does not count"
+    return f"{said} ({when}, {where}{retired})"
 
 
 def verify(as_json: Json = False) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from crm_master.domain.claims import UNSET, ClaimKey, Instant, iso
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
+from crm_master.domain.lifecycle import SystemState
 from crm_master.engine.golden import counts_for, taking_part
 from crm_master.engine.plan import Hub
 from crm_master.ports import Customer, SourceRecord, UnitOfWork, UnitOfWorkFactory
@@ -92,13 +93,12 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
         runs = uow.inbox.runs_of(
             {claim.seq for record in records for claim in record.claims.values()}
         )
-    counted = [record for record in records if counts_for(record, states)]
     return {
         "customer": customer.id,
         "entity": customer.entity,
         "version": customer.version,
         "absorbed": absorbed,
-        "fields": _fields(hub, customer, counted, runs),
+        "fields": _fields(hub, customer, records, states, runs),
         "records": [
             {
                 "record": str(record.ref),
@@ -135,8 +135,13 @@ def explain(hub: Hub, name: str, store: UnitOfWorkFactory) -> dict[str, Any]:
 
 
 def _fields(
-    hub: Hub, customer: Customer, records: Sequence[SourceRecord], runs: Mapping[int, str]
+    hub: Hub,
+    customer: Customer,
+    records: Sequence[SourceRecord],
+    states: Mapping[str, SystemState],
+    runs: Mapping[int, str],
 ) -> dict[str, Any]:
+    """Every field with all that was ever claimed of it: what a record said before it was merged away is not nowhere."""
     policy = hub.entities[customer.entity].policy
     by_field: dict[str, list[tuple[ClaimKey, SourceRecord]]] = {}
     for record in records:
@@ -159,6 +164,7 @@ def _fields(
                     "run": runs.get(claim.seq),
                     "by": claim.author,
                     "wins": won is not None and won.record == record.rec_id,
+                    "counts": counts_for(record, states),
                 }
             )
         found[name] = {

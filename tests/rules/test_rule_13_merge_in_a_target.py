@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
-from crm_master.engine import linking
+from crm_master.engine import explain, linking
 from crm_master.engine.plan import Test as Condition
 from crm_master.engine.stewardship import Undecidable
 from tests.rules.conftest import MakeWorld
@@ -94,6 +94,21 @@ def test_rule_13_an_aliases_claims_retire(world: MakeWorld) -> None:
     assert hub.shop["s1"]["note"] == "VIP"
     assert hub.round() == 0
     assert hub.rebuilt().equal
+
+
+def test_rule_13_what_was_typed_just_before_a_merge_is_not_nowhere(world: MakeWorld) -> None:
+    """One run hears of both, so that the edit takes part in no decision: it is shown beside those that count."""
+    hub = strangers(world)
+    hub.erp.edit("e2", phone="3")
+    hub.ingest("erp")
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    told = explain.explain(hub.hub, str(hub.record("erp", "e2").ref), hub.store)["fields"]["phone"][
+        "claims"
+    ]
+    assert [(claim["value"], claim["counts"], claim["wins"]) for claim in told] == [
+        ("3", False, False)
+    ]
 
 
 def test_rule_13_what_was_spread_from_an_alias_leaves_with_its_customer(world: MakeWorld) -> None:
