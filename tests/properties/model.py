@@ -355,7 +355,8 @@ class Model(Standing):
             if record.customer in self.erased:
                 continue
             every = self.systems[record.system].looks
-            looks = [look.at for look in every if look.sure and shows(look, record)]
+            shown = [look for look in every if shows(look, record)]
+            looks = [look.at for look in shown if look.sure]
             for name, turns in record.turns.items():
                 for turn, following in zip(turns, [*turns[1:], None], strict=True):
                     until = NEVER if following is None else following.at
@@ -363,7 +364,8 @@ class Model(Standing):
                     anew = self._to_be_seen(record, name, turn.at)
                     known = (record.ours and not anew) or any(anew < at < turn.at for at in looks)
                     seen = min((at for at in looks if turn.at <= at < until), default=NEVER)
-                    outdone = min((at for at in looks if at >= until), default=NEVER)
+                    # a look that was broken off may have been kept: both edits are worked through at once, then
+                    outdone = min((look.at for look in shown if look.at >= until), default=NEVER)
                     if self.deletes == "unlink":
                         outdone = min(outdone, record.died)
                     kept = any(seen < at < outdone for at in self.reconciled)
