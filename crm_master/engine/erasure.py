@@ -245,7 +245,7 @@ def _strays(
     asked = [
         task.id
         for task in uow.tasks.list([TaskKind.MATCH, TaskKind.MERGE], limit=LETTERS)
-        if task.subject in names or _may_be(task, set(ids))
+        if task.subject in names or _may_be(task, set(ids), {str(record.ref) for record in records})
     ]
     if asked:
         numbers = ", ".join(str(number) for number in sorted(asked))
@@ -256,10 +256,16 @@ def _strays(
     return strays
 
 
-def _may_be(task: Task, ids: set[EntityId]) -> bool:
-    """Whether a question is if somebody else's, or nobody's, record is this customer's."""
-    about = {*task.payload.get("entities", ()), task.payload.get("entity")}
-    return bool(about & ids) and bool(about - ids)
+def _may_be(task: Task, ids: set[EntityId], records: set[str]) -> bool:
+    """Whether a question is if somebody else's, or nobody's, record is this customer's.
+
+    A merge is asked of records, and these may be others' customers' by now.
+    """
+    if task.kind is TaskKind.MERGE:
+        about, own = {task.payload["record"], *task.payload["into"]}, records
+    else:
+        about, own = {*task.payload.get("entities", ()), task.payload.get("entity")}, ids
+    return bool(about & own) and bool(about - own)
 
 
 def _profiles(

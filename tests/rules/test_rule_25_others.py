@@ -156,6 +156,24 @@ def test_rule_25_who_may_have_been_merged_elsewhere_is_decided_first(world: Make
     assert hub.rebuilt().equal
 
 
+def test_rule_25_who_has_a_record_of_an_open_merge_by_now_is_decided_about_first(
+    world: MakeWorld,
+) -> None:
+    """It was another customer's when the question was asked."""
+    hub = world("erp", "shop")
+    hub.erp.add("e1", name="Grace", mail=MAIL)
+    hub.erp.add("e2", name="Vincent", mail="vincent@example.org")
+    hub.shop.add("s1", name="Grace", mail=MAIL)
+    hub.shop.add("s3", name="Annie", mail="annie@example.org")
+    hub.settle()
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    hub.move("erp/e1", "shop/s3")
+    with pytest.raises(NotErasable, match="wait for a decision"):
+        hub.erase(hub.owner("shop/s3").id)
+    assert hub.task(TaskKind.MERGE).payload["into"] == [str(hub.record("erp", "e1").ref)]
+
+
 def test_rule_25_a_cursor_that_quotes_the_person_is_read_anew(world: MakeWorld) -> None:
     hub = hub_of(world)
     with hub.store() as uow:
