@@ -87,17 +87,9 @@ class World(Working):
         """
         system, _, key = task["record"].split("/")
         loser = self.dead[system, key]
-        # whom it was merged into may have been merged again, and the hub have heard of it or not
+        # whom it was merged into may have been merged again: it is somebody's for all that
         known = {**self.former, **self.dead, **self.keys}
         survivor = known[system, task["into"][0].split("/")[2]]
-        ids = self._record_ids()
-        with self.app.store() as uow:
-            heard = uow.records.get(ids.values())
-        while survivor.into is not None:
-            found = heard.get(ids.get(survivor.number, ""))
-            if found is not None and found.status is RecordStatus.LIVE:
-                break
-            survivor = survivor.into
         mine, theirs = self.model.of(loser.customer), self.model.of(survivor.customer)
         others = {record.system for record in mine if record is not loser}
         taken = self.systems[system].profile.keys == "email" or self.model.address_is_shared(
