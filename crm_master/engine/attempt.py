@@ -31,7 +31,8 @@ from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.domain.settling import intend
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
-from crm_master.engine.facts import here, look_up, unknown_here
+from crm_master.engine.facts import look_up, waits_for
+from crm_master.engine.golden import wanted
 from crm_master.engine.ingest import read_each, spot_page, unread
 from crm_master.engine.ledger import Run
 from crm_master.engine.matching import index_sent
@@ -197,28 +198,29 @@ class Attempt:
             members = uow.records.of_entities(customers.keys())
             where = (plan.system, plan.stream)
             there = {r.entity_id for r in members if (r.ref.system, r.ref.stream) == where}
-            unheard = unread(plan, uow)
+            spec, unheard = self.hub.entities[plan.entity].spec, unread(plan, uow)
             for message in some:
                 customer = customers.get(message.entity_id)
-                if customer is None or customer.id in there:
-                    uow.outbox.done([message])
-                    uow.inbox.unpark(*where)
+                # what a person had sent again is sent with their leave, and after a look where that is possible
+                looked_for = message.in_doubt or bool(message.sent and can.find)
+                asked_for = customer is not None and (looked_for or wanted(plan, customer))
+                if customer is None or customer.id in there or not asked_for:
+                    self._needless(message, uow)
                     continue
                 if unheard:
                     # others may be reading there whom we are about to create
                     self._set_aside(message, "who is there is being read", uow, "waiting")
                     continue
-                waits_for = "" if _in_doubt(message) else self._unknown(plan, customer)
-                if waits_for:
+                names = "" if message.in_doubt else waits_for(customer, plan, spec)
+                if names:
                     message.state = DeliveryState.WAITING
                     message.not_before = self.clock() + LONG
-                    message.reason = f"waits until {waits_for} is known there"
+                    message.reason = f"waits until {names} is known there"
                     uow.outbox.save([message])
                     self._counts["waiting"] += 1
                     continue
                 delivery = draft(plan, message, customer)
-                # what a person had sent again is sent with their leave, and after a look where that is possible
-                if _in_doubt(message) or (message.sent and can.find):
+                if looked_for:
                     doubtful[message.id] = delivery
                 else:
                     yield delivery
@@ -232,12 +234,6 @@ class Attempt:
 
     def _look_up(self, plan: StreamPlan, customers: Iterable[Customer], uow: UnitOfWork) -> None:
         look_up(self.hub.entities[plan.entity], customers, (), uow)
-
-    def _unknown(self, plan: StreamPlan, customer: Customer) -> str:
-        """What a fact refers to that its target does not know yet: nothing is made there before (RULES 18)."""
-        fields = self.hub.entities[plan.entity].spec.fields
-        local = here(customer.golden, customer.known_as, plan)
-        return ", ".join(name for name in unknown_here(local, plan) if fields[name].waits)
 
     def _is_missing(self, plan: StreamPlan, delivery: Delivery, can: Capabilities) -> bool:
         """Look for what a create may have made whose answer was lost, and bind it; what cannot be told goes to a person.
@@ -274,7 +270,16 @@ class Attempt:
         elif found:
             reason = "a record that fits a create whose answer was lost is another's"
             self.give_up(delivery.message, reason)
+        elif not wanted(plan, delivery.customer):
+            message = delivery.message
+            self._transact([message], lambda uow: self._needless(message, uow))
+            return False
         return not found
+
+    def _needless(self, message: OutboxMessage, uow: UnitOfWork) -> None:
+        """Nothing is to be made there; what was read of it as perhaps ours is anybody's."""
+        uow.outbox.done([message])
+        uow.inbox.unpark(message.system, message.stream)
 
     def _intend(
         self, deliveries: Sequence[Delivery], at: Instant, uow: UnitOfWork
@@ -364,7 +369,7 @@ class Attempt:
         self, message: OutboxMessage, reason: str, uow: UnitOfWork, counted: str = "failed"
     ) -> None:
         """This delivery waits, and holds up no other (promise 8)."""
-        message.state = DeliveryState.UNKNOWN if _in_doubt(message) else DeliveryState.PENDING
+        message.state = DeliveryState.UNKNOWN if message.in_doubt else DeliveryState.PENDING
         message.not_before = self.clock() + wait(message, None)
         message.reason = reason
         uow.outbox.save([message])
@@ -379,8 +384,8 @@ class Attempt:
 
     def _to_a_person(self, message: OutboxMessage, reason: str, uow: UnitOfWork) -> None:
         """Held until somebody decides: whether it was made, where that is the question, else when to try again."""
-        kind = TaskKind.UNKNOWN if _in_doubt(message) else TaskKind.REFUSED
-        message.state = DeliveryState.HELD if _in_doubt(message) else DeliveryState.REFUSED
+        kind = TaskKind.UNKNOWN if message.in_doubt else TaskKind.REFUSED
+        message.state = DeliveryState.HELD if message.in_doubt else DeliveryState.REFUSED
         message.reason = reason
         payload = {
             "entity": message.entity_id,
@@ -391,9 +396,3 @@ class Attempt:
         uow.outbox.save([message])
         uow.tasks.open([Task(kind, message.id, payload)], self.clock(), self.run.id)
         self._counts["held" if kind is TaskKind.UNKNOWN else "refused"] += 1
-
-
-def _in_doubt(message: OutboxMessage) -> bool:
-    """Whether a create may have been made already."""
-    sent = message.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
-    return sent and message.rec_id is None

@@ -109,13 +109,16 @@ def here(
     return {**golden, **local} if local else golden
 
 
-def unknown_here(golden: Mapping[str, Canonical], stream: StreamPlan) -> list[str]:
-    """The references of a golden record, as ``here`` gives it, that cannot be written to a stream yet."""
-    return [
+def waits_for(fact: Customer, stream: StreamPlan, spec: EntitySpec) -> str:
+    """What a fact refers to that its target does not know yet, by name: nothing is made there before (RULES 18)."""
+    golden = here(fact.golden, fact.known_as, stream)
+    return ", ".join(
         name
         for name, place in stream.mapping.references.items()
-        if golden.get(name) is not None and not golden[name].startswith("/".join((*place, "")))
-    ]
+        if golden.get(name) is not None
+        and not golden[name].startswith("/".join((*place, "")))
+        and spec.fields[name].waits
+    )
 
 
 def _shown(name: str, stream: StreamPlan, shadow: Shadow | None) -> Canonical:

@@ -183,18 +183,22 @@ def fan_out(
         if stream.creates is None:
             continue
         message = _message(customer, stream, None)
-        wanted = (
-            not customer.archived
-            and states.get(stream.system) is SystemState.ACTIVE
-            and (stream.system, stream.stream) not in present
-            and all(test.holds(customer.golden) for test in stream.creates)
-        )
-        if wanted:
+        joined = states.get(stream.system) is SystemState.ACTIVE
+        there = (stream.system, stream.stream) in present
+        if joined and not there and wanted(stream, customer):
             out.messages.append(message)
             out.creates.append(stream)
         else:
             out.unneeded.append(message.id)
     return out
+
+
+def wanted(stream: StreamPlan, customer: Customer) -> bool:
+    """Whether a customer is one to be made in a stream (RULES 17)."""
+    made = stream.creates
+    return (
+        made is not None and not customer.archived and all(t.holds(customer.golden) for t in made)
+    )
 
 
 def elect(records: Sequence[SourceRecord]) -> None:

@@ -165,6 +165,11 @@ class OutboxMessage:
     def id(self) -> str:
         return f"{self.entity_id}:{self.rec_id or f'{self.system}/{self.stream}'}"
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether this is a create that may have been made already."""
+        return self.rec_id is None and self.state in (DeliveryState.SENT, DeliveryState.UNKNOWN)
+
     def become(self, other: OutboxMessage) -> None:
         """Be as another state of the same message was."""
         for each in fields(self):
