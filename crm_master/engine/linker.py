@@ -18,7 +18,7 @@ from crm_master.domain.lifecycle import (
 from crm_master.engine.facts import ref_of, references_of
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import counts_for
-from crm_master.engine.matching import BatchMatcher, same, sent_unheard, values_of
+from crm_master.engine.matching import BatchMatcher, readable, same, sent_unheard, values_of
 from crm_master.engine.merging import inherited, survivors, taken_over, told, vanished
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import Suppression
@@ -235,7 +235,7 @@ class Linker:
         self, record: SourceRecord, decision: Decision, creating: Sequence[OutboxMessage]
     ) -> list[str]:
         """The creates with an open answer that may have made this record (RULES 24)."""
-        stream = self.hub.stream(record.ref.system, record.ref.stream)
+        stream, values = self.hub.stream(record.ref.system, record.ref.stream), values_of(record)
         return [
             message.id
             for message in creating
@@ -243,6 +243,8 @@ class Linker:
             and (
                 (isinstance(decision, Linked) and decision.entity == message.entity_id)
                 or _equals(record, message, stream)
+                # of a customer who is gone meanwhile, and with something changed since
+                or same(readable(message.sent, stream.mapping), values, self.plan.match)
             )
         ]
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from crm_master.domain.fields import Canonical, Lenses
+from crm_master.domain.fields import Canonical, Lenses, Native
 from crm_master.domain.identity import (
     Candidate,
     Decision,
@@ -54,8 +54,13 @@ def index(record: SourceRecord, kind: str, rules: MatchRules) -> Profile:
 
 def sent_unheard(record: SourceRecord, lenses: Lenses) -> dict[str, Canonical]:
     """What is on its way to a record, as far as it can be read."""
+    return readable(on_its_way(record.shadow), lenses)
+
+
+def readable(natives: Mapping[str, Native], lenses: Lenses) -> dict[str, Canonical]:
+    """What a stream was sent, as far as it can be read."""
     values: dict[str, Canonical] = {}
-    for name, native in on_its_way(record.shadow).items():
+    for name, native in natives.items():
         with suppress(ValueError, KeyError):  # it may not be mapped any more
             values[name] = lenses.decode(name, native)
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_master.domain.lifecycle import InboxState, TaskKind
+from crm_master.domain.lifecycle import DeletePolicy, InboxState, TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.lost_answers import hub_with_shop
 from tests.rules.world import Setting
@@ -78,6 +78,28 @@ def test_rule_24_lookalikes_stay_parked_while_a_worker_looks(world: MakeWorld) -
     hub.reconcile()
     assert hub.inbox(InboxState.PARKED) == 1
     assert hub.record("shop", "shop-1").entity_id is None
+
+
+def test_rule_24_a_lookalike_of_whom_nobody_has_any_more_is_parked_by_its_keys(
+    world: MakeWorld,
+) -> None:
+    """Somebody has changed what our create made, and the customer was deleted elsewhere: they are not a new customer."""
+    hub = hub_with_shop(world, "done")
+    hub.set_deletes(DeletePolicy.ARCHIVE)
+    hub.deliver("shop")
+    hub.shop.edit("shop-1", name="Ada L")
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 1
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+    assert len(hub.customers()) == 1
+    assert hub.record("shop", "shop-1").entity_id == hub.customer().id
+    assert hub.golden["name"] == "Ada L"
+    assert hub.rebuilt().equal
 
 
 def test_rule_24_an_edit_of_what_was_bound_is_not_swallowed(world: MakeWorld) -> None:
