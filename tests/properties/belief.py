@@ -113,7 +113,7 @@ class _Belief:
         for earlier in self.looks:
             if earlier.at <= look.at and self._shows_the_same(earlier, look):
                 when = min(self.record.stamp(earlier.at) or 0, earlier.at)
-                yield Claim(value, when, when, when, when)
+                yield Claim(value, (when,), when, when)
 
     def _shows_the_same(self, earlier: Look, look: Look) -> bool:
         value = self.record.value
@@ -126,8 +126,8 @@ class _Belief:
         whole = [(look.at, look.sure) for look in system.looks if look.keys is None]
         before = [(at, sure) for at, sure in (*whole, *record.writes) if at < made]
         lo = max((at for at, sure in before if sure), default=0)
-        late = max((at for at, _ in before), default=0)
+        begins = (lo, *(at for at, _ in before if at > lo))
         hi, stamp = look.at, record.stamp(look.at)
         if stamp is not None and lo <= stamp + system.skew < hi:
             hi = stamp + system.skew
-        return Claim(value, lo, late, hi, look.at)
+        return Claim(value, begins, hi, look.at)

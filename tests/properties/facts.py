@@ -48,14 +48,13 @@ class Line(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a person asserted, and when: somewhere between ``lo`` and ``hi``; ``late`` is the greatest that ``lo`` can be.
+    """What a person asserted, and when: somewhere between one of ``begins``, by what the hub has kept, and ``hi``.
 
     A stamp that ends it before it began is wrong: it ended when it was ``seen``, then.
     """
 
     value: str
-    lo: int
-    late: int
+    begins: tuple[int, ...]
     hi: int
     seen: int
 

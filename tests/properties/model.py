@@ -250,7 +250,7 @@ class Model(Standing):
                 for system, claim, gone in chosen
                 if claim and gone != RETIRED
             ]
-            for begins in product(*({one.claim.lo, one.claim.late} for one in said)):
+            for begins in product(*(one.claim.begins for one in said)):
                 found.add(decided(self.policies.get(name), self.rank, said, begins))
         return found
 
