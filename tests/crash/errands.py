@@ -56,6 +56,11 @@ def no_search(desk: Desk) -> None:
         entrypoints.sync(desk.app)
 
 
+def unwanted(desk: Desk) -> None:
+    entrypoints.ingest(desk.app, "shop", "customers", full=True)
+    entrypoints.sync(desk.app)
+
+
 def unconfirmed(desk: Desk) -> None:
     entrypoints.sync(desk.app)
 

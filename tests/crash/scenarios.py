@@ -116,6 +116,16 @@ def lost_answers(hub: Hub) -> None:
     hub.clock.sleep(2 * LEASE)
 
 
+def unwanted(hub: Hub) -> None:
+    """Somebody is deleted while nobody knows whether they were made elsewhere: they were not."""
+    at_rest(hub, 1)
+    known(hub, 2)
+    hub.crm.fail_next("reset", methods={"POST"})
+    tried(hub, hub.sync)
+    hub.shop.remove("2")
+    hub.clock.sleep(2 * LEASE)
+
+
 def unconfirmed(hub: Hub) -> None:
     """A record was made, and nobody has seen yet as what."""
     at_rest(hub, 1)
@@ -341,6 +351,7 @@ SCENARIOS = (
     Scenario("first_sight", first_sight, in_both(1, 2, 3, 4), options={"size": 2}),
     Scenario("edits", edits, edited, crm(Profile(etag=True, answers=False))),
     Scenario("lost_answers", lost_answers, in_both(1, 2, 3), crm(SLOW)),
+    Scenario("unwanted", unwanted, in_both(1), options={"edit": policy(deletes="archive")}),
     Scenario("unconfirmed", unconfirmed, in_both(1, 2), crm(replace(IMPATIENT, answers=False))),
     Scenario("no_search", no_search, in_both(1, 2, 3, 4), crm(BLIND)),
     Scenario("moved", moved, in_both(2, 3), crm(BY_MAIL)),

@@ -90,7 +90,7 @@ class Record:
     stamps: list[tuple[int, int | None]] = field(default_factory=list)
     writes: list[tuple[int, bool]] = field(default_factory=list)
     meant: list[tuple[int, str, str]] = field(default_factory=list)
-    """What the hub was about to write when it died: when, field, value."""
+    """What the hub was about to write when it died, or got no answer: when, field, value."""
     died: int = NEVER
     at_once: bool = True
     """Whether the hub believes that it is gone as soon as it is told."""

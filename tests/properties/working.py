@@ -262,15 +262,16 @@ class Working(People):
         except Killed:
             well = False
             self.fate.spare()
-            self._note_what_was_meant()
         finally:
             if system is not None:
                 untroubled = well and (bool(reading) or met == self.faults())
                 self._digest(system, reading, well, untroubled)
+        if not well or met != self.faults():
+            self._note_what_was_meant()
         return well
 
     def _note_what_was_meant(self) -> None:
-        """What a dead process has left on record that it was about to write: whoever types that is an echo (rule 6)."""
+        """What a death or a lost answer leaves on record as about to be written: whoever types that is an echo (rule 6)."""
         ids = {
             record_id(ExternalRef(system, "customers", key)): record
             for (system, key), record in self.keys.items()
