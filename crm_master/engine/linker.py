@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from crm_master.domain.claims import UNSET
-from crm_master.domain.identity import Decision, Linked, NeedsReview, New
+from crm_master.domain.identity import (
+    Decision,
+    Linked,
+    NeedsReview,
+    New,
+    Profile,
+    agreement,
+    profile,
+)
 from crm_master.domain.ids import EntityId, ExternalRef, RecordId, record_id
 from crm_master.domain.lifecycle import (
     DeliveryVerb,
@@ -101,7 +109,7 @@ class Linker:
         # nobody else decides about a record with one of these keys, nor changes one of these customers, until this is done
         self.uow.lock(Level.BLOCK, {hash_ for of in open_records for hash_ in of.blocks})
         self.uow.lock(Level.CUSTOMER, matcher.customers(open_records))
-        creating = self.uow.outbox.creating(self.plan.spec.name) if open_records else []
+        creating = self._creating({(of.ref.system, of.ref.stream) for of in open_records})
         erased = self._erased(open_records, matcher)
         about_erased = self._about_erased(open_records)
         links: list[LinkEntry] = []
@@ -112,7 +120,8 @@ class Linker:
                 self._forget([record], records)
                 continue
             self.found.reindexed.add(record.rec_id)
-            awaited = self._awaited(record, decision, creating)
+            place = (record.ref.system, record.ref.stream)
+            awaited = self._awaited(record, decision, creating[place], matcher)
             if self.uow.outbox.open(awaited):
                 self._park(record, items)
                 continue
@@ -231,21 +240,37 @@ class Linker:
             return False
         return bool(record.shadow.fields) and not record.reread
 
+    def _creating(
+        self, places: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], list[tuple[OutboxMessage, Profile]]]:
+        """The creates with an open answer in these streams, and who they are by what was sent."""
+        found: dict[tuple[str, str], list[tuple[OutboxMessage, Profile]]] = {
+            place: [] for place in places
+        }
+        for message in self.uow.outbox.creating(self.plan.spec.name) if places else ():
+            place = (message.system, message.stream)
+            if place in found:
+                mapping = self.hub.stream(*place).mapping
+                sent = profile(readable(message.sent, mapping), self.plan.match)
+                found[place].append((message, sent))
+        return found
+
     def _awaited(
-        self, record: SourceRecord, decision: Decision, creating: Sequence[OutboxMessage]
+        self,
+        record: SourceRecord,
+        decision: Decision,
+        creating: Iterable[tuple[OutboxMessage, Profile]],
+        matcher: BatchMatcher,
     ) -> list[str]:
         """The creates with an open answer that may have made this record (RULES 24)."""
-        stream, values = self.hub.stream(record.ref.system, record.ref.stream), values_of(record)
+        stream, who = self.hub.stream(record.ref.system, record.ref.stream), matcher.profile(record)
         return [
             message.id
-            for message in creating
-            if (message.system, message.stream) == (stream.system, stream.stream)
-            and (
-                (isinstance(decision, Linked) and decision.entity == message.entity_id)
-                or _equals(record, message, stream)
-                # of a customer who is gone meanwhile, and with something changed since
-                or same(readable(message.sent, stream.mapping), values, self.plan.match)
-            )
+            for message, sent in creating
+            if (isinstance(decision, Linked) and decision.entity == message.entity_id)
+            # of a customer who is gone meanwhile, and with something changed since
+            or agreement(sent, who, self.plan.match)
+            or _equals(record, message, stream)
         ]
 
     def _park(self, record: SourceRecord, items: Sequence[InboxItem]) -> None:
