@@ -194,11 +194,11 @@ def fan_out(
 
 
 def wanted(stream: StreamPlan, customer: Customer) -> bool:
-    """Whether a customer is one to be made in a stream (RULES 17)."""
-    made = stream.creates
-    return (
-        made is not None and not customer.archived and all(t.holds(customer.golden) for t in made)
-    )
+    """Whether a customer is one to be made in a stream (RULES 17). Nobody is of whom nothing is said."""
+    if stream.creates is None or customer.archived:
+        return False
+    said = any(value not in (None, {}) for value in customer.golden.values())
+    return said and all(test.holds(customer.golden) for test in stream.creates)
 
 
 def elect(records: Sequence[SourceRecord]) -> None:

@@ -86,6 +86,23 @@ def test_rule_17_a_create_that_waits_is_taken_back_when_the_condition_ends(
     assert hub.queued() == {}
 
 
+def test_rule_17_of_whom_nobody_says_anything_is_not_created(world: MakeWorld) -> None:
+    """Their only word was merged into somebody else's before they were made in the second place."""
+    everybody = Setting(creates=())
+    hub = world("erp", "desk", "shop", desk=everybody, shop=everybody).settle()
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.erp.add("e2", name="Grace", mail="grace@example.org")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.deliver("desk")
+    hub.clock.sleep(10)
+    hub.erp.merge("e2", "e1")
+    hub.round("erp", "desk", "shop")
+    assert len(hub.desk.kept) == 2
+    assert hub.shop.only()["name"] == "Ada"
+    assert hub.queued() == {}
+
+
 def test_rule_17_leaving_the_scope_is_no_delete(world: MakeWorld) -> None:
     hub = world("erp", "shop", shop=Setting(creates=GRANTED))
     hub.erp.add("e1", name="Ada", mail="ada@example.org", consent="yes")
