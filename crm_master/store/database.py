@@ -43,12 +43,13 @@ _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     f"busy_timeout={BUSY_TIMEOUT_MS}",
-    # ids are hashes: rows go to pages all over the file; of those SQLite keeps 2 MB, and 4 MB in its log, and would
-    # read and copy the same ones again and again
+    # keys by which people are matched are hashes: their rows go to pages all over the file; of those SQLite keeps 2 MB, and
+    # 4 MB in its log, and would read and copy the same ones again and again; 64 MB each, at 4 kB a page
     "cache_size=-65536",
     "wal_autocheckpoint=16384",
+    # what a savepoint keeps of the pages that change would go to a file: as much again as is written to the log
+    "temp_store=MEMORY",
 )
-"""64 MB each, at 4 kB a page."""
 
 
 class SchemaOutdated(Exception):

@@ -80,7 +80,6 @@ def _rename(before: Hash, after: Hash) -> None:
         sa.MetaData(),
         sa.Column("old", sa.String(32), primary_key=True),
         sa.Column("new", sa.String(32), nullable=False),
-        prefixes=["TEMPORARY"],
     )
     renamed.create(bind)
     for keys in _batches(_keys(bind)):
