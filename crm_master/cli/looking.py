@@ -104,7 +104,9 @@ def show(
     out.print(f"{shown['entity']} {shown['customer']}, version {shown['version']}")
     for field, facts in shown["fields"].items():
         held = " (withheld: waits for a decision)" if facts["withheld"] else ""
-        out.print(f"{field} = {literal(facts['value'])}  [{facts['rule']}]{held}")
+        out.print(
+            f"{field} = {literal(facts['value'])}  [{facts['rule'] or 'no field any more'}]{held}"
+        )
         for claim in facts["claims"]:
             out.print(f"   {_claim(claim)}")
     for record in shown["records"]:

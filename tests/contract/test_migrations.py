@@ -102,7 +102,10 @@ def _named_everywhere(store: Database) -> None:
         record_of(key) for key in ("a", "b", "into", "wanted", "laid aside")
     )
     a.entity_id, b.alias_of = "E1", into.rec_id
-    a.claims = {ClaimKey("customer"): Claim(str(wanted.ref), 1, 2, 3)}
+    a.claims = {ClaimKey("customer"): Claim(str(wanted.ref), 1, 2, 3, past=(b.rec_id,))}
+    doubt = Claim("Ada", 1, 2, 3, past=(b.rec_id,))
+    sources = {"": b.rec_id}
+    a.shadow = Shadow({"name": FieldShadow("Ada", source=sources, coming=sources, doubt=doubt)})
     saved(store, a, b)
     land(store, replace(row("b"), deleted=True, merged_into="into"))
     put(store, message_for(rec_id=a.rec_id))
@@ -171,8 +174,8 @@ def _named_everywhere(store: Database) -> None:
         "reference": {"rec_id": a.rec_id, "field": "customer", "target": wanted.rec_id},
         "sighting": {"rec_id": a.rec_id, "system": "erp", "stream": "people", "gone_at": 0},
         "task": {
-            "kind": "match",
-            "subject": str(a.ref),
+            "kind": "refused",
+            "subject": f"E1:{a.rec_id}",
             "open": True,
             "run_id": "r",
             "payload": {"with": a.rec_id},

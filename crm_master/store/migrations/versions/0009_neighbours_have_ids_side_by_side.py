@@ -43,9 +43,10 @@ _TEXTS = {
     "entity": (("id",), ("winners",)),
     "entity_history": (("id", "version"), ("superseded",)),
     "link_log": (("seq",), ("evidence",)),
-    "task": (("id",), ("payload", "decision")),
+    "source_record": (("rec_id",), ("claims", "shadow")),
+    "task": (("id",), ("subject", "payload", "decision")),
 }
-"""Primary keys, and columns with JSON in which ids stand."""
+"""Primary keys, and columns in which ids stand: JSON, and the subject of a task, which may be a delivery's id."""
 
 T = TypeVar("T")
 Key = tuple[str, str, str]
@@ -112,12 +113,10 @@ def _keys(bind: sa.Connection) -> Iterator[Key]:
                 yield system, stream, into
     for page in _pages(bind, "delivery_log", ("seq",), place):
         yield from (tuple(row[1:]) for row in page if row[3] is not None)
-    texts = {"source_record": (("rec_id",), ("claims",))} | _TEXTS
-    for table, (primary, columns) in texts.items():
+    for table, (primary, columns) in _TEXTS.items():
         for page in _pages(bind, table, primary, columns):
-            for row in page:
-                for text in row[len(primary) :]:
-                    yield from _named(json.loads(text) if text else None)
+            for text in (text for row in page for text in row[len(primary) :] if text):
+                yield from _named(json.loads(text) if text[0] in "{[" else text)
 
 
 def _named(found: Any) -> Iterator[Key]:
