@@ -103,8 +103,16 @@ _RESUME = Query(
     .where(_of_record, outbox.c.state == DeliveryState.OVERTAKEN.value)
     .values(_PENDING_AGAIN)
 )
+# what a person had sent again may have been made: whoever delivers it sees that nobody wants it, and frees what waits for it
+_sent_again = sa.and_(
+    outbox.c.state == DeliveryState.PENDING.value, outbox.c.rec_id.is_(None), outbox.c.sent != {}
+)
 _CANCEL = Query(
-    sa.delete(outbox).where(_is_one, outbox.c.state.not_in((*_OPEN, DeliveryState.LEASED.value)))
+    sa.delete(outbox).where(
+        _is_one,
+        outbox.c.state.not_in((*_OPEN, DeliveryState.LEASED.value)),
+        sa.not_(_sent_again),
+    )
 )
 _FOR_RECORDS = Query(sa.select(outbox).where(_of_record))
 _of_customers = sa.select(outbox).where(among(outbox.c.entity_id, "of")).order_by(outbox.c.id)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from connectors.contract import Guard
-from crm_master.domain.lifecycle import DeletePolicy, TaskKind
+from crm_master.domain.lifecycle import DeletePolicy, InboxState, TaskKind
 from crm_master.engine.plan import Test as Condition
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
@@ -264,6 +264,27 @@ def test_rule_24_a_person_has_nobody_made_who_is_not_to_be_there(world: MakeWorl
     hub.round("shop")
     assert hub.shop.kept == {}
     assert hub.queued() == {}
+
+
+def test_rule_24_what_waits_for_a_create_that_nobody_wants_any_more_comes_back(
+    world: MakeWorld,
+) -> None:
+    """A person has had it sent again, and before it is, the customer is deleted elsewhere."""
+    hub = hub_with_shop(world, "done", find=False)
+    hub.set_deletes(DeletePolicy.ARCHIVE)
+    hub.deliver("shop")
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 1
+    hub.clock.sleep(100)
+    hub.deliver("shop")
+    hub.decide(hub.task(TaskKind.UNKNOWN), "retry")
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.deliver("shop")
+    assert hub.inbox(InboxState.PARKED) == 0
+    assert len(hub.shop.kept) == 1
 
 
 def test_rule_24_what_a_person_has_sent_again_is_looked_up_first_where_that_is_possible(

@@ -99,6 +99,11 @@ def _rename(before: Hash, after: Hash) -> None:
                 f" WHERE {column} IN (SELECT old FROM renamed)"
             )
     renamed.drop(bind)
+    # of two records of one system that cannot be told apart in time, the one with the lower id wins
+    op.execute(
+        "UPDATE entity SET dirty = true WHERE id IN (SELECT entity_id FROM source_record"
+        " WHERE entity_id IS NOT NULL GROUP BY entity_id, system HAVING count(*) > 1)"
+    )
 
 
 def _keys(bind: sa.Connection) -> Iterator[Key]:
