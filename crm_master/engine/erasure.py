@@ -21,7 +21,7 @@ from crm_master.domain.ids import EntityId, ExternalRef, RecordId
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
 from crm_master.domain.membership import disowned, without
 from crm_master.engine.explain import NotFound, find_customer
-from crm_master.engine.matching import BLOCK_CAP, block_hashes, values_of
+from crm_master.engine.matching import BLOCK_CAP, block_hashes, readable, values_of
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.receipts import entries, let_in_again, open_requests
 from crm_master.engine.transactions import transact
@@ -110,6 +110,8 @@ def erase(
         receipt.shared = _shared(person, uow)
         pos = uow.journal.commit("erase", at, run_id, {"ids": person.ids, "receipt": receipt.id})
         uow.suppressions.add(_suppressions(plan, person), receipt.id)
+        for message in person.doubtful:  # what was read as perhaps theirs is kept out
+            uow.inbox.unpark(message.system, message.stream)
         uow.erasures.forget(
             person.ids,
             [record.rec_id for record in person.records],
@@ -197,16 +199,22 @@ def _gather(hub: Hub, id_: EntityId, uow: UnitOfWork, *, lock: bool = False) -> 
         raise NotFound(f"customer {id_} is being changed by somebody else; try again")
     records = uow.records.of_entities(ids, lock=lock)
     plan = hub.entities[customers[id_].entity]
-    records += _strays(plan, ids, records, uow, lock=lock)
     messages = uow.outbox.of_customers(ids, lock=lock)
-    return Person(
-        ids,
-        plan.spec.name,
-        customers,
-        records,
-        _profiles(plan, customers.values(), records),
-        [of for of in messages if of.rec_id is None and of.state in _MAYBE_SENT],
-    )
+    doubtful = [of for of in messages if of.rec_id is None and of.state in _MAYBE_SENT]
+    sent = _sent(hub, plan, doubtful)
+    records += _strays(plan, ids, records, sent, uow, lock=lock)
+    profiles = _profiles(plan, customers.values(), records) + sent
+    return Person(ids, plan.spec.name, customers, records, profiles, doubtful)
+
+
+def _sent(hub: Hub, plan: EntityPlan, messages: Iterable[OutboxMessage]) -> list[Profile]:
+    """Who they are by what was sent with creates of which nobody knows what they have made."""
+    found = []
+    for of in messages:
+        if of.system in hub.systems and of.stream in hub.systems[of.system].streams:
+            mapping = hub.stream(of.system, of.stream).mapping
+            found.append(profile(readable(of.sent, mapping), plan.match))
+    return [of for of in found if of]
 
 
 def _ids(id_: EntityId, uow: UnitOfWork) -> list[EntityId]:
@@ -227,6 +235,7 @@ def _strays(
     plan: EntityPlan,
     ids: Sequence[EntityId],
     records: Sequence[SourceRecord],
+    sent: Sequence[Profile],
     uow: UnitOfWork,
     *,
     lock: bool,
@@ -234,7 +243,9 @@ def _strays(
     """Records that agree with the customer and belong to nobody yet. Raises ``NotErasable`` if a person was asked."""
     kind, rules = plan.spec.name, plan.match
     hashes = {
-        hash_ for of in _profiles(plan, (), records) for hash_ in block_hashes(kind, of, rules)
+        hash_
+        for of in [*_profiles(plan, (), records), *sent]
+        for hash_ in block_hashes(kind, of, rules)
     }
     near = {
         rec_id for found in uow.records.by_blocks(hashes, BLOCK_CAP).values() for rec_id in found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crm_master.domain.lifecycle import SystemState, TaskKind
+from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
 from crm_master.engine import erasure
 from crm_master.engine.erasure import NotErasable
 from crm_master.engine.explain import NotFound, find_customer
@@ -12,6 +12,7 @@ from crm_master.engine.joining import rejoin
 from tests.rules.conftest import MakeWorld
 from tests.rules.erased import MAIL, PERSON, WORDS, grace_in, held, hub_of, live
 from tests.rules.fakes import Killed
+from tests.rules.lost_answers import hub_with_shop
 from tests.rules.world import World, dying
 
 
@@ -172,6 +173,24 @@ def test_rule_25_who_has_a_record_of_an_open_merge_by_now_is_decided_about_first
     with pytest.raises(NotErasable, match="wait for a decision"):
         hub.erase(hub.owner("shop/s3").id)
     assert hub.task(TaskKind.MERGE).payload["into"] == [str(hub.record("erp", "e1").ref)]
+
+
+def test_rule_25_what_an_open_create_has_made_does_not_bring_the_person_back(
+    world: MakeWorld,
+) -> None:
+    """It waits as what it was sent as, and the customer has another name and address by now."""
+    hub = hub_with_shop(world, "done")
+    hub.deliver("shop")
+    hub.erp.edit("e1", name="Ada King", mail="king@example.org")
+    hub.round("erp")
+    hub.ingest("shop")
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 1
+    hub.erase(hub.customer().id)
+    hub.reconcile()
+    assert hub.inbox(InboxState.PARKED) == 0
+    assert hub.customers() == []
+    assert hub.inbox(InboxState.PENDING) == 0
 
 
 def test_rule_25_a_cursor_that_quotes_the_person_is_read_anew(world: MakeWorld) -> None:
