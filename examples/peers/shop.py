@@ -94,7 +94,8 @@ class Vendure(Server):
         return [str(self._node), str(SERVER), f"{self._packages}/", str(settings)]
 
     def _answers(self) -> bool:
-        return http_answers(f"{self.url}/health")
+        # before its routes are there, it answers 404
+        return http_answers(f"{self.url}/health", {})
 
 
 def install() -> tuple[Path, Path, Path]:
