@@ -198,13 +198,14 @@ class Attempt:
             members = uow.records.of_entities(customers.keys())
             where = (plan.system, plan.stream)
             there = {r.entity_id for r in members if (r.ref.system, r.ref.stream) == where}
-            spec, unheard = self.hub.entities[plan.entity].spec, unread(plan, uow)
+            spec = self.hub.entities[plan.entity].spec
+            unheard = unread(plan, uow)
             for message in some:
                 customer = customers.get(message.entity_id)
                 # what a person had sent again is sent with their leave, and after a look where that is possible
                 looked_for = message.in_doubt or bool(message.sent and can.find)
-                asked_for = customer is not None and (looked_for or wanted(plan, customer))
-                if customer is None or customer.id in there or not asked_for:
+                needed = customer is not None and (looked_for or wanted(plan, customer))
+                if customer is None or customer.id in there or not needed:
                     self._needless(message, uow)
                     continue
                 if unheard:

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 
 from crm_master.domain.claims import Claim, ClaimKey, FieldShadow, Seen, Shadow
 from crm_master.domain.ids import ExternalRef, record_id
+from crm_master.ports import Customer
 from crm_master.store import Database
 from crm_master.store.database import SchemaOutdated, _alembic
 from crm_master.store.schema import metadata
@@ -42,9 +43,7 @@ def test_a_record_of_an_earlier_release_keeps_its_shadow(store: Database) -> Non
         uow.erasures.begin_anew(["E1"], 1)
         uow.commit()
     with store.engine.begin() as connection:
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0007")
+        _go_back(connection, "0007")
         assert connection.scalar(sa.text("SELECT confirmed_at FROM shadow WHERE doc LIKE '%Ada%'"))
     store.migrate()
     with store() as uow:
@@ -64,9 +63,7 @@ def test_whatever_names_a_record_of_an_earlier_release_names_it_by_its_new_id(
     _named_everywhere(store)
     before = _everything(store)
     with store.engine.begin() as connection:
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0008")
+        _go_back(connection, "0008")
         found = _rows(connection)
     keys = ("a", "b", "into", "wanted", "laid aside")
     new = {record_id(ref_of(key)): hash_alone(ref_of(key)) for key in keys}
@@ -76,6 +73,24 @@ def test_whatever_names_a_record_of_an_earlier_release_names_it_by_its_new_id(
     assert _everything(store) == before
     with store() as uow:
         assert uow.records.get([record_id(ref_of("a"))])[record_id(ref_of("a"))].ref == ref_of("a")
+
+
+def test_whose_records_only_their_ids_told_apart_are_decided_anew(store: Database) -> None:
+    saved(store, record_of("a", "E1"), record_of("b", "E1"), record_of("c", "E2"))
+    with store() as uow:
+        uow.customers.save([Customer(id_, "customer") for id_ in ("E1", "E2")], 1)
+        uow.commit()
+    with store.engine.begin() as connection:
+        _go_back(connection, "0008")
+    store.migrate()
+    with store() as uow:
+        assert list(uow.customers.take_dirty("customer", 10)) == ["E1"]
+
+
+def _go_back(connection: sa.Connection, revision: str) -> None:
+    config = _alembic()
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
 
 
 def hash_alone(ref: ExternalRef) -> str:

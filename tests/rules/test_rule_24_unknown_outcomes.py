@@ -6,9 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.contract import Guard
-from crm_master.domain.lifecycle import DeletePolicy, InboxState, TaskKind
-from crm_master.engine.plan import Test as Condition
+from crm_master.domain.lifecycle import TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
 from tests.rules.lost_answers import hub_with_shop
@@ -67,43 +65,6 @@ def test_rule_24_a_create_that_never_arrived_is_made_once(world: MakeWorld) -> N
     assert len(hub.shop.kept) == 1
     assert len(hub.shop.writes) == 1
     assert hub.round() == 0
-
-
-@pytest.mark.parametrize("fate", ["undone", "done"])
-def test_rule_24_who_is_not_to_be_there_any_more_is_looked_for_and_not_made(
-    world: MakeWorld, fate: str
-) -> None:
-    """Whose deletion was heard while the answer was lost. What was made for all that is deleted, as policy says."""
-    hub = hub_with_shop(world, fate, delete=True, guard=Guard.ETAG)
-    hub.set_deletes(DeletePolicy.PROPAGATE)
-    hub.deliver("shop")
-    hub.erp.remove("e1")
-    hub.round("erp")
-    assert hub.customer().archived
-
-    hub.clock.sleep(100)
-    hub.round("shop")
-
-    assert [write.key for write in hub.shop.writes if write.key is None] == [None] * (
-        fate == "done"
-    )
-    assert hub.shop.kept == {}
-    assert hub.queued() == {}
-    assert hub.rebuilt().equal
-
-
-def test_rule_24_who_is_in_scope_no_more_is_looked_for_and_not_made(world: MakeWorld) -> None:
-    hub = world("erp", "shop", shop=Setting(creates=(Condition("phone"),))).settle()
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
-    hub.shop.losses = ["undone"]
-    hub.round()
-    hub.erp.edit("e1", phone="")
-    hub.round("erp")
-    assert hub.queued() == {"unknown": 1}
-    hub.clock.sleep(100)
-    hub.round("shop")
-    assert hub.shop.kept == {}
-    assert hub.queued() == {}
 
 
 def test_rule_24_a_process_killed_after_the_create_makes_no_second_one(world: MakeWorld) -> None:
@@ -249,42 +210,6 @@ def test_rule_24_a_person_may_have_it_sent_again(world: MakeWorld) -> None:
     hub.deliver("shop")
     assert len(hub.shop.kept) == 1
     assert hub.queued() == {}
-
-
-def test_rule_24_a_person_has_nobody_made_who_is_not_to_be_there(world: MakeWorld) -> None:
-    hub = hub_with_shop(world, "undone", find=False)
-    hub.set_deletes(DeletePolicy.ARCHIVE)
-    hub.deliver("shop")
-    hub.clock.sleep(100)
-    hub.deliver("shop")
-    hub.erp.remove("e1")
-    hub.round("erp")
-    assert hub.customer().archived
-    hub.decide(hub.task(TaskKind.UNKNOWN), "retry")
-    hub.round("shop")
-    assert hub.shop.kept == {}
-    assert hub.queued() == {}
-
-
-def test_rule_24_what_waits_for_a_create_that_nobody_wants_any_more_comes_back(
-    world: MakeWorld,
-) -> None:
-    """A person has had it sent again, and before it is, the customer is deleted elsewhere."""
-    hub = hub_with_shop(world, "done", find=False)
-    hub.set_deletes(DeletePolicy.ARCHIVE)
-    hub.deliver("shop")
-    hub.ingest("shop")
-    hub.reconcile()
-    assert hub.inbox(InboxState.PARKED) == 1
-    hub.clock.sleep(100)
-    hub.deliver("shop")
-    hub.decide(hub.task(TaskKind.UNKNOWN), "retry")
-    hub.erp.remove("e1")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.deliver("shop")
-    assert hub.inbox(InboxState.PARKED) == 0
-    assert len(hub.shop.kept) == 1
 
 
 def test_rule_24_what_a_person_has_sent_again_is_looked_up_first_where_that_is_possible(
