@@ -40,6 +40,7 @@ class Simulated(Protocol):
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> None: ...
+    def calm(self) -> None: ...
 
 
 class Steps:
