@@ -34,6 +34,7 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
+from crm_master.domain.settling import on_its_way
 
 UNDONE_LIMIT: Final = 3
 """How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
@@ -118,6 +119,8 @@ def attribute(
     for name, reading in mapped.readings.items():
         sheet.read(spec.fields[name], reading)
     after = replace(shadow, fields=sheet.fields)
+    if shadow.coming and _arrived(shadow, sheet.fields):
+        after = after.showing(shadow.coming, observed.started, observed.watermark)
     notices = tuple(sheet.notices)
     edits = frozenset(sheet.edits)
     return Attributed(
@@ -362,6 +365,13 @@ class _Sheet:
 
 
 _UNKNOWN: Final = object()
+
+
+def _arrived(before: Shadow, now: Mapping[str, FieldShadow]) -> bool:
+    """Whether a read shows, for the first time, all that was on its way: who edits it from then on has seen that."""
+    sent = on_its_way(before)
+    there = all(now[name].sent == native for name, native in sent.items())
+    return there and any(before.fields[name].sent != native for name, native in sent.items())
 
 
 def _there(shadow: FieldShadow) -> FieldShadow:

@@ -134,17 +134,24 @@ class Shadow:
     """What one record was last seen to hold.
 
     ``confirmed_at`` is the last settled write (0: none), ``read_at`` the beginning of the newest read that was reconciled.
+    ``coming`` is the version that the record shows once all that is on its way has arrived (0: not known).
     """
 
     fields: Mapping[str, FieldShadow] = field(default_factory=dict)
     seen: tuple[Seen, ...] = ()
     confirmed_at: Instant = 0
     read_at: Instant = 0
+    coming: int = 0
 
     @property
     def stale_before(self) -> Instant:
         """A read that began before this shows less than is known: it asserts nothing (RULES 6)."""
         return max(self.confirmed_at, self.read_at)
+
+    @property
+    def shows(self) -> int:
+        """The newest version that the record is known to have shown; 0 if none."""
+        return max((seen.version for seen in self.seen), default=0)
 
     def saw(self, name: str, lo: Instant) -> int:
         """The version that an edit made after ``lo`` must have seen in this field; 0 if none."""

@@ -21,15 +21,21 @@ def agree(shadow: Shadow, matched: Mapping[str, Native]) -> Shadow:
 
 
 def intend(
-    shadow: Shadow, writes: Mapping[str, Native], sources: Mapping[str, Sources] | None = None
+    shadow: Shadow,
+    writes: Mapping[str, Native],
+    sources: Mapping[str, Sources] | None = None,
+    version: int = 0,
 ) -> Shadow:
-    """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6)."""
+    """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6).
+
+    ``version`` is what the record shows once that is done; 0 where that is not known.
+    """
     fields = dict(shadow.fields)
     for name, native in writes.items():
         fields[name] = replace(
             fields.get(name, UNHELD), pending=native, coming=(sources or {}).get(name)
         )
-    return replace(shadow, fields=fields)
+    return replace(shadow, fields=fields, coming=version)
 
 
 def on_its_way(shadow: Shadow) -> dict[str, Native]:
@@ -113,7 +119,7 @@ def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
 
 
 def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
-    """Note which fields do not show ``version`` although the rest of the record does, and which do again."""
+    """Note which fields do not show what the rest of the record does, but ``version`` at the most, and which do again."""
     names = set(names)
     fields: dict[str, FieldShadow] = {}
     for name, now in shadow.fields.items():

@@ -53,7 +53,7 @@ def written(
     settled = settle(before, delivery.natives.keys(), held, version, item.at, known, children)
     take(record, settled, uow)
     hidden = unshown(hub, plan, delivery.customer, record)
-    record.shadow = withhold(record.shadow, hidden, max(version - 1, 0))
+    record.shadow = withhold(record.shadow, hidden, before.shows)
     if not record.mapping_hash:
         record.mapping_hash = plan.mapping.hash
     uow.records.save([record])

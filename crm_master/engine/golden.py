@@ -178,7 +178,7 @@ def fan_out(
             continue
         known = watermarks.get((ref.system, ref.stream), 0)
         shown = record.shadow.showing(customer.version, at, known)
-        record.shadow = withhold(shown, needed.unshown, customer.version - 1)
+        record.shadow = withhold(shown, needed.unshown, record.shadow.shows)
     for stream in hub.streams(customer.entity):
         if stream.creates is None:
             continue

@@ -64,7 +64,8 @@ def _load_claim(row: list[Any]) -> Claim:
 
 def dump_shadow(shadow: Shadow) -> dict[str, Any]:
     fields = {name: _dump_field(now) for name, now in shadow.fields.items()}
-    return {"f": fields, "s": [list(seen) for seen in shadow.seen], "r": shadow.read_at}
+    row = {"f": fields, "s": [list(seen) for seen in shadow.seen], "r": shadow.read_at}
+    return row | {"c": shadow.coming} if shadow.coming else row
 
 
 def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) -> Shadow:
@@ -72,7 +73,7 @@ def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) ->
         return Shadow()
     fields = {name: _load_field(row) for name, row in document["f"].items()}
     seen = tuple(Seen(version, at) for version, at in document["s"])
-    return Shadow(fields, seen, confirmed_at or 0, document.get("r", 0))
+    return Shadow(fields, seen, confirmed_at or 0, document.get("r", 0), document.get("c", 0))
 
 
 def _dump_field(now: FieldShadow) -> dict[str, Any]:

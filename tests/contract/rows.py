@@ -82,6 +82,8 @@ FULL = record_of(
         {"name": FieldShadow(held="Ada", sent=None, undone=2, undone_to="x", withheld_at=3)},
         (Seen(1, 10), Seen(2, 20)),
         30,
+        25,
+        3,
     ),
     raw_hash=b"\x00" * 16,
     mapping_hash="m",

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import Document
@@ -124,6 +124,15 @@ class Story:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(actions, min_size=3, max_size=14))
+@example(
+    [
+        ("round", None, None),
+        ("lose", "erp", "half lost"),
+        ("edit", "list", 1),
+        ("round", None, None),
+        ("meanwhile", "erp", 1),
+    ]
+)
 def test_edited_elements_keep_their_keys_everywhere(story: list[tuple[str, Any, Any]]) -> None:
     with TemporaryDirectory() as folder:
         told = Story(Path(folder))

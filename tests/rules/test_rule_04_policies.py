@@ -279,24 +279,3 @@ def test_rule_04_a_lost_edit_is_on_record_with_the_rule_that_rejected_it(world: 
 
     reported = hub.task(TaskKind.REVERTED)
     assert (reported.payload["lost"], reported.payload["rule"]) == ("Second", "most_recent")
-
-
-def test_rule_04_what_a_record_did_not_show_was_not_seen_in_it(world: MakeWorld) -> None:
-    """The list only reads consent: a denial elsewhere never reached it, so its yes does not overrule that."""
-    lines = "  name: name\n  email: {at: mail, as: email}\n  note: note\n" + (
-        '  consent.status: {at: consent, as: {enum: {granted: "yes", denied: "no"}}, direction: read}'
-    )
-    hub = world("erp", "list", list=Setting(lines))
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", consent="yes")
-    hub.list.add("l1", name="Ada", mail="ada@example.org")
-    hub.settle()
-    hub.erp.edit("e1", consent="no")
-    hub.round()
-    hub.round()
-    assert hub.golden["consent"]["status"] == "denied"
-
-    hub.list.edit("l1", consent="yes")
-    hub.round()
-    hub.round()
-
-    assert hub.golden["consent"]["status"] == "denied"

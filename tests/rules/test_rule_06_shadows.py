@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crm_master.domain.attribution import Observed, attribute
-from crm_master.domain.claims import FieldShadow, Shadow
+from crm_master.domain.claims import FieldShadow, Seen, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.settling import intend, settle
 from mappings import entity_spec
@@ -75,3 +77,15 @@ def test_rule_06_a_settled_write_shows_what_was_sent_and_what_is_held() -> None:
     shadow = intend(Shadow({"name": FieldShadow(held="old")}), {"name": "new value"})
     now = settle(shadow, {"name"}, {"name": "new val"}, 5, 150, 0).shadow.fields["name"]
     assert (now.held, now.sent) == ("new val", "new value")
+
+
+def test_rule_06_the_read_that_shows_all_that_was_sent_tells_from_when_on_it_is_there() -> None:
+    before = {name: FieldShadow(held="old", sent="old") for name in ("name", "note")}
+    shadow = intend(Shadow(before), {"name": "new", "note": "more"}, version=5)
+    half = attribute(_mapped(name="new", note="old"), {}, shadow, mapping(), SPEC, READ)
+    assert half.shadow.shows == 0
+    whole = attribute(_mapped(name="new", note="more"), {}, shadow, mapping(), SPEC, READ)
+    assert whole.shadow.seen == (Seen(5, READ.started),)
+    later = replace(READ, started=300, ended=310)
+    again = attribute(_mapped(name="new", note="more"), {}, whole.shadow, mapping(), SPEC, later)
+    assert again.shadow.seen == whole.shadow.seen

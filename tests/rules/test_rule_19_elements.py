@@ -153,6 +153,32 @@ def test_rule_19_an_edit_after_a_lost_answer_is_one_of_the_same_element(
     assert len(hub.golden["places"]) == 1
 
 
+@pytest.mark.parametrize("fate", ["done", "half lost"])
+def test_rule_19_an_edit_of_what_a_lost_write_has_made_of_an_element_follows_on_it(
+    world: MakeWorld, fate: str
+) -> None:
+    """Also before the read that shows it is reconciled: there it was, for whoever edits it."""
+    hub = _hub(world, HOME)
+    hub.shop.losses = [fate]
+    _edit(hub.erp, 100, **MOVED)
+    hub.clock.sleep(10)
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.deliver("shop")
+    hub.deliver("list")
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    _edit(hub.shop, 200, **AGAIN)
+    hub.clock.sleep(10)
+    hub.reconcile()
+    hub.clock.sleep(7200)
+    _quiet(hub)
+
+    assert _places(hub.shop) == {200: ("Kerkstraat 111", "shop 0")}
+    assert _places(hub.erp) == {100: ("Kerkstraat 111", "erp 0")}
+    assert _places(hub.list) == {300: ("Kerkstraat 111", "list 0")}
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_rule_19_what_the_hub_has_made_or_rewritten_is_known_by_its_key(
     world: MakeWorld, told: bool
