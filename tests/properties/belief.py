@@ -47,9 +47,12 @@ class _Belief:
 
     def _after(self, states: set[State], events: Iterable[Look | Turn | Line]) -> set[State]:
         name = self.name
+        spared: set[State] = set()  # of a record to which a change of mappings may not have come before the next one
         for event in sorted(events, key=lambda event: event.at):
             if isinstance(event, Line):
-                states = self._back(event) if event.mapped else {UNSEEN}
+                before = states - {UNSEEN}
+                states = self._back(event) | spared if event.mapped else {UNSEEN}
+                spared = set() if event.mapped or event.sure else before
                 continue
             if isinstance(event, Turn):
                 after = {State(plain(name, event.value), state.claim) for state in states}
