@@ -34,7 +34,7 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
-from crm_master.domain.settling import on_its_way
+from crm_master.domain.settling import heard
 
 UNDONE_LIMIT: Final = 3
 """How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
@@ -118,9 +118,7 @@ def attribute(
     sheet = _Sheet(dict(claims), dict(shadow.fields), shadow, lenses, observed)
     for name, reading in mapped.readings.items():
         sheet.read(spec.fields[name], reading)
-    after = replace(shadow, fields=sheet.fields)
-    if shadow.coming and _arrived(shadow, sheet.fields):
-        after = after.showing(shadow.coming, observed.started, observed.watermark)
+    after = heard(shadow, sheet.fields, observed.started, observed.watermark)
     notices = tuple(sheet.notices)
     edits = frozenset(sheet.edits)
     return Attributed(
@@ -167,7 +165,12 @@ class _Sheet:
             self._value(spec, reading, replace(shadow, unreadable=False))
 
     def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
-        self.fields[spec.name] = FieldShadow(held=reading.native, children=reading.children)
+        # a record may have shown versions of the customer before anybody looked at this field
+        self.fields[spec.name] = FieldShadow(
+            held=reading.native,
+            children=reading.children,
+            withheld_at=0 if self.shadow.seen else None,
+        )
         if reading.silent:
             return
         # a stamp from the future shows a wrong clock: it would win until its time has come
@@ -365,13 +368,6 @@ class _Sheet:
 
 
 _UNKNOWN: Final = object()
-
-
-def _arrived(before: Shadow, now: Mapping[str, FieldShadow]) -> bool:
-    """Whether a read shows, for the first time, all that was on its way: who edits it from then on has seen that."""
-    sent = on_its_way(before)
-    there = all(now[name].sent == native for name, native in sent.items())
-    return there and any(before.fields[name].sent != native for name, native in sent.items())
 
 
 def _there(shadow: FieldShadow) -> FieldShadow:

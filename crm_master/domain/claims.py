@@ -148,11 +148,6 @@ class Shadow:
         """A read that began before this shows less than is known: it asserts nothing (RULES 6)."""
         return max(self.confirmed_at, self.read_at)
 
-    @property
-    def shows(self) -> int:
-        """The newest version that the record is known to have shown; 0 if none."""
-        return max((seen.version for seen in self.seen), default=0)
-
     def saw(self, name: str, lo: Instant) -> int:
         """The version that an edit made after ``lo`` must have seen in this field; 0 if none."""
         version = max((seen.version for seen in self.seen if seen.at <= lo), default=0)

@@ -62,7 +62,7 @@ def transferred(shadow: Shadow) -> Shadow:
         )
         for name, now in shadow.fields.items()
     }
-    return replace(shadow, fields=fields, seen=())
+    return replace(shadow, fields=fields, seen=(), coming=0)
 
 
 def forgotten(claims: Claims, staying: Iterable[Claims]) -> dict[ClaimKey, Claim]:

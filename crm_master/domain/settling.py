@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from crm_master.domain.claims import UNHELD, UNSET, Claim, ClaimKey, FieldShadow, Shadow, Sources
+from crm_master.domain.claims import (
+    UNHELD,
+    UNSET,
+    Claim,
+    ClaimKey,
+    FieldShadow,
+    Instant,
+    Shadow,
+    Sources,
+)
 from crm_master.domain.fields import Native
 
 
@@ -28,14 +37,17 @@ def intend(
 ) -> Shadow:
     """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6).
 
-    ``version`` is what the record shows once that is done; 0 where that is not known.
+    ``version`` is what the record shows once that is done; 0 where that is not known, nor is it while more is on its way.
     """
+    if not writes:
+        return shadow
+    more = {name for name, now in shadow.fields.items() if now.pending not in (UNSET, now.sent)}
     fields = dict(shadow.fields)
     for name, native in writes.items():
         fields[name] = replace(
             fields.get(name, UNHELD), pending=native, coming=(sources or {}).get(name)
         )
-    return replace(shadow, fields=fields, coming=version)
+    return replace(shadow, fields=fields, coming=version if more <= writes.keys() else 0)
 
 
 def on_its_way(shadow: Shadow) -> dict[str, Native]:
@@ -100,6 +112,26 @@ def settle(
     return Settled(after.showing(version, confirmed_at, known), edits)
 
 
+def heard(before: Shadow, fields: Mapping[str, FieldShadow], at: Instant, known: Instant) -> Shadow:
+    """The shadow with what a read that began ``at`` has made of its fields.
+
+    Where they show, for the first time, all that was on its way, the record shows the version that this is of: whoever
+    edits it from then on has seen it, though no answer has told.
+    """
+    after, sent = replace(before, fields=fields), on_its_way(before)
+    there = all(fields[name].sent == native for name, native in sent.items())
+    news = any(before.fields[name].sent != native for name, native in sent.items())
+    if not (before.coming and there and news):
+        return after
+    caps = {name: fields[name].withheld_at for name in sent}
+    risen = {
+        name: replace(fields[name], withheld_at=max(cap, before.coming))
+        for name, cap in caps.items()
+        if cap is not None
+    }
+    return replace(after, fields={**fields, **risen}).showing(before.coming, at, known)
+
+
 def arrived(now: FieldShadow) -> FieldShadow:
     """The field when nothing is on its way to it any more: what was, is there."""
     source = now.source if now.pending is UNSET else now.coming
@@ -119,15 +151,21 @@ def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
 
 
 def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
-    """Note which fields do not show what the rest of the record does, but ``version`` at the most, and which do again."""
+    """Note which fields do not show ``version`` although the rest of the record does, and which do again."""
     names = set(names)
-    fields: dict[str, FieldShadow] = {}
-    for name, now in shadow.fields.items():
-        if name in names:
-            cap = version if now.withheld_at is None else now.withheld_at
-            fields[name] = now if now.withheld_at == cap else replace(now, withheld_at=cap)
-        elif now.withheld_at is not None:
-            fields[name] = replace(now, withheld_at=None)
-        else:
-            fields[name] = now
-    return replace(shadow, fields=fields)
+    again = {
+        name: replace(now, withheld_at=None)
+        for name, now in shadow.fields.items()
+        if now.withheld_at is not None and name not in names
+    }
+    return hide(replace(shadow, fields={**shadow.fields, **again}), names, version)
+
+
+def hide(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
+    """Note which fields show no more than ``version`` from now on, unless they have shown less before."""
+    hidden = {
+        name: replace(shadow.fields[name], withheld_at=version)
+        for name in names
+        if name in shadow.fields and shadow.fields[name].withheld_at is None
+    }
+    return replace(shadow, fields={**shadow.fields, **hidden}) if hidden else shadow

@@ -28,6 +28,7 @@ from connectors.contract import (
 from connectors.errors import BadAnswer, ConnectorError
 from crm_master.domain.claims import Instant
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, TaskKind
+from crm_master.domain.settling import intend
 from crm_master.engine.batches import DEAD_FROM, bisected
 from crm_master.engine.delivery import Confirmed, Delivery, draft, still_mapped
 from crm_master.engine.facts import look_up, waits_for
@@ -301,7 +302,8 @@ class Attempt:
         for delivery in deliveries:
             record, match = delivery.record, self.hub.entities[delivery.customer.entity].match
             if record is not None:
-                delivery.take_on(self.hub)
+                version = delivery.message.version
+                record.shadow = intend(record.shadow, delivery.natives, delivery.sources, version)
                 records.append(record)
                 if not match.fields.isdisjoint(delivery.natives):
                     index_sent(record, delivery.plan.mapping, record.entity, match)

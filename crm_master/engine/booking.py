@@ -14,12 +14,19 @@ from crm_master.engine.delivery import Confirmed, Delivery, children_of, natives
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.moving import book_move
 from crm_master.engine.plan import Hub, StreamPlan
-from crm_master.ports import DeliveryEntry, LinkEntry, SourceRecord, Task, UnitOfWork
+from crm_master.ports import Customer, DeliveryEntry, LinkEntry, SourceRecord, Task, UnitOfWork
 
 
 def written(
-    hub: Hub, plan: StreamPlan, item: Confirmed, pos: int, run_id: str, uow: UnitOfWork
+    hub: Hub,
+    plan: StreamPlan,
+    item: Confirmed,
+    present: Customer | None,
+    pos: int,
+    run_id: str,
+    uow: UnitOfWork,
 ) -> DeliveryEntry:
+    """Settle what was delivered. ``present`` is the customer as of now, who may be another than was delivered."""
     delivery, outcome = item.delivery, item.outcome
     assert isinstance(outcome, Written)
     shown = held = _held(plan, item.shown, delivery.record)
@@ -52,8 +59,8 @@ def written(
     children = _children(plan, item, held)
     settled = settle(before, delivery.natives.keys(), held, version, item.at, known, children)
     take(record, settled, uow)
-    hidden = unshown(hub, plan, delivery.customer, record)
-    record.shadow = withhold(record.shadow, hidden, before.shows)
+    hidden = unshown(hub, plan, present or delivery.customer, record)
+    record.shadow = withhold(record.shadow, hidden, max(version - 1, 0))
     if not record.mapping_hash:
         record.mapping_hash = plan.mapping.hash
     uow.records.save([record])

@@ -11,7 +11,6 @@ from crm_master.domain.claims import Instant, Sources
 from crm_master.domain.fields import Mapped, Native, Presence
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryVerb
-from crm_master.domain.settling import intend, on_its_way, withhold
 from crm_master.domain.survivorship import Reconciled
 from crm_master.engine.facts import here
 from crm_master.engine.plan import Hub, StreamPlan
@@ -42,19 +41,6 @@ class Delivery:
         if self.message.verb is DeliveryVerb.DELETE:
             return "delete"
         return "create" if self.message.rec_id is None else "update"
-
-    def take_on(self, hub: Hub) -> None:
-        """Note in the record what is about to be written to it; see ``take_on``."""
-        assert self.record is not None
-        take_on(
-            hub,
-            self.plan,
-            self.customer,
-            self.record,
-            self.natives,
-            self.sources,
-            self.message.version,
-        )
 
     def entry(
         self,
@@ -121,28 +107,6 @@ def still_mapped(plan: StreamPlan, sent: Mapping[str, Native]) -> dict[str, Nati
 def correlation(entity_id: EntityId) -> str:
     """The key under which a create can be found again: the same for every attempt, and no personal data."""
     return f"CRM-{entity_id}"
-
-
-def take_on(
-    hub: Hub,
-    plan: StreamPlan,
-    customer: Customer,
-    record: SourceRecord,
-    sent: Mapping[str, Native],
-    sources: Mapping[str, Sources],
-    version: int,
-) -> None:
-    """Note in a record what is about to be written to it, and what it will not show even when that has arrived.
-
-    A read may find it there before anybody else does: then it shows ``version``, unless it shows more that was under way.
-    """
-    if not sent:
-        return
-    shows = version if on_its_way(record.shadow).keys() <= sent.keys() else 0
-    record.shadow = intend(record.shadow, sent, sources, shows)
-    hidden = unshown(hub, plan, customer, record) - sent.keys()
-    known = {name for name, now in record.shadow.fields.items() if now.withheld_at is not None}
-    record.shadow = withhold(record.shadow, hidden | known, record.shadow.shows)
 
 
 def unshown(hub: Hub, plan: StreamPlan, customer: Customer, record: SourceRecord) -> frozenset[str]:

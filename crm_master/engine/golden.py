@@ -16,7 +16,7 @@ from crm_master.domain.lifecycle import (
     RecordStatus,
     SystemState,
 )
-from crm_master.domain.settling import agree, believe, withhold
+from crm_master.domain.settling import agree, believe, hide, withhold
 from crm_master.domain.survivorship import Reconciled, Winner, reconcile
 from crm_master.domain.weighing import Held
 from crm_master.engine.deletion import out_of_scope
@@ -170,6 +170,9 @@ def fan_out(
         out.believed |= _believe(record, needed.writes)
         out.patches.append((record, needed))
         record.shadow = agree(record.shadow, needed.matched)
+        if record.primary:
+            # also where there is something to write: whatever becomes of that, these will not show this version
+            record.shadow = hide(record.shadow, needed.unshown, customer.version - 1)
         if needed.writes or needed.crossing:
             out.messages.append(message)
             continue
@@ -178,7 +181,7 @@ def fan_out(
             continue
         known = watermarks.get((ref.system, ref.stream), 0)
         shown = record.shadow.showing(customer.version, at, known)
-        record.shadow = withhold(shown, needed.unshown, record.shadow.shows)
+        record.shadow = withhold(shown, needed.unshown, customer.version - 1)
     for stream in hub.streams(customer.entity):
         if stream.creates is None:
             continue

@@ -20,7 +20,7 @@ from crm_master.domain.settling import (
     settle,
     withhold,
 )
-from crm_master.engine.delivery import take_on, unshown
+from crm_master.engine.delivery import unshown
 from crm_master.engine.facts import look_up
 from crm_master.engine.ledger import Run
 from crm_master.engine.linking import relink
@@ -181,11 +181,7 @@ class Rebuilder:
         if entry.rec_id is None:
             return
         record = uow.records.get([entry.rec_id])[entry.rec_id]
-        customer = uow.customers.get([entry.entity_id])[entry.entity_id]
-        assert self._hub is not None, "a delivery is never the first commit"
-        look_up(self._hub.entities[customer.entity], [customer], (), uow)
-        plan = self._hub.stream(record.ref.system, record.ref.stream)
-        take_on(self._hub, plan, customer, record, entry.sent, entry.sources, entry.version)
+        record.shadow = intend(record.shadow, entry.sent, entry.sources, entry.version)
         uow.records.save([record])
 
     def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
@@ -199,17 +195,17 @@ class Rebuilder:
         customer = uow.customers.get([entry.entity_id])[entry.entity_id]
         assert self._hub is not None, "a delivery is never the first commit"
         look_up(self._hub.entities[customer.entity], [customer], (), uow)
+        before = max(entry.version - 1, 0)
         match entry.outcome:
             case "written":
                 if entry.operation == "create":
                     record.entity_id, record.origin = entry.entity_id, Origin.HUB
                     record.shadow = intend(Shadow(), entry.sent, entry.sources)
                     record.mapping_hash = self._mapping_hash(record)
-                before = record.shadow
                 self._claim(
                     record,
                     settle(
-                        before,
+                        record.shadow,
                         entry.sent.keys(),
                         entry.held,
                         entry.version,
@@ -218,15 +214,10 @@ class Rebuilder:
                         entry.children,
                     ),
                 )
-                record.shadow = withhold(
-                    record.shadow, self._unshown(customer, record), before.shows
-                )
+                record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "noop":
-                before = record.shadow
-                record.shadow = _shows(before, entry)
-                record.shadow = withhold(
-                    record.shadow, self._unshown(customer, record), before.shows
-                )
+                record.shadow = _shows(record.shadow, entry)
+                record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "moved":
                 moved = move(record, replace(entry.ref, key=str(entry.sent["key"])), entry.at)
                 uow.records.save([moved])

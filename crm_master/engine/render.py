@@ -159,12 +159,11 @@ class Renderer:
             for name, now in record.shadow.fields.items()
         }
         known = uow.states.stream(plan.system, plan.stream).watermark
-        before = record.shadow.shows
-        record.shadow = replace(record.shadow, fields=fields).showing(
-            customer.version, read_at, known
+        shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
+        record.shadow = shadow
+        record.shadow = withhold(
+            shadow, unshown(self.hub, plan, customer, record), customer.version - 1
         )
-        hidden = unshown(self.hub, plan, customer, record)
-        record.shadow = withhold(record.shadow, hidden, before)
         at = self.clock()
         pos = uow.journal.commit("settle", at, self.run_id)
         uow.records.save([record])

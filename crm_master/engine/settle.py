@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import assert_never
 
@@ -27,12 +27,14 @@ from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatu
 from crm_master.domain.settling import abandon, believe
 from crm_master.engine.booking import bind, take, written
 from crm_master.engine.delivery import Confirmed, Delivery
+from crm_master.engine.facts import look_up
 from crm_master.engine.ingest import land, spot_page
 from crm_master.engine.moving import bury, update_entry
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.receipts import not_erased
 from crm_master.ports import (
     Clock,
+    Customer,
     DeliveryEntry,
     Level,
     OutboxMessage,
@@ -120,24 +122,26 @@ class Settler:
         if not confirmed:
             return counts
         pos = uow.journal.commit("settle", at, self.run_id)
+        present = uow.customers.get({item.delivery.customer.id for item in confirmed})
+        look_up(self.hub.entities[plan.entity], present.values(), (), uow)
         entries: list[DeliveryEntry] = []
         for item in confirmed:
             if item.delivery.record is not None:
                 item.delivery.record = records[item.delivery.record.rec_id]
-            entries.append(self._book(plan, item, counts, at, pos, uow))
+            entries.append(self._book(plan, item, present, counts, at, pos, uow))
         uow.journal.add_deliveries(entries, pos)
         if any(item.delivery.record is None for item in confirmed):
             uow.inbox.unpark(plan.system, plan.stream)
-        uow.customers.mark_dirty(ids=self._changed_meanwhile(confirmed, uow))
+        uow.customers.mark_dirty(ids=self._changed_meanwhile(confirmed, present))
         return counts
 
-    def _changed_meanwhile(self, confirmed: Sequence[Confirmed], uow: UnitOfWork) -> set[EntityId]:
+    def _changed_meanwhile(
+        self, confirmed: Sequence[Confirmed], present: Mapping[EntityId, Customer]
+    ) -> set[EntityId]:
         """The customers who are not what was delivered any more, and whose record nobody has compared since.
 
         A record that was being made was not there to be compared; one that was moved was another's then.
         """
-        made = {item.delivery.customer.id for item in confirmed if item.delivery.record is None}
-        present = uow.customers.get(made) if made else {}
         found = set()
         for item in confirmed:
             delivery = item.delivery
@@ -155,6 +159,7 @@ class Settler:
         self,
         plan: StreamPlan,
         item: Confirmed,
+        present: Mapping[EntityId, Customer],
         counts: Counter[str],
         at: Instant,
         pos: int,
@@ -175,7 +180,15 @@ class Settler:
                 return bind(plan, item, pos, self.run_id, uow)
             case Written():
                 counts["created" if delivery.record is None else "updated"] += 1
-                return written(self.hub, plan, item, pos, self.run_id, uow)
+                return written(
+                    self.hub,
+                    plan,
+                    item,
+                    present.get(delivery.customer.id),
+                    pos,
+                    self.run_id,
+                    uow,
+                )
             case Gone():
                 counts["gone"] += 1
                 if delivery.record is None:

@@ -47,7 +47,8 @@ class _Belief:
 
     def _after(self, states: set[State], events: Iterable[Look | Turn | Line]) -> set[State]:
         name = self.name
-        spared: set[State] = set()  # of a record to which a change of mappings may not have come before the next one
+        # what it was to a record that a change of mappings has perhaps not come to, when the next one did
+        spared: set[State] = set()
         for event in sorted(events, key=lambda event: event.at):
             if isinstance(event, Line):
                 before = states - {UNSEEN}

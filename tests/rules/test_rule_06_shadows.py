@@ -83,7 +83,7 @@ def test_rule_06_the_read_that_shows_all_that_was_sent_tells_from_when_on_it_is_
     before = {name: FieldShadow(held="old", sent="old") for name in ("name", "note")}
     shadow = intend(Shadow(before), {"name": "new", "note": "more"}, version=5)
     half = attribute(_mapped(name="new", note="old"), {}, shadow, mapping(), SPEC, READ)
-    assert half.shadow.shows == 0
+    assert half.shadow.seen == ()
     whole = attribute(_mapped(name="new", note="more"), {}, shadow, mapping(), SPEC, READ)
     assert whole.shadow.seen == (Seen(5, READ.started),)
     later = replace(READ, started=300, ended=310)
