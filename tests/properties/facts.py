@@ -98,6 +98,8 @@ class Record:
     """Whether it was merged with others, or parted from them: what was said of it is on record under other names, too."""
     once: set[str] = field(default_factory=set)
     """The customers whose record it was, before it was merged with others or parted from them."""
+    told: int = 0
+    """When a person said that it is what a create has made whose answer was lost: until then what it shows waits (24)."""
     anew: int = 0
     """When its past was erased with somebody with whom its customer had been one (rule 25)."""
     deleted_by_us: bool = False

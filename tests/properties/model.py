@@ -368,7 +368,7 @@ class Model(Standing):
                     outdone = min((look.at for look in shown if look.at >= until), default=NEVER)
                     if self.deletes == "unlink":
                         outdone = min(outdone, record.died)
-                    kept = any(seen < at < outdone for at in self.reconciled)
+                    kept = any(max(seen, record.told) < at < outdone for at in self.reconciled)
                     said = turn.sent is None and turn.value and turn.at > record.anew
                     said = (
                         said

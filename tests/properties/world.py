@@ -18,7 +18,7 @@ from crm_master.engine.ledger import Run, silent
 from crm_master.engine.plan import Hub
 from crm_master.engine.rebuild import Rebuilder
 from crm_master.ports import Customer, RunEntry
-from tests.properties.facts import Trouble, plain
+from tests.properties.facts import Record, Trouble, plain
 from tests.properties.setting import CANONICAL
 from tests.properties.shelf import empty
 from tests.properties.working import Working
@@ -72,8 +72,10 @@ class World(Working):
             if task["kind"] == "merge":
                 self._tell_apart(task)
                 continue
-            made = task["kind"] == "unknown" and self._made_there(task)
+            made = self._made_there(task) if task["kind"] == "unknown" else []
             entrypoints.decide(self.app, task["id"], "drop" if made else "retry", "ada")
+            for record in made:
+                record.told = self.clock()
 
     def _questions(self) -> list[dict[str, Any]]:
         tasks = entrypoints.tasks(self.app)
@@ -104,12 +106,12 @@ class World(Working):
             return  # an answer is to be waited for first
         self.model.merged(survivor.customer, loser.customer)
 
-    def _made_there(self, task: Mapping[str, Any]) -> bool:
+    def _made_there(self, task: Mapping[str, Any]) -> list[Record]:
         system = task["subject"].partition(":")[2].split("/")[0]
         shown = entrypoints.show(self.app, task["entity"])
         address = (shown["fields"].get("email") or {}).get("value") or ""
         customer = self.model.people.get(address)
-        return any(record.customer == customer for _, record in self.of(system))
+        return [record for _, record in self.of(system) if record.customer == customer]
 
     # --- what is there -----------------------------------------------------------------------
 
