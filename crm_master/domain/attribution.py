@@ -171,6 +171,7 @@ class _Sheet:
             children=reading.children,
             withheld_at=0 if self.shadow.seen else None,
         )
+        self.due = self.due or bool(self.shadow.seen)
         if reading.silent:
             return
         # a stamp from the future shows a wrong clock: it would win until its time has come

@@ -37,7 +37,8 @@ def intend(
 ) -> Shadow:
     """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6).
 
-    ``version`` is what the record shows once that is done; 0 where that is not known, nor is it while more is on its way.
+    ``version`` is what the record shows once that is done; 0 for none: a secondary record is not brought up to one
+    (RULES 14), nor is any while more is on its way.
     """
     if not writes:
         return shadow
@@ -105,7 +106,9 @@ def settle(
     for name in written:
         now = fields.get(name, UNHELD)
         if now.pending is not UNSET:
-            fields[name] = replace(arrived(now), sent=now.pending)
+            now = fields[name] = replace(arrived(now), sent=now.pending)
+        if now.withheld_at is not None:
+            fields[name] = replace(now, withheld_at=max(now.withheld_at, version))
     for name, keys in children.items():
         fields[name] = replace(fields[name], children=keys)
     after = replace(shadow, fields=fields, confirmed_at=confirmed_at)
@@ -162,7 +165,8 @@ def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
 
 
 def hide(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
-    """Note which fields show no more than ``version`` from now on, unless they have shown less before."""
+    """Note which fields show no more from now on than the record was known to when ``version`` was golden, or less still."""
+    version = max((seen.version for seen in shadow.seen if seen.version <= version), default=0)
     hidden = {
         name: replace(shadow.fields[name], withheld_at=version)
         for name in names

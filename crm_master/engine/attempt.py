@@ -302,7 +302,7 @@ class Attempt:
         for delivery in deliveries:
             record, match = delivery.record, self.hub.entities[delivery.customer.entity].match
             if record is not None:
-                version = delivery.message.version
+                version = delivery.message.version if record.primary else 0
                 record.shadow = intend(record.shadow, delivery.natives, delivery.sources, version)
                 records.append(record)
                 if not match.fields.isdisjoint(delivery.natives):

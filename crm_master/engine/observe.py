@@ -11,6 +11,7 @@ from crm_master.domain.attribution import Observed, Why, attribute, interval
 from crm_master.domain.claims import Shadow
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
+from crm_master.domain.membership import carried, transferred
 from crm_master.domain.settling import on_its_way
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.merging import alias_of, shown_values
@@ -81,6 +82,8 @@ class Observer:
             # this key is another record's now, or the system took a merge back
             record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None
             record.gone = None
+            record.claims = carried(record.rec_id, {record.rec_id: record.claims})
+            record.shadow = transferred(record.shadow)
         record.since = record.since or item.started
         record.mapping_hash = stream.mapping.hash
         self.found.settled.add((TaskKind.DEAD_LETTER, str(item.ref)))

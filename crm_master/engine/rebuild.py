@@ -16,6 +16,7 @@ from crm_master.domain.settling import (
     abandoned,
     arrived,
     believe,
+    heard,
     intend,
     settle,
     withhold,
@@ -181,7 +182,8 @@ class Rebuilder:
         if entry.rec_id is None:
             return
         record = uow.records.get([entry.rec_id])[entry.rec_id]
-        record.shadow = intend(record.shadow, entry.sent, entry.sources, entry.version)
+        version = entry.version if record.primary else 0
+        record.shadow = intend(record.shadow, entry.sent, entry.sources, version)
         uow.records.save([record])
 
     def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
@@ -279,11 +281,18 @@ class Rebuilder:
 
 def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
     """The shadow after the system was found to show the golden record already."""
-    fields = dict(shadow.fields)
-    for name, now in fields.items():
+    read = {}
+    for name, now in shadow.fields.items():
         held = entry.held.get(name, now.held)
         ours = now.pending is not UNSET and held == now.pending
         sent = now.pending if ours else now.sent
-        after = replace(arrived(now) if ours else abandoned(now), held=held, sent=sent)
-        fields[name] = replace(after, children=entry.children.get(name, now.children))
+        children = entry.children.get(name, now.children)
+        read[name] = replace(now, held=held, sent=sent, children=children)
+    shadow = heard(shadow, read, entry.at, 0)
+    fields = {
+        name: arrived(now)
+        if now.pending is not UNSET and now.held == now.pending
+        else abandoned(now)
+        for name, now in shadow.fields.items()
+    }
     return replace(shadow, fields=fields).showing(entry.version, entry.at, 0)

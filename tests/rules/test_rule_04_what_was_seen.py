@@ -166,21 +166,30 @@ def test_rule_04_what_was_never_shown_is_not_seen_when_an_older_version_is_settl
     assert hub.rebuilt().equal
 
 
+@pytest.mark.parametrize("hidden_before", [False, True])
 @pytest.mark.parametrize("also", [{}, {"name": "Ada B."}])
-def test_rule_04_what_a_lost_write_did_was_seen_also_when_more_came_that_cannot_be_shown(
-    world: MakeWorld, also: dict[str, str]
+@pytest.mark.parametrize("lost", [True, False])
+def test_rule_04_what_a_write_did_was_seen_also_when_more_came_that_cannot_be_shown(
+    world: MakeWorld, also: dict[str, str], hidden_before: bool, lost: bool
 ) -> None:
     hub = world("erp", "list", "shop", shop=Setting(NO_DENIAL + SOME_TAGS))
     for system in (hub.erp, hub.list, hub.shop):
         system.add("1", name="Ada", mail="ada@example.org", tags=["a"])
     hub.settle()
+    if hidden_before:
+        hub.erp.edit("1", tags=["a", "c"])
+        hub.round()
+        hub.round()
     hub.erp.edit("1", tags=["a", "b"], **also)
     _read(hub, "erp")
     hub.deliver("list")
-    hub.shop.losses = ["done"]
-    hub.deliver("shop")
+    if lost:
+        hub.shop.losses = ["done"]
+        hub.deliver("shop")
     hub.list.edit("1", tags=["a", "b", "c"])
-    _read(hub, "list")
+    hub.clock.sleep(10)
+    hub.ingest("list")
+    hub.reconcile() if lost else hub.deliver_meanwhile("shop", hub.reconcile)
     hub.clock.sleep(7200)
     hub.deliver("shop")
     hub.deliver("erp")
@@ -266,3 +275,119 @@ def test_rule_04_a_field_that_comes_to_be_mapped_has_shown_nothing_yet(world: Ma
     _read(hub, "shop")
 
     assert hub.golden["consent"]["status"] == "denied"
+
+
+@pytest.mark.parametrize("losses", [[], ["done", "done"]])
+def test_rule_04_a_secondary_record_shows_no_version_by_what_is_withdrawn_from_it(
+    world: MakeWorld, losses: list[str]
+) -> None:
+    """A refusal goes to the primary record; then the other one is rid of what somebody said who has left."""
+    hub = world("erp", "shop", "list", within_system="link")
+    for system, key in ((hub.erp, "1"), (hub.shop, "1"), (hub.shop, "2"), (hub.list, "1")):
+        system.add(key, name="Ada", mail="ada@example.org", consent="yes")
+    hub.settle()
+    hub.list.edit("1", note="of the list")
+    hub.round()
+    hub.pin("shop/2")
+    hub.round()
+    hub.erp.edit("1", consent="no")
+    hub.round()
+    hub.split("erp/1", "list/1")
+    hub.reconcile()
+    hub.shop.losses = losses
+    hub.deliver("shop")
+    assert (hub.shop["1"]["note"], hub.shop["1"]["consent"]) == (None, "yes")
+    _read(hub, "shop")
+    _read(hub, "shop")
+
+    hub.shop.edit("1", consent=None)
+    _read(hub, "shop")
+    hub.shop.edit("1", consent="yes")
+    hub.round()
+    hub.clock.sleep(7200)
+    hub.round()
+
+    assert hub.owner("erp/1").golden["consent"]["status"] == "denied"
+    assert hub.rebuilt().equal
+
+
+def test_rule_04_a_field_that_was_mapped_and_is_empty_can_be_filled_in(world: MakeWorld) -> None:
+    """Nobody said anything at its first sight; whoever fills it in sees that it is empty, as everybody says."""
+    lines, policies = (
+        "  name: name\n  email: {at: mail, as: email}\n",
+        {"note": FieldPolicy(Rule.MANUAL)},
+    )
+    hub = world("erp", "shop", shop=Setting(lines), policies=policies)
+    for system in (hub.erp, hub.shop):
+        system.add("1", name="Ada", mail="ada@example.org")
+    hub.erp.edit("1", note="A")
+    hub.settle()
+    hub.erp.edit("1", note=None)
+    hub.round()
+    hub.apply(hub.proposed(policies, shop=lines + "  note: note\n"))
+    hub.clock.sleep(10)
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    hub.round()
+
+    hub.shop.edit("1", note="x")
+    hub.round()
+    hub.round()
+
+    assert hub.erp["1"]["note"] == "x"
+    assert hub.tasks(TaskKind.CONFLICT) == []
+
+
+def test_rule_04_a_version_that_was_never_delivered_was_not_seen(world: MakeWorld) -> None:
+    """B is queued for the shop and not written when C contests it: the shop shows A all the time."""
+    hub = world("erp", "shop", "list", policies={"note": FieldPolicy(Rule.MANUAL)})
+    for system in (hub.erp, hub.shop, hub.list):
+        system.add("1", name="Ada", mail="ada@example.org", note="A")
+    hub.settle()
+    hub.erp.edit("1", note="B")
+    _read(hub, "erp")
+    hub.list.edit("1", note="C")
+    _read(hub, "list")
+    _read(hub, "shop")
+
+    hub.shop.edit("1", note="D")
+    _read(hub, "shop")
+
+    contenders = hub.task(TaskKind.CONFLICT).payload["contenders"]
+    assert {one["value"] for one in contenders} == {"B", "C", "D"}
+
+
+def test_rule_04_a_key_that_is_in_use_again_has_shown_nothing_of_its_new_customer(
+    world: MakeWorld,
+) -> None:
+    """The record of that key was merged into another one; now it is Bea's, who refuses."""
+    hub = world("erp", "shop", within_system="link")
+    for system, key in ((hub.erp, "1"), (hub.shop, "1"), (hub.shop, "2")):
+        system.add(key, name="Ada", mail="ada@example.org", consent="yes")
+    hub.settle()
+    for note in ("1", "2", "3", "4", "5"):
+        hub.erp.edit("1", note=note)
+        hub.round()
+    hub.shop.edit("1", consent="no")
+    hub.round()
+    hub.shop.merge("1", "2")
+    hub.round()
+    hub.erp.add("9", name="Bea", mail="bea@example.org", consent="yes")
+    hub.round()
+    del hub.shop.gone["1"], hub.shop.merged["1"]
+    hub.shop.add("1", name="Bea", mail="bea@example.org", consent="no")
+    hub.round()
+    hub.round()
+    assert hub.owner("shop/1") == hub.owner("erp/9")
+
+    hub.erp.edit("9", consent="yes")
+    hub.round()
+    hub.round()
+    assert hub.shop["1"]["consent"] == "yes"
+
+    hub.shop.edit("1", consent="no")
+    hub.round()
+    hub.round()
+
+    assert hub.owner("erp/9").golden["consent"]["status"] == "denied"
+    assert hub.erp["9"]["consent"] == "no"
