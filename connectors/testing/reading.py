@@ -68,9 +68,8 @@ class ReadConformance(Steps):
         wanted = self.fill(system, 2 * self.size)
         pages = self.connect(system).read(self.stream, None, Scan.FULL)
         first = next(iter(pages))
-        system.fail_next(
-            "garbage", times=9
-        )  # a page that is only asked for ahead may meet it first
+        # a page that is only asked for ahead may meet it first, and of that nothing follows
+        system.fail_next("garbage", times=9)
         with pytest.raises(BadAnswer):
             list(pages)
         system.calm()

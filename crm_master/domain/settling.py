@@ -121,10 +121,13 @@ def heard(before: Shadow, fields: Mapping[str, FieldShadow], at: Instant, known:
     Where they show, for the first time, all that was on its way, the record shows the version that this is of: whoever
     edits it from then on has seen it, though no answer has told.
     """
-    after, sent = replace(before, fields=fields), on_its_way(before)
+    after = replace(before, fields=fields)
+    if not before.coming:
+        return after
+    sent = on_its_way(before)
     there = all(fields[name].sent == native for name, native in sent.items())
     news = any(before.fields[name].sent != native for name, native in sent.items())
-    if not (before.coming and there and news):
+    if not (there and news):
         return after
     caps = {name: fields[name].withheld_at for name in sent}
     risen = {
@@ -166,10 +169,10 @@ def withhold(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
 
 def hide(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
     """Note which fields show no more from now on than the record was known to when ``version`` was golden, or less still."""
-    version = max((seen.version for seen in shadow.seen if seen.version <= version), default=0)
-    hidden = {
-        name: replace(shadow.fields[name], withheld_at=version)
-        for name in names
-        if name in shadow.fields and shadow.fields[name].withheld_at is None
-    }
-    return replace(shadow, fields={**shadow.fields, **hidden}) if hidden else shadow
+    fields = shadow.fields
+    new = [name for name in names if name in fields and fields[name].withheld_at is None]
+    if not new:
+        return shadow
+    known = max((seen.version for seen in shadow.seen if seen.version <= version), default=0)
+    hidden = {name: replace(fields[name], withheld_at=known) for name in new}
+    return replace(shadow, fields={**fields, **hidden})
