@@ -43,10 +43,10 @@ class CompiledMapping:
         entity: str,
         planned: Mapping[str, Planned],
         hash_: str,
-        lines: Mapping[str, str] | None = None,
+        places: Mapping[str, str] | None = None,
     ) -> None:
         self.entity = entity
-        self._lines = dict(lines or {})
+        self._places = dict(places or {})
         self.fields: tuple[str, ...] = tuple(planned)
         self._planned = dict(planned)
         self._readers = [(name, plan.lens.read) for name, plan in planned.items() if plan.reads]
@@ -79,9 +79,12 @@ class CompiledMapping:
         """The fields that may be written to the system."""
         return self._writable
 
-    def line(self, name: str) -> str:
-        """What the mapping says of a field, as text to compare; empty for a field that is not mapped."""
-        return self._lines.get(name, "")
+    def place(self, name: str) -> str:
+        """Where in a document the mapping has a field, as text to compare; empty for a field that is not mapped.
+
+        That is all that its lines say but the codecs: those read the same place otherwise.
+        """
+        return self._places.get(name, "")
 
     def clear(self, name: str) -> Clear:
         """What an emptied field means. Raises ``KeyError`` for a field that is not mapped."""
@@ -230,15 +233,27 @@ def _compile(
         content["children"] = keyed
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    lines = {
+    places = {
         head: json.dumps(
-            {name: line for name, line in planner.used.items() if name.partition(".")[0] == head},
+            {
+                name: _place(line)
+                for name, line in planner.used.items()
+                if name.partition(".")[0] == head
+            },
             sort_keys=True,
             ensure_ascii=False,
         )
         for head in heads
     }
-    return CompiledMapping(entity.entity, planned, digest, lines), planner.mistakes
+    return CompiledMapping(entity.entity, planned, digest, places), planner.mistakes
+
+
+def _place(line: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A line, and those of the members of its elements, without their codecs."""
+    if isinstance(line, str):
+        return {"at": line}
+    where = {key: of for key, of in line.items() if key not in ("as", "max")}
+    return where | {"each": {name: _place(of) for name, of in line.get("each", {}).items()}}
 
 
 def _children_of(planned: Mapping[str, Planned]) -> dict[str, str]:

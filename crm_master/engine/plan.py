@@ -36,8 +36,8 @@ class Translator(Lenses, Protocol):
         former: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     ) -> Document: ...
 
-    def line(self, name: str) -> str:
-        """What the mapping says of a field, as text to compare."""
+    def place(self, name: str) -> str:
+        """Where in a document the mapping has a field, as text to compare."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ class _Both:
     def _newly(self, name: str, record: SourceRecord) -> bool:
         if self.former is None:
             return name not in record.shadow.fields
-        return self.former.line(name) != self.stream.mapping.line(name)
+        return self.former.place(name) != self.stream.mapping.place(name)
 
 
 def _first_sight(
@@ -181,18 +181,25 @@ def _first_sight(
     spec: EntitySpec,
     lacking: frozenset[str],
 ) -> Attributed:
-    """What the landed row says of fields that were not read before, or could not be, or cannot be any more."""
-    fields = record.shadow.fields
+    """What the landed row says of fields that were not read before, or could not be, or cannot be any more.
+
+    It may be older than what it is asked for, so a place that it lacks is not known to be empty.
+    """
+    fields, mapping = record.shadow.fields, both.stream.mapping
+    silent = {
+        name
+        for name, said in _readings(mapping, document, False).items()
+        if said.presence is Presence.MISSING
+    }
     readings = {
         name: reading
         for name, reading in both.view(document).present.items()
-        if (name not in fields and name not in lacking)
+        if (name not in fields and name not in lacking and name not in silent)
         or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
         or reading.presence is Presence.UNREADABLE
     }
     started = max(row.started, record.shadow.stale_before)
     observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, both.stream.skew)
-    mapping = both.stream.mapping
     return attribute(Mapped(readings), record.claims, record.shadow, mapping, spec, observed)
 
 

@@ -103,13 +103,16 @@ def test_rule_21_a_newly_mapped_path_that_the_landed_row_lacks_needs_a_full_read
 ) -> None:
     hub = _hub(world)
     hidden = {"nick": "Countess"}
-    proposed = hub.proposed(erp=FULL_MAPPING.replace("note: note", "note: nick"))
+    nick = FULL_MAPPING.replace("note: note", "note: nick")
+    proposed = hub.proposed(erp=nick)
     assert hub.foresee(proposed).lacking == {"erp/people": {"note"}}
     # the system had it all along, and did not show it: nobody edits anything
     kept = hub.erp.kept["e1"]
     hub.erp.kept["e1"] = Kept(kept.document | hidden, kept.version)
     assert hub.ingest("erp")["landed"] == 0
     hub.apply(proposed)
+    # and a change of something else, before it has been read in full
+    hub.apply(hub.proposed(erp=nick.replace("name: name", "name: {at: name, clear: ignore}")))
     hub.round()
     assert hub.golden["note"] == "Countess"
     assert hub.record("erp", "e1").claims[ClaimKey("note")].lo == 0, "as old as nobody knows"
@@ -177,6 +180,25 @@ def test_rule_21_what_was_delivered_into_a_record_that_was_never_read_is_no_edit
     hub.reconcile()
     assert PHONE not in hub.claims("shop", key)
     assert hub.golden["phone"] == "five"
+    assert hub.rebuilt().equal
+
+
+def test_rule_21_what_was_found_empty_in_a_record_that_was_never_read_is_known(
+    world: MakeWorld,
+) -> None:
+    """Whoever fills it in after the change has edited it: that is no first sight of something old."""
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    [key] = hub.shop.kept
+    proposed = hub.proposed(
+        shop=FULL_MAPPING.replace("phone: phone", "phone: {at: phone, as: {enum: {five: '5'}}}")
+    )
+    assert not hub.foresee(proposed).lacking
+    hub.apply(proposed)
+    hub.shop.edit(key, phone="5")
+    hub.round()
+    assert hub.record("shop", key).claims[PHONE].lo > 0
     assert hub.rebuilt().equal
 
 
