@@ -19,6 +19,7 @@ from mappings.lists import Former, ManyLens
 from mappings.plan import Params, Planned, Planner
 from mappings.spec import EntityFile, MappingSpec
 
+_WHERE = ("at", "parts", "query", "const", "many")
 _VERSION = 2  # counts up when the compiler itself comes to read or write differently
 
 
@@ -43,7 +44,7 @@ class CompiledMapping:
         entity: str,
         planned: Mapping[str, Planned],
         hash_: str,
-        places: Mapping[str, str] | None = None,
+        places: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.entity = entity
         self._places = dict(places or {})
@@ -79,12 +80,12 @@ class CompiledMapping:
         """The fields that may be written to the system."""
         return self._writable
 
-    def place(self, name: str) -> str:
-        """Where in a document the mapping has a field, as text to compare; empty for a field that is not mapped.
+    def places(self, name: str) -> Mapping[str, str]:
+        """Where in a document a field is, as texts to compare: by member of a group, else under ``""``.
 
-        That is all that its lines say but the codecs: those read the same place otherwise.
+        That is what its lines say of paths alone: all else is of how the same place is read and written.
         """
-        return self._places.get(name, "")
+        return self._places.get(name, {})
 
     def clear(self, name: str) -> Clear:
         """What an emptied field means. Raises ``KeyError`` for a field that is not mapped."""
@@ -233,27 +234,19 @@ def _compile(
         content["children"] = keyed
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    places = {
-        head: json.dumps(
-            {
-                name: _place(line)
-                for name, line in planner.used.items()
-                if name.partition(".")[0] == head
-            },
-            sort_keys=True,
-            ensure_ascii=False,
-        )
-        for head in heads
-    }
+    places: dict[str, dict[str, str]] = {}
+    for name, line in planner.used.items():
+        head, _, member = name.partition(".")
+        places.setdefault(head, {})[member] = _place(line)
     return CompiledMapping(entity.entity, planned, digest, places), planner.mistakes
 
 
-def _place(line: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A line, and those of the members of its elements, without their codecs."""
-    if isinstance(line, str):
-        return {"at": line}
-    where = {key: of for key, of in line.items() if key not in ("as", "max")}
-    return where | {"each": {name: _place(of) for name, of in line.get("each", {}).items()}}
+def _place(line: Mapping[str, Any]) -> str:
+    where = {key: of for key, of in line.items() if key in _WHERE}
+    if each := line.get("each"):
+        # a member's line is a path, or says more than that
+        where["each"] = {name: of if isinstance(of, str) else of["at"] for name, of in each.items()}
+    return json.dumps(where, sort_keys=True)
 
 
 def _children_of(planned: Mapping[str, Planned]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
@@ -16,13 +15,12 @@ from crm_master.domain.claims import (
     Instant,
     Interval,
     Shadow,
-    Sources,
     Unset,
     iso,
     own,
 )
 from crm_master.domain.echoes import echoes, reduced
-from crm_master.domain.elements import steps_of
+from crm_master.domain.elements import steps_of, still
 from crm_master.domain.entities import EntitySpec, FieldSpec
 from crm_master.domain.fields import (
     Canonical,
@@ -179,10 +177,20 @@ class _Sheet:
         when = Interval(stamp, stamp)
         if spec.cardinality is Cardinality.MANY:
             for element, value in (reading.value or {}).items():
-                self._assert(ClaimKey(spec.name, element), value, when)
+                self._seen(ClaimKey(spec.name, element), value, when)
         elif reading.presence is Presence.VALUE:
             value = self._group(spec, reading, None) if spec.members else reading.value
-            self._assert(ClaimKey(spec.name), value, when)
+            self._seen(ClaimKey(spec.name), value, when)
+        elif (was := self.claims.get(ClaimKey(spec.name))) is not None and was.value is not None:
+            del self.claims[ClaimKey(spec.name)]  # said where the field was read before
+
+    def _seen(self, key: ClaimKey, value: Canonical, when: Interval) -> None:
+        """A claim, or what one says in whose place it is read now: that keeps its time, and what it had seen (RULES 21)."""
+        was = self.claims.get(key)
+        if was is None or was.value is None:
+            self._assert(key, value, when)
+        elif was.value != value:
+            self._claim(key, replace(was, value=value, seq=self.observed.seq))
 
     def _assert(
         self, key: ClaimKey, value: Canonical, when: Interval, base: Canonical | Unset = UNSET
@@ -299,7 +307,7 @@ class _Sheet:
         held: dict[str, Any] = shadow.held or {}  # type: ignore[assignment]
         ours = [value for value in (shadow.sent, shadow.pending) if isinstance(value, dict)]
         was = shadow
-        shadow = replace(shadow, source=_still(shadow, now), children=reading.children)
+        shadow = replace(shadow, source=still(shadow, now), children=reading.children)
         added = [key for key in now if key not in held and not any(key in sent for sent in ours)]
         gone = [key for key in held if key not in now and all(key in sent for sent in ours)]
         if not added and not gone:
@@ -374,13 +382,6 @@ _UNKNOWN: Final = object()
 def _there(shadow: FieldShadow) -> FieldShadow:
     """The field when a read shows what was on its way: that is what the hub has put there last, whatever it sent before."""
     return replace(shadow, sent=shadow.pending, source=shadow.coming)
-
-
-def _still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:
-    """Whose claims those elements of a list are that the hub delivered and the record shows, or may show yet."""
-    known = {**(shadow.source or {}), **(shadow.coming or {})}
-    sent = shadow.sent if isinstance(shadow.sent, dict) else {}
-    return {key: of for key, of in known.items() if key in now or key in sent} or None
 
 
 def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:

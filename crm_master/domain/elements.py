@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from crm_master.domain.claims import UNSET, FieldShadow
+from crm_master.domain.claims import UNSET, FieldShadow, Sources
 from crm_master.domain.fields import Canonical, Lenses, Reading
 from crm_master.domain.ids import RecordId
 from crm_master.domain.weighing import Held, most_recent, standing, unreplaced
@@ -196,6 +196,13 @@ class _Former:
             if claim.became is not None and claim.base is not UNSET:
                 return claim.base
         return None
+
+
+def still(shadow: FieldShadow, now: Mapping[str, Any]) -> Sources | None:
+    """Whose claims those elements of a list are that the hub delivered and the record shows, or may show yet."""
+    known = {**(shadow.source or {}), **(shadow.coming or {})}
+    sent = shadow.sent if isinstance(shadow.sent, dict) else {}
+    return {key: of for key, of in known.items() if key in now or key in sent} or None
 
 
 def steps_of(was: FieldShadow, reading: Reading, added: Sequence[str]) -> dict[str, str]:

@@ -45,7 +45,8 @@ def remap_claims(
     """The claims as the present mapping reads them. A field that it does not ``read`` has none: they are withdrawn.
 
     ``view_of`` gives the document of an observation; ``None`` if that was not kept. Of ``lacking`` fields the documents do
-    not speak: until they do, the last word stands. ``shown`` is what the present mapping reads in the record as it stands.
+    not speak, or they are yet to be seen at their place: until then the last word stands. ``shown`` is what the present
+    mapping reads in the record as it stands.
     """
     kept: dict[ClaimKey, Claim] = {}
     renamed: dict[ClaimKey, str | None] = {}
@@ -80,7 +81,7 @@ def _reread(
         for element in _elements(key.element or "", before, now, shown):
             yield ClaimKey(key.field, element), replace(claim, value=now.value[element])
     elif spec.members:
-        yield key, replace(claim, value=_members(claim.value, before, now, spec))
+        yield key, replace(claim, value=_members(claim.value, before, now, spec, shown))
     elif before is not None and before.value != claim.value:
         yield key, claim  # not what stood there
     else:
@@ -112,15 +113,28 @@ def _agree(one: Native, other: Native | Unset) -> bool:
     return bool(both) and all(one[member] == other[member] for member in both)
 
 
-def _members(value: Any, before: Reading | None, now: Reading, spec: FieldSpec) -> Any:
-    """A group's claim. A member that is not what stood there (a fuller value, a time) stays what it is."""
+def _members(
+    value: Any, before: Reading | None, now: Reading, spec: FieldSpec, shown: Reading | None
+) -> Any:
+    """A group's claim. A member that is not what stood there (a fuller value, a time) stays what it is.
+
+    One that is new says what is ``shown`` now: people have used its place before it was mapped.
+    """
     stood = None if before is None else (before.value or {})
     made: dict[str, Any] = {}
     for member in (*now.native, *(part for part in spec.observed if part in value)):
+        if before is not None and shown is not None and _is_new(member, before, value):
+            made[member] = (shown.value or {}).get(member)
+            continue
         own = value.get(member)
-        straight = own == stood.get(member) if stood is not None else member not in spec.observed
+        # where the former mapping is not known, what differs may be a fuller value: it is not cut
+        straight = own == stood.get(member) if stood is not None else own is None
         made[member] = (now.value or {}).get(member) if straight else own
     return made
+
+
+def _is_new(member: str, before: Reading, value: Mapping[str, Any]) -> bool:
+    return member not in (before.native or {}) and member not in value
 
 
 def remap_shadow(

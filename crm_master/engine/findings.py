@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from crm_master.domain.attribution import Notice, Why
 from crm_master.domain.claims import Instant
@@ -29,10 +28,6 @@ _NOTICE_TASKS = {
     Why.QUARANTINED: TaskKind.QUARANTINE,
     Why.CLEAR_REVIEW: TaskKind.CLEAR,
 }
-
-
-Lacking: TypeAlias = frozenset[tuple[str, str, str]]
-"""Newly mapped fields, by system, stream and name."""
 
 
 @dataclass(slots=True)

@@ -36,8 +36,8 @@ class Translator(Lenses, Protocol):
         former: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     ) -> Document: ...
 
-    def place(self, name: str) -> str:
-        """Where in a document the mapping has a field, as text to compare."""
+    def places(self, name: str) -> Mapping[str, str]:
+        """Where in a document the mapping has a field, as texts to compare: by member of a group, else under ``""``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -11,8 +11,8 @@ import orjson
 from connectors.contract import Document
 from crm_master.domain.attribution import Attributed, Observed, attribute
 from crm_master.domain.claims import UNSET, FieldShadow
-from crm_master.domain.entities import EntitySpec
-from crm_master.domain.fields import Mapped, Presence
+from crm_master.domain.entities import EntitySpec, FieldSpec
+from crm_master.domain.fields import Cardinality, Mapped, Presence
 from crm_master.domain.lifecycle import RecordStatus
 from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow
 from crm_master.engine.plan import Hub, StreamPlan, Translator
@@ -60,7 +60,11 @@ class Formers:
 
 @dataclass(frozen=True, slots=True)
 class Remapped:
-    """What became of one record. ``lacking`` are newly mapped fields of which its landed row does not speak."""
+    """What became of one record. ``lacking`` are fields for whose sake it has to be read in full.
+
+    They are newly mapped, and its landed row does not speak of them; or their place is left, with something that was
+    delivered there and that no row shows: whoever maps it again has to know that.
+    """
 
     record: SourceRecord
     row: InboxItem | None
@@ -76,6 +80,7 @@ class Remapper:
         self.journal = journal
         self.before = before
         self.formers = Formers(hub, journal)
+        self._both: dict[tuple[str, str, str], _Both] = {}
 
     def __call__(self, records: Sequence[SourceRecord]) -> list[Remapped]:
         """Change the records' claims, shadows and mapping hash. Two statements, however many records there are."""
@@ -90,43 +95,71 @@ class Remapper:
     ) -> Remapped:
         stream = self.hub.stream(record.ref.system, record.ref.stream)
         spec = self.hub.entities[stream.entity].spec
-        both = _Both(stream, self.formers(record))
-        read = frozenset(both.view({}).present)
+        both = self._both_of(stream, spec, record)
 
         def view_of(seq: int) -> View | None:
             document = _document(rows.get(seq))
             return None if document is None else both.view(document)
 
         document = _document(row) or {}
-        lacking = both.lacking(record, row)
-        held = both.view(both.standing(record, document, lambda now: now.held))
-        record.claims = remap_claims(record.claims, view_of, spec, read, lacking, held.present)
+        standing = both.standing(record, document, lambda now: now.held)
+        lacking = both.lacking(record, row, standing)
+        left = both.left(record, document)
+        held = both.view(standing)
+        record.claims = remap_claims(
+            record.claims, view_of, spec, both.read, lacking | both.anew, held.present
+        )
         record.shadow = remap_shadow(
             record.shadow,
             held,
             both.view(both.standing(record, document, lambda now: now.sent)),
             both.view(both.standing(record, document, lambda now: now.pending)),
-            (read | stream.mapping.writable) - lacking,
+            (both.read | stream.mapping.writable) - lacking - both.anew,
         )
+        if left:
+            record.shadow = replace(record.shadow, left_at=record.shadow.stale_before)
         record.mapping_hash = stream.mapping.hash
         # of one that is gone, and whose word was let go, nothing counts, by whatever mapping (RULES 11)
         heard = record.status is RecordStatus.LIVE or record.claims
         found = None
         if row is not None and heard:
-            found = _first_sight(record, row, both, document, spec, lacking)
+            found = _first_sight(record, row, both, standing, spec, lacking)
         if found is not None:
             record.claims, record.shadow = dict(found.claims), found.shadow
-        if lacking:
+        if lacking := lacking | left:
             record.raw_hash = b""  # whatever the next full read shows of it is landed
         return Remapped(record, row, found, lacking)
 
+    def _both_of(self, stream: StreamPlan, spec: EntitySpec, record: SourceRecord) -> _Both:
+        key = (stream.system, stream.stream, record.mapping_hash)
+        if key not in self._both:
+            self._both[key] = _Both(stream, spec, self.formers(record))
+        return self._both[key]
+
 
 class _Both:
-    """A stream's former mapping and its present one, side by side."""
+    """A stream's former mapping and its present one, side by side.
 
-    def __init__(self, stream: StreamPlan, former: Translator | None) -> None:
+    ``read`` are the fields that the present one reads. ``anew`` are those of them that are seen for the first time: the
+    former one did not read them, or read them elsewhere. A group or a list is known by its other members, or elements.
+    """
+
+    def __init__(self, stream: StreamPlan, spec: EntitySpec, former: Translator | None) -> None:
         self.stream = stream
         self.former = former
+        nothing = self.view({})
+        self.read = frozenset(nothing.present)
+        self.former_read = frozenset(nothing.former or ())
+        self.anew = frozenset(
+            name
+            for name in self.read
+            if former is not None
+            and (name not in self.former_read or (_is_one(spec.fields[name]) and self._moved(name)))
+        )
+
+    def _moved(self, name: str) -> bool:
+        assert self.former is not None
+        return self.former.places(name) != self.stream.mapping.places(name)
 
     def view(self, document: Document) -> View:
         full = self.stream.full_payload
@@ -144,7 +177,7 @@ class _Both:
             native = part(now)
             if native is UNSET or name not in self.former.writable:
                 continue
-            if name in read and read[name].native == native:
+            if name not in read or read[name].native == native:
                 continue
             try:
                 document = self.former.put(document, {name: native})
@@ -152,48 +185,69 @@ class _Both:
                 continue
         return document
 
-    def lacking(self, record: SourceRecord, row: InboxItem | None) -> frozenset[str]:
+    def lacking(
+        self, record: SourceRecord, row: InboxItem | None, standing: Document
+    ) -> frozenset[str]:
         """The fields that are read from a place of which neither the landed row nor the shadow speaks at all.
 
-        Nor does a row that was written over since of what was never read: what the hub may have put there is in no shadow.
+        Nor does a row that was written over since: what the hub may have put into a place that was not read, or that it has
+        left once, is in no shadow.
         """
-        document = self.standing(record, _document(row) or {}, lambda now: now.held)
-        readings = _readings(self.stream.mapping, document, False)
-        overtaken = row is not None and row.started < record.shadow.stale_before
-        unread = readings.keys() - record.shadow.fields.keys() if overtaken else frozenset()
+        fields, shadow = record.shadow.fields, record.shadow
+        known = fields.keys() if self.former is None else fields.keys() & self.former_read
+        overtaken = row is not None and row.started < shadow.stale_before
+        left = row is not None and row.started < shadow.left_at
         return frozenset(
             name
-            for name, said in readings.items()
-            if (self._newly(name, record) if said.presence is Presence.MISSING else name in unread)
+            for name, said in _readings(self.stream.mapping, standing, False).items()
+            if (
+                self._newly(name, fields)
+                if said.presence is Presence.MISSING
+                else (overtaken and name not in known) or (name in self.anew and left)
+            )
         )
 
-    def _newly(self, name: str, record: SourceRecord) -> bool:
+    def left(self, record: SourceRecord, document: Document) -> frozenset[str]:
+        """The fields whose place is left, and holds what was delivered there since the row."""
         if self.former is None:
-            return name not in record.shadow.fields
-        return self.former.place(name) != self.stream.mapping.place(name)
+            return frozenset()
+        read = _readings(self.former, document, True)
+        stay = (self.read | self.stream.mapping.writable) - self.anew
+        return frozenset(
+            name
+            for name, now in record.shadow.fields.items()
+            if name in read and name not in stay and now.held not in (UNSET, read[name].native)
+        )
+
+    def _newly(self, name: str, fields: Collection[str]) -> bool:
+        return name not in fields if self.former is None else name in self.anew or self._moved(name)
+
+
+def _is_one(spec: FieldSpec) -> bool:
+    return not spec.members and spec.cardinality is not Cardinality.MANY
 
 
 def _first_sight(
     record: SourceRecord,
     row: InboxItem,
     both: _Both,
-    document: Document,
+    standing: Document,
     spec: EntitySpec,
     lacking: frozenset[str],
 ) -> Attributed:
-    """What the landed row says of fields that were not read before, or could not be, or cannot be any more.
+    """What the document says of fields that were not read before, or could not be, or cannot be any more.
 
-    It may be older than what it is asked for, so a place that it lacks is not known to be empty.
+    Its row may be older than what it is asked for, so a place that it lacks is not known to be empty.
     """
     fields, mapping = record.shadow.fields, both.stream.mapping
     silent = {
         name
-        for name, said in _readings(mapping, document, False).items()
+        for name, said in _readings(mapping, standing, False).items()
         if said.presence is Presence.MISSING
     }
     readings = {
         name: reading
-        for name, reading in both.view(document).present.items()
+        for name, reading in both.view(standing).present.items()
         if (name not in fields and name not in lacking and name not in silent)
         or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
         or reading.presence is Presence.UNREADABLE

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.engine.findings import Lacking
 from crm_master.engine.ledger import Run
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.engine.reconcile import BATCH
@@ -85,17 +84,8 @@ class Sweeper:
 
     def _remap(self, ids: Sequence[RecordId], uow: UnitOfWork) -> Work:
         work = self._work(uow)
-        self._read_anew(work.remap(ids), work, uow)
+        work.remap(ids)
         return work
-
-    def _read_anew(self, lacking: Lacking, work: Work, uow: UnitOfWork) -> None:
-        """Have a stream read whole, of which records lack what is mapped now."""
-        for system, stream in {(system, stream) for system, stream, _ in lacking}:
-            state = uow.states.stream(system, stream)
-            if state.cursor is not None or state.scan_started:
-                state.cursor, state.scan_started = None, 0
-                uow.states.save_stream(state)
-                work.counts["to_read_whole"] += 1
 
     def _customers(self) -> bool:
         after = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from crm_master.domain.claims import Instant
@@ -12,7 +12,7 @@ from crm_master.domain.identity import profile
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import RecordStatus
 from crm_master.engine.batches import DEAD_FROM, is_passing
-from crm_master.engine.findings import Findings, Lacking, Scope
+from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import taking_part
 from crm_master.engine.linker import Linker
 from crm_master.engine.matching import BLOCK_CAP, block_hashes, index, values_of
@@ -144,11 +144,11 @@ class Work:
 
     def remap(
         self, ids: Sequence[RecordId], journal: UnitOfWork | None = None, at: int = 0
-    ) -> Lacking:
+    ) -> None:
         """Read records again from their landed rows, and recompute their customers (RULES 21).
 
-        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed. Gives what newly mapped
-        fields landed rows do not speak of.
+        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed. Streams of which landed
+        rows do not speak of all that is mapped now are to be read whole.
         """
         found = Findings(self.counts)
         self._lock_owners(ids, ids)
@@ -159,18 +159,27 @@ class Work:
         all_of_them = [*records.values(), *self.uow.records.of_entities(members, lock=True)]
         records = {record.rec_id: record for record in all_of_them if outdated(self.hub, record)}
         if not records:
-            return frozenset()
+            return
         detail = {"ids": list(records), "config": self.hub.hash}
-        lacking: set[tuple[str, str, str]] = set()
+        lacking: set[tuple[str, str]] = set()
         for done in Remapper(self.hub, journal or self.uow, at or None)(list(records.values())):
             self._reread(done, found)
-            ref = done.record.ref
-            lacking |= {(ref.system, ref.stream, name) for name in done.lacking}
+            if done.lacking:
+                lacking.add((done.record.ref.system, done.record.ref.stream))
         remake = Remaker(self.scope, found)
         remake(records)
         remake.save(records, [], at or self._commit("remap", detail))
         self.counts["remapped"] += len(detail["ids"])
-        return frozenset(lacking)
+        if not at:
+            self._read_whole(lacking)
+
+    def _read_whole(self, streams: Iterable[tuple[str, str]]) -> None:
+        for system, stream in sorted(streams):
+            state = self.uow.states.stream(system, stream)
+            if state.cursor is not None or state.scan_started:
+                state.cursor, state.scan_started = None, 0
+                self.uow.states.save_stream(state)
+                self.counts["to_read_whole"] += 1
 
     def _reread(self, done: Remapped, found: Findings) -> None:
         record = done.record

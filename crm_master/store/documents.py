@@ -65,7 +65,8 @@ def _load_claim(row: list[Any]) -> Claim:
 def dump_shadow(shadow: Shadow) -> dict[str, Any]:
     fields = {name: _dump_field(now) for name, now in shadow.fields.items()}
     row = {"f": fields, "s": [list(seen) for seen in shadow.seen], "r": shadow.read_at}
-    return row | {"c": shadow.coming} if shadow.coming else row
+    rare = {"c": shadow.coming, "l": shadow.left_at}
+    return row | {short: value for short, value in rare.items() if value}
 
 
 def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) -> Shadow:
@@ -73,7 +74,8 @@ def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) ->
         return Shadow()
     fields = {name: _load_field(row) for name, row in document["f"].items()}
     seen = tuple(Seen(version, at) for version, at in document["s"])
-    return Shadow(fields, seen, confirmed_at or 0, document.get("r", 0), document.get("c", 0))
+    numbers = (document.get(short, 0) for short in ("r", "c", "l"))
+    return Shadow(fields, seen, confirmed_at or 0, *numbers)
 
 
 def _dump_field(now: FieldShadow) -> dict[str, Any]:
