@@ -81,7 +81,7 @@ class CompiledMapping:
         return self._writable
 
     def places(self, name: str) -> Mapping[str, str]:
-        """Where in a document a field is, as texts to compare: by member of a group, else under ``""``.
+        """Where in a document a field is, as texts to compare: by member of a group or an element, and under ``""`` its own.
 
         That is what its lines say of paths alone: all else is of how the same place is read and written.
         """
@@ -237,16 +237,12 @@ def _compile(
     places: dict[str, dict[str, str]] = {}
     for name, line in planner.used.items():
         head, _, member = name.partition(".")
-        places.setdefault(head, {})[member] = _place(line)
-    return CompiledMapping(entity.entity, planned, digest, places), planner.mistakes
-
-
-def _place(line: Mapping[str, Any]) -> str:
-    where = {key: of for key, of in line.items() if key in _WHERE}
-    if each := line.get("each"):
+        where = {key: of for key, of in line.items() if key in _WHERE}
+        places.setdefault(head, {})[member] = json.dumps(where, sort_keys=True)
         # a member's line is a path, or says more than that
-        where["each"] = {name: of if isinstance(of, str) else of["at"] for name, of in each.items()}
-    return json.dumps(where, sort_keys=True)
+        for part, of in line.get("each", {}).items():
+            places[head][part] = of if isinstance(of, str) else of["at"]
+    return CompiledMapping(entity.entity, planned, digest, places), planner.mistakes
 
 
 def _children_of(planned: Mapping[str, Planned]) -> dict[str, str]:

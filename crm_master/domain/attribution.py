@@ -32,10 +32,7 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
-from crm_master.domain.settling import heard
-
-UNDONE_LIMIT: Final = 3
-"""How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
+from crm_master.domain.settling import count_undone, heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +146,8 @@ class _Sheet:
         name, shadow = spec.name, self.fields.get(spec.name)
         if reading.presence is Presence.MISSING:
             return
+        if shadow is None and not reading.value and self.observed.started < self.shadow.mapped_at:
+            return  # a row of before the field was mapped perhaps only does not speak of it
         if reading.presence is Presence.UNREADABLE:
             if shadow is None or not shadow.unreadable:
                 self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
@@ -175,22 +174,24 @@ class _Sheet:
         # a stamp from the future shows a wrong clock: it would win until its time has come
         stamp = min(self.observed.stamp or 0, self.observed.ended)
         when = Interval(stamp, stamp)
+        said: dict[str | None, Canonical] = {}
         if spec.cardinality is Cardinality.MANY:
-            for element, value in (reading.value or {}).items():
-                self._seen(ClaimKey(spec.name, element), value, when)
+            said |= reading.value or {}
         elif reading.presence is Presence.VALUE:
-            value = self._group(spec, reading, None) if spec.members else reading.value
-            self._seen(ClaimKey(spec.name), value, when)
-        elif (was := self.claims.get(ClaimKey(spec.name))) is not None and was.value is not None:
-            del self.claims[ClaimKey(spec.name)]  # said where the field was read before
+            said[None] = self._group(spec, reading, None) if spec.members else reading.value
+        for key, was in list(own(self.claims, spec.name)):
+            if was.value is not None:
+                self._moved(key, was, said)
+        for element, value in said.items():
+            self._assert(ClaimKey(spec.name, element), value, when)
 
-    def _seen(self, key: ClaimKey, value: Canonical, when: Interval) -> None:
-        """A claim, or what one says in whose place it is read now: that keeps its time, and what it had seen (RULES 21)."""
-        was = self.claims.get(key)
-        if was is None or was.value is None:
-            self._assert(key, value, when)
-        elif was.value != value:
-            self._claim(key, replace(was, value=value, seq=self.observed.seq))
+    def _moved(self, key: ClaimKey, was: Claim, said: dict[str | None, Canonical]) -> None:
+        """A claim that was made where the field was read before: what stands here now keeps its time (RULES 21)."""
+        if key.element not in said:
+            del self.claims[key]
+        elif (value := said.pop(key.element)) != was.value:
+            self.claims[key] = replace(was, value=value, seq=self.observed.seq, author=None)
+        self.edits.append(key)
 
     def _assert(
         self, key: ClaimKey, value: Canonical, when: Interval, base: Canonical | Unset = UNSET
@@ -209,6 +210,7 @@ class _Sheet:
         spoken = reading.native
         if spec.members:
             reading = self._complete(spec.name, reading, shadow.held)
+            shadow = self._met(spec.name, reading, shadow)
         name, native = spec.name, reading.native
         if native == shadow.held:
             self.fields[name] = shadow
@@ -238,7 +240,7 @@ class _Sheet:
             )
             self.doubts = True
             return
-        after = replace(_count_undone(shadow, native), doubt=None, source=None)
+        after = replace(count_undone(shadow, native), doubt=None, source=None)
         if after.quarantined:
             self.fields[name] = after
             if not shadow.quarantined:
@@ -282,6 +284,17 @@ class _Sheet:
         if self._decoded(name, native) is None:
             return Reading(Presence.EMPTY, dict.fromkeys(native))
         return Reading(Presence.VALUE, native, value)
+
+    def _met(self, name: str, reading: Reading, shadow: FieldShadow) -> FieldShadow:
+        """The field with members that are mapped since its last read: what stood there joins the claim (RULES 21)."""
+        native, held, key = reading.native, shadow.held, ClaimKey(name)
+        if self.shadow.read_at >= self.shadow.mapped_at or not isinstance(held, dict):
+            return shadow
+        met = native.keys() - held.keys() if isinstance(native, dict) else set()
+        if met and (was := self.claims.get(key)) is not None and was.value is not None:
+            values = {member: (reading.value or {}).get(member) for member in met}
+            self._claim(key, replace(was, value=was.value | values))
+        return replace(shadow, held=held | {member: native[member] for member in met})
 
     def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
         """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""
@@ -337,7 +350,7 @@ class _Sheet:
             for key in gone:
                 self._assert(ClaimKey(name, key), None, self.when, key)
         elif gone:
-            self.fields[name] = after = _count_undone(shadow, now)
+            self.fields[name] = after = count_undone(shadow, now)
             self.due = self.due or clear is Clear.IGNORE
             if after.quarantined:
                 for asserted, _ in list(own(self.claims, name)):
@@ -382,14 +395,3 @@ _UNKNOWN: Final = object()
 def _there(shadow: FieldShadow) -> FieldShadow:
     """The field when a read shows what was on its way: that is what the hub has put there last, whatever it sent before."""
     return replace(shadow, sent=shadow.pending, source=shadow.coming)
-
-
-def _count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
-    """The shadow after an edit to ``native``: what was sent no longer stands, and coming back is counted."""
-    after = replace(shadow, held=native, sent=UNSET)
-    if shadow.sent is UNSET:
-        return after
-    if shadow.undone_to != native:
-        return replace(after, undone_to=native, undone=1)
-    undone = shadow.undone + 1
-    return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)

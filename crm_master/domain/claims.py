@@ -135,8 +135,8 @@ class Shadow:
 
     ``confirmed_at`` is the last settled write (0: none), ``read_at`` the beginning of the newest read that was reconciled.
     ``coming`` is the version that the record shows once all that is on its way has arrived (0: not known).
-    Of a row that was read before ``left_at`` it is not known whether it shows what was delivered to places that were
-    mapped once, and are no more (0: all do).
+    A row that was read before ``mapped_at`` perhaps lacks what is mapped since, and what was delivered to places that were
+    mapped once (0: none does).
     """
 
     fields: Mapping[str, FieldShadow] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Shadow:
     confirmed_at: Instant = 0
     read_at: Instant = 0
     coming: int = 0
-    left_at: Instant = 0
+    mapped_at: Instant = 0
 
     @property
     def stale_before(self) -> Instant:

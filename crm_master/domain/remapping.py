@@ -6,7 +6,7 @@ from the observation that brought it. Shadows stay in the system's own represent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,12 +41,13 @@ def remap_claims(
     read: frozenset[str],
     lacking: frozenset[str],
     shown: Readings,
+    moved: Mapping[str, Collection[str]],
 ) -> dict[ClaimKey, Claim]:
     """The claims as the present mapping reads them. A field that it does not ``read`` has none: they are withdrawn.
 
     ``view_of`` gives the document of an observation; ``None`` if that was not kept. Of ``lacking`` fields the documents do
     not speak, or they are yet to be seen at their place: until then the last word stands. ``shown`` is what the present
-    mapping reads in the record as it stands.
+    mapping reads in the record as it stands; of ``moved`` members of groups that is what they say.
     """
     kept: dict[ClaimKey, Claim] = {}
     renamed: dict[ClaimKey, str | None] = {}
@@ -55,10 +56,12 @@ def remap_claims(
             continue
         view = view_of(claim.seq)
         silent = view is None or claim.value is None or key.field in lacking
-        if view is None or silent or not view.moved(key.field):
+        if view is None or silent or not (key.field in moved or view.moved(key.field)):
             kept[key] = claim
             continue
-        for after, again in _reread(key, claim, view, spec.fields[key.field], shown.get(key.field)):
+        there = shown.get(key.field)
+        members = moved.get(key.field, ())
+        for after, again in _reread(key, claim, view, spec.fields[key.field], there, members):
             kept[after] = again
             renamed[key] = after.element
     return {
@@ -70,7 +73,12 @@ def remap_claims(
 
 
 def _reread(
-    key: ClaimKey, claim: Claim, view: View, spec: FieldSpec, shown: Reading | None
+    key: ClaimKey,
+    claim: Claim,
+    view: View,
+    spec: FieldSpec,
+    shown: Reading | None,
+    moved: Collection[str],
 ) -> Iterator[tuple[ClaimKey, Claim]]:
     before, now = (view.former or {}).get(key.field), view.present[key.field]
     if now.presence in (Presence.UNREADABLE, Presence.MISSING):
@@ -81,7 +89,7 @@ def _reread(
         for element in _elements(key.element or "", before, now, shown):
             yield ClaimKey(key.field, element), replace(claim, value=now.value[element])
     elif spec.members:
-        yield key, replace(claim, value=_members(claim.value, before, now, spec, shown))
+        yield key, replace(claim, value=_members(claim.value, before, now, spec, shown, moved))
     elif before is not None and before.value != claim.value:
         yield key, claim  # not what stood there
     else:
@@ -114,27 +122,29 @@ def _agree(one: Native, other: Native | Unset) -> bool:
 
 
 def _members(
-    value: Any, before: Reading | None, now: Reading, spec: FieldSpec, shown: Reading | None
+    value: Any,
+    before: Reading | None,
+    now: Reading,
+    spec: FieldSpec,
+    shown: Reading | None,
+    moved: Collection[str],
 ) -> Any:
     """A group's claim. A member that is not what stood there (a fuller value, a time) stays what it is.
 
-    One that is new says what is ``shown`` now: people have used its place before it was mapped.
+    One that has ``moved`` says what is ``shown`` now: people have used its place before it was mapped.
     """
     stood = None if before is None else (before.value or {})
+    there = {} if shown is None else (shown.value or {})
     made: dict[str, Any] = {}
     for member in (*now.native, *(part for part in spec.observed if part in value)):
-        if before is not None and shown is not None and _is_new(member, before, value):
-            made[member] = (shown.value or {}).get(member)
-            continue
         own = value.get(member)
+        if member in moved:
+            made[member] = there.get(member)
+            continue
         # where the former mapping is not known, what differs may be a fuller value: it is not cut
         straight = own == stood.get(member) if stood is not None else own is None
         made[member] = (now.value or {}).get(member) if straight else own
     return made
-
-
-def _is_new(member: str, before: Reading, value: Mapping[str, Any]) -> bool:
-    return member not in (before.native or {}) and member not in value
 
 
 def remap_shadow(
@@ -165,6 +175,17 @@ def remap_shadow(
             undone_to=UNSET,
             undone=0,
         )
+    return replace(shadow, fields=fields)
+
+
+def without(shadow: Shadow, hidden: Mapping[str, Collection[str]]) -> Shadow:
+    """The shadow without members of groups of which it is not known what stands there."""
+    fields = dict(shadow.fields)
+    for name, members in hidden.items():
+        held = fields[name].held if name in fields else UNSET
+        if isinstance(held, dict):
+            known = {member: native for member, native in held.items() if member not in members}
+            fields[name] = replace(fields[name], held=known)
     return replace(shadow, fields=fields)
 
 

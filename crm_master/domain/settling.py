@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from crm_master.domain.claims import (
     UNHELD,
@@ -16,6 +17,9 @@ from crm_master.domain.claims import (
     Sources,
 )
 from crm_master.domain.fields import Native
+
+UNDONE_LIMIT: Final = 3
+"""How often the same value may be undone before the field of that record is quarantined (RULES 7)."""
 
 
 def agree(shadow: Shadow, matched: Mapping[str, Native]) -> Shadow:
@@ -176,3 +180,14 @@ def hide(shadow: Shadow, names: Iterable[str], version: int) -> Shadow:
     known = max((seen.version for seen in shadow.seen if seen.version <= version), default=0)
     hidden = {name: replace(fields[name], withheld_at=known) for name in new}
     return replace(shadow, fields={**fields, **hidden})
+
+
+def count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
+    """The shadow after an edit to ``native``: what was sent no longer stands, and coming back is counted."""
+    after = replace(shadow, held=native, sent=UNSET)
+    if shadow.sent is UNSET:
+        return after
+    if shadow.undone_to != native:
+        return replace(after, undone_to=native, undone=1)
+    undone = shadow.undone + 1
+    return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)

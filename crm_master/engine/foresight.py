@@ -154,7 +154,7 @@ class _Seer:
 
     def _remap(self, records: Sequence[SourceRecord], uow: UnitOfWork) -> None:
         due = [record for record in records if outdated(self.hub, record)]
-        for done in Remapper(self.hub, uow)(due) if due else ():
+        for done in Remapper(self.hub, uow, self.at)(due) if due else ():
             name = f"{done.record.ref.system}/{done.record.ref.stream}"
             self.found.remapped[name] += 1
             if done.lacking:

@@ -37,7 +37,7 @@ class Translator(Lenses, Protocol):
     ) -> Document: ...
 
     def places(self, name: str) -> Mapping[str, str]:
-        """Where in a document the mapping has a field, as texts to compare: by member of a group, else under ``""``."""
+        """Where in a document a field is, as texts to compare: by member of a group or an element, and under ``""``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,11 +10,11 @@ import orjson
 
 from connectors.contract import Document
 from crm_master.domain.attribution import Attributed, Observed, attribute
-from crm_master.domain.claims import UNSET, FieldShadow
-from crm_master.domain.entities import EntitySpec, FieldSpec
-from crm_master.domain.fields import Cardinality, Mapped, Presence
+from crm_master.domain.claims import UNSET, FieldShadow, Instant
+from crm_master.domain.entities import EntitySpec
+from crm_master.domain.fields import Mapped, Presence
 from crm_master.domain.lifecycle import RecordStatus
-from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow
+from crm_master.domain.remapping import Readings, View, remap_claims, remap_shadow, without
 from crm_master.engine.plan import Hub, StreamPlan, Translator
 from crm_master.ports import InboxItem, SourceRecord, UnitOfWork
 
@@ -67,6 +67,7 @@ class Remapped:
     """
 
     record: SourceRecord
+    before: Mapping[str, FieldShadow]
     row: InboxItem | None
     found: Attributed | None
     lacking: frozenset[str]
@@ -75,9 +76,12 @@ class Remapped:
 class Remapper:
     """Reads some records again, in memory. ``journal`` is where observations and configurations are."""
 
-    def __init__(self, hub: Hub, journal: UnitOfWork, before: int | None = None) -> None:
+    def __init__(
+        self, hub: Hub, journal: UnitOfWork, at: Instant, before: int | None = None
+    ) -> None:
         self.hub = hub
         self.journal = journal
+        self.at = at
         self.before = before
         self.formers = Formers(hub, journal)
         self._both: dict[tuple[str, str, str], _Both] = {}
@@ -95,19 +99,26 @@ class Remapper:
     ) -> Remapped:
         stream = self.hub.stream(record.ref.system, record.ref.stream)
         spec = self.hub.entities[stream.entity].spec
-        both = self._both_of(stream, spec, record)
+        both = self._both_of(stream, record)
 
         def view_of(seq: int) -> View | None:
             document = _document(rows.get(seq))
             return None if document is None else both.view(document)
 
+        before = record.shadow.fields
         document = _document(row) or {}
         standing = both.standing(record, document, lambda now: now.held)
         lacking = both.lacking(record, row, standing)
         left = both.left(record, document)
         held = both.view(standing)
         record.claims = remap_claims(
-            record.claims, view_of, spec, both.read, lacking | both.anew, held.present
+            record.claims,
+            view_of,
+            spec,
+            both.read,
+            lacking | both.anew,
+            held.present,
+            both.members,
         )
         record.shadow = remap_shadow(
             record.shadow,
@@ -116,8 +127,11 @@ class Remapper:
             both.view(both.standing(record, document, lambda now: now.pending)),
             (both.read | stream.mapping.writable) - lacking - both.anew,
         )
-        if left:
-            record.shadow = replace(record.shadow, left_at=record.shadow.stale_before)
+        hidden = both.hidden(standing)
+        record.shadow = without(record.shadow, hidden)
+        awaited = lacking.union(left, hidden)
+        if awaited:
+            record.shadow = replace(record.shadow, mapped_at=self.at)
         record.mapping_hash = stream.mapping.hash
         # of one that is gone, and whose word was let go, nothing counts, by whatever mapping (RULES 11)
         heard = record.status is RecordStatus.LIVE or record.claims
@@ -126,40 +140,44 @@ class Remapper:
             found = _first_sight(record, row, both, standing, spec, lacking)
         if found is not None:
             record.claims, record.shadow = dict(found.claims), found.shadow
-        if lacking := lacking | left:
+        if awaited:
             record.raw_hash = b""  # whatever the next full read shows of it is landed
-        return Remapped(record, row, found, lacking)
+        return Remapped(record, before, row, found, awaited)
 
-    def _both_of(self, stream: StreamPlan, spec: EntitySpec, record: SourceRecord) -> _Both:
+    def _both_of(self, stream: StreamPlan, record: SourceRecord) -> _Both:
         key = (stream.system, stream.stream, record.mapping_hash)
         if key not in self._both:
-            self._both[key] = _Both(stream, spec, self.formers(record))
+            self._both[key] = _Both(stream, self.formers(record))
         return self._both[key]
 
 
 class _Both:
     """A stream's former mapping and its present one, side by side.
 
-    ``read`` are the fields that the present one reads. ``anew`` are those of them that are seen for the first time: the
-    former one did not read them, or read them elsewhere. A group or a list is known by its other members, or elements.
+    ``read`` are the fields that the present one reads. ``anew`` are those that are seen for the first time: the former one
+    did not read them, or had them elsewhere. ``members`` are those of groups that it had elsewhere, or not at all;
+    ``moved`` is all of which anything is elsewhere now.
     """
 
-    def __init__(self, stream: StreamPlan, spec: EntitySpec, former: Translator | None) -> None:
+    def __init__(self, stream: StreamPlan, former: Translator | None) -> None:
         self.stream = stream
         self.former = former
         nothing = self.view({})
         self.read = frozenset(nothing.present)
         self.former_read = frozenset(nothing.former or ())
-        self.anew = frozenset(
-            name
-            for name in self.read
-            if former is not None
-            and (name not in self.former_read or (_is_one(spec.fields[name]) and self._moved(name)))
+        self.anew: frozenset[str] = frozenset()
+        self.moved: frozenset[str] = frozenset()
+        self.members: dict[str, frozenset[str]] = {}
+        if former is None:
+            return
+        mapping = stream.mapping
+        moved = {name: _moved(name, former, mapping) for name in self.read | mapping.writable}
+        self.anew = (self.read - self.former_read).union(
+            name for name in moved if "" in moved[name]
         )
-
-    def _moved(self, name: str) -> bool:
-        assert self.former is not None
-        return self.former.places(name) != self.stream.mapping.places(name)
+        self.moved = self.anew.union(name for name in moved if moved[name])
+        groups = {name for name in self.moved - self.anew if "" not in mapping.places(name)}
+        self.members = {name: moved[name] for name in groups}
 
     def view(self, document: Document) -> View:
         full = self.stream.full_payload
@@ -175,7 +193,7 @@ class _Both:
         read = _readings(self.former, document, True)
         for name, now in record.shadow.fields.items():
             native = part(now)
-            if native is UNSET or name not in self.former.writable:
+            if native is UNSET or now.unreadable or name not in self.former.writable:
                 continue
             if name not in read or read[name].native == native:
                 continue
@@ -193,22 +211,35 @@ class _Both:
         Nor does a row that was written over since: what the hub may have put into a place that was not read, or that it has
         left once, is in no shadow.
         """
-        fields, shadow = record.shadow.fields, record.shadow
-        known = fields.keys() if self.former is None else fields.keys() & self.former_read
+        shadow = record.shadow
+        known = frozenset(shadow.fields)
+        if self.former is not None:
+            known &= self.former_read
+        newly = self.moved if self.former is not None else self.read - known
         overtaken = row is not None and row.started < shadow.stale_before
-        left = row is not None and row.started < shadow.left_at
+        doubted = row is not None and row.started < shadow.mapped_at
         return frozenset(
             name
             for name, said in _readings(self.stream.mapping, standing, False).items()
             if (
-                self._newly(name, fields)
+                name in newly
                 if said.presence is Presence.MISSING
-                else (overtaken and name not in known) or (name in self.anew and left)
+                else (overtaken and name not in known) or (doubted and name in self.anew)
             )
         )
 
+    def hidden(self, standing: Document) -> dict[str, frozenset[str]]:
+        """The members of groups that are read from a place of which the document does not speak."""
+        said = _readings(self.stream.mapping, standing, False)
+        found = {
+            name: members.difference(said[name].native or ())
+            for name, members in self.members.items()
+            if name in said and said[name].presence in (Presence.VALUE, Presence.EMPTY)
+        }
+        return {name: members for name, members in found.items() if members}
+
     def left(self, record: SourceRecord, document: Document) -> frozenset[str]:
-        """The fields whose place is left, and holds what was delivered there since the row."""
+        """The fields whose place is left, and holds what was delivered there since the row, or is about to."""
         if self.former is None:
             return frozenset()
         read = _readings(self.former, document, True)
@@ -216,15 +247,20 @@ class _Both:
         return frozenset(
             name
             for name, now in record.shadow.fields.items()
-            if name in read and name not in stay and now.held not in (UNSET, read[name].native)
+            if name in read
+            and name not in stay
+            and (
+                now.pending is not UNSET
+                or (now.sent is not UNSET and now.held != read[name].native)
+            )
         )
 
-    def _newly(self, name: str, fields: Collection[str]) -> bool:
-        return name not in fields if self.former is None else name in self.anew or self._moved(name)
 
-
-def _is_one(spec: FieldSpec) -> bool:
-    return not spec.members and spec.cardinality is not Cardinality.MANY
+def _moved(name: str, former: Translator, present: Translator) -> frozenset[str]:
+    was = former.places(name)
+    return frozenset(
+        member for member, place in present.places(name).items() if was.get(member) != place
+    )
 
 
 def _first_sight(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from crm_master.domain.claims import UNSET, Claim, ClaimKey, Instant
+from crm_master.domain.claims import UNSET, Claim, ClaimKey, FieldShadow, Instant
 from crm_master.domain.ids import EntityId, ExternalRef, record_id
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.engine import linking, merging, receipts
@@ -107,9 +107,9 @@ def _decide_conflict(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _p
 
 def _decide_clear(detail: Mapping[str, Any], uow: UnitOfWork, at: Instant, _pos: int) -> None:
     record, name = _record_of(detail, uow)
-    now = record.shadow.fields[name]
+    now = record.shadow.fields.get(name, FieldShadow())
     if not now.review:
-        raise Undecidable(f"{detail['subject']} was filled in again meanwhile")
+        raise Undecidable(f"{detail['subject']} was filled in again meanwhile, or moved")
     if detail["answer"] == "accept":
         seq = detail["payload"]["seq"]
         saw = record.shadow.saw(name, at)
@@ -127,7 +127,8 @@ def _release(detail: Mapping[str, Any], uow: UnitOfWork, _at: Instant, _pos: int
     if detail["answer"] != "release":
         raise Undecidable("a quarantine takes the answer: release")
     record, name = _record_of(detail, uow)
-    now = record.shadow.fields[name]
+    if (now := record.shadow.fields.get(name)) is None:
+        raise Undecidable(f"{detail['subject']} was moved meanwhile")
     fresh = replace(now, quarantined=False, undone=0, undone_to=UNSET)
     record.shadow = replace(record.shadow, fields={**record.shadow.fields, name: fresh})
     _save(record, uow)

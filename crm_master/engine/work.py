@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from crm_master.domain.claims import Instant
+from crm_master.domain.claims import FieldShadow, Instant
 from crm_master.domain.fields import Canonical, Mapped, Presence, Rejected
 from crm_master.domain.identity import profile
 from crm_master.domain.ids import EntityId, RecordId
-from crm_master.domain.lifecycle import RecordStatus
+from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from crm_master.engine.batches import DEAD_FROM, is_passing
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import taking_part
@@ -162,7 +162,8 @@ class Work:
             return
         detail = {"ids": list(records), "config": self.hub.hash}
         lacking: set[tuple[str, str]] = set()
-        for done in Remapper(self.hub, journal or self.uow, at or None)(list(records.values())):
+        remapper = Remapper(self.hub, journal or self.uow, self.scope.at, at or None)
+        for done in remapper(list(records.values())):
             self._reread(done, found)
             if done.lacking:
                 lacking.add((done.record.ref.system, done.record.ref.stream))
@@ -186,6 +187,12 @@ class Work:
         if record.entity_id is not None:
             found.touched.add(record.entity_id)
         self._reindex(record, found)
+        for name, was in done.before.items():
+            now = record.shadow.fields.get(name, FieldShadow())
+            if was.review and not now.review:
+                found.settled.add((TaskKind.CLEAR, f"{record.ref}:{name}"))
+            if was.quarantined and not now.quarantined:
+                found.settled.add((TaskKind.QUARANTINE, f"{record.ref}:{name}"))
         if done.row is not None and done.found is not None:
             found.notice(done.row, done.found.notices)
 

@@ -65,7 +65,7 @@ def _load_claim(row: list[Any]) -> Claim:
 def dump_shadow(shadow: Shadow) -> dict[str, Any]:
     fields = {name: _dump_field(now) for name, now in shadow.fields.items()}
     row = {"f": fields, "s": [list(seen) for seen in shadow.seen], "r": shadow.read_at}
-    rare = {"c": shadow.coming, "l": shadow.left_at}
+    rare = {"c": shadow.coming, "m": shadow.mapped_at}
     return row | {short: value for short, value in rare.items() if value}
 
 
@@ -74,7 +74,7 @@ def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) ->
         return Shadow()
     fields = {name: _load_field(row) for name, row in document["f"].items()}
     seen = tuple(Seen(version, at) for version, at in document["s"])
-    numbers = (document.get(short, 0) for short in ("r", "c", "l"))
+    numbers = (document.get(short, 0) for short in ("r", "c", "m"))
     return Shadow(fields, seen, confirmed_at or 0, *numbers)
 
 

@@ -25,7 +25,7 @@ def test_rule_19_what_an_element_became_is_found_under_another_mapping() -> None
         ClaimKey("places", "b"): Claim({"street": "KERKSTRAAT"}, 1, 2, 7),
     }
     spec, read = entity_spec(entity()), frozenset({"places"})
-    found = remap_claims(claims, lambda _: View(former, present), spec, read, frozenset(), {})
+    found = remap_claims(claims, lambda _: View(former, present), spec, read, frozenset(), {}, {})
     assert found[ClaimKey("places", "a")].became == "B"
     assert found[ClaimKey("places", "B")].value == {"street": "Kerkstraat"}
 

@@ -11,19 +11,19 @@ from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING, Kept
 from tests.rules.world import Setting, World
 
-PHONE = ClaimKey("phone")
+PHONE, ADDRESS = ClaimKey("phone"), ClaimKey("address")
 MOVED = FULL_MAPPING.replace("phone: phone", "phone: mobile")
 WITH_COUNTRY = FULL_MAPPING + "  address.country: country\n"
 
 
-def _two(world: MakeWorld, erp: dict[str, Any], shop: dict[str, Any]) -> World:
+def two(world: MakeWorld, erp: dict[str, Any], shop: dict[str, Any]) -> World:
     hub = world("erp", "shop")
     hub.erp.add("e1", name="Ada", mail="ada@example.org", **erp)
     hub.shop.add("s1", name="Ada", mail="ada@example.org", **shop)
     return hub.settle()
 
 
-def _settled(hub: World, rounds: int = 4) -> World:
+def settled(hub: World, rounds: int = 4) -> World:
     for _ in range(rounds):
         hub.clock.sleep(4000)
         hub.round()
@@ -31,7 +31,7 @@ def _settled(hub: World, rounds: int = 4) -> World:
     return hub
 
 
-def _hide(hub: World, system: str, key: str, **values: str) -> None:
+def hide(hub: World, system: str, key: str, **values: str) -> None:
     """The system has had these all along, and did not show them."""
     kept = hub.systems[system].kept[key]
     hub.systems[system].kept[key] = Kept(kept.document | values, kept.version)
@@ -40,22 +40,22 @@ def _hide(hub: World, system: str, key: str, **values: str) -> None:
 def test_rule_21_at_a_place_that_people_used_before_it_was_mapped_their_newest_word_counts(
     world: MakeWorld,
 ) -> None:
-    hub = _two(world, {"phone": "1", "mobile": "2"}, {})
+    hub = two(world, {"phone": "1", "mobile": "2"}, {})
     hub.erp.edit("e1", mobile="6")
     hub.round()
     hub.apply(hub.proposed(erp=MOVED))
-    _settled(hub)
+    settled(hub)
     assert hub.erp["e1"]["mobile"] == "6"
     assert hub.golden["phone"] == "6"
 
 
 def test_rule_21_so_it_is_of_a_member_that_is_new_in_a_group(world: MakeWorld) -> None:
     there = {"street": "A 1", "city": "Ghent"}
-    hub = _two(world, there | {"country": "NL"}, there)
+    hub = two(world, there | {"country": "NL"}, there)
     hub.erp.edit("e1", country="BE")
     hub.round()
     hub.apply(hub.proposed(erp=WITH_COUNTRY))
-    _settled(hub)
+    settled(hub)
     assert hub.erp["e1"]["country"] == "BE"
     assert hub.golden["address"]["country"] == "BE"
 
@@ -64,26 +64,26 @@ def test_rule_21_what_was_written_to_a_place_is_found_there_when_the_field_moves
     world: MakeWorld,
 ) -> None:
     """No landed row shows it, and the shadow was of another place in between."""
-    hub = _two(world, {"phone": "1"}, {"phone": "1", "mobile": "2"})
+    hub = two(world, {"phone": "1"}, {"phone": "1", "mobile": "2"})
     hub.erp.edit("e1", phone="5")
     hub.round()
     for lines in (MOVED, FULL_MAPPING):
         hub.put_in_force(hub.proposed(shop=lines))
         hub.sweep()
     hub.erp.edit("e1", phone="7")
-    _settled(hub)
+    settled(hub)
     assert hub.shop["s1"]["phone"] == "7"
 
 
 def test_rule_21_a_field_that_moves_and_moves_back_keeps_its_time(world: MakeWorld) -> None:
-    hub = _two(world, {"phone": "1"}, {"phone": "1"})
+    hub = two(world, {"phone": "1"}, {"phone": "1"})
     hub.shop.edit("s1", phone="3")
     hub.round()
     hub.erp.edit("e1", phone="5")
     hub.round()
     for lines in (MOVED, FULL_MAPPING):
         hub.apply(hub.proposed(erp=lines))
-    _settled(hub)
+    settled(hub)
     assert hub.golden["phone"] == "5"
 
 
@@ -97,7 +97,7 @@ def test_rule_21_a_field_that_was_only_written_is_seen_for_the_first_time(world:
     hub.round()
     hub.apply(hub.proposed(shop=FULL_MAPPING))
     hub.erp.edit("e1", phone="2")
-    _settled(hub)
+    settled(hub)
     assert hub.shop["s1"]["phone"] == hub.golden["phone"] == "2"
 
 
@@ -123,7 +123,7 @@ def test_rule_21_a_codec_that_cannot_read_what_stood_there_once_blocks_nothing(
     world: MakeWorld,
 ) -> None:
     """The landed row has it; the system does not any more: it holds what was delivered since."""
-    hub = _two(world, {"phone": "1"}, {"phone": "1"})
+    hub = two(world, {"phone": "1"}, {"phone": "1"})
     hub.erp.edit("e1", phone="5")
     hub.round()
     lines = FULL_MAPPING.replace(
@@ -131,16 +131,44 @@ def test_rule_21_a_codec_that_cannot_read_what_stood_there_once_blocks_nothing(
     )
     hub.apply(hub.proposed(erp=lines, shop=lines))
     hub.erp.edit("e1", phone="6")
-    _settled(hub)
+    settled(hub)
     assert hub.shop["s1"]["phone"] == "6"
+
+
+def test_rule_21_a_member_that_the_landed_row_lacks_makes_no_edit_of_its_group(
+    world: MakeWorld,
+) -> None:
+    there = {"street": "A 1", "city": "Ghent"}
+    hub = two(world, there, there)
+    proposed = hub.proposed(erp=WITH_COUNTRY)
+    hide(hub, "erp", "e1", country="BE")
+    assert hub.foresee(proposed).lacking == {"erp/people": {"address"}}
+    hub.apply(proposed)
+    hub.shop.edit("s1", street="C 3")
+    settled(hub)
+    assert hub.golden["address"]["street"] == "C 3"
+
+
+def test_rule_21_such_a_member_joins_what_was_said_of_the_group(world: MakeWorld) -> None:
+    there = {"street": "A 1", "city": "Ghent"}
+    hub = two(world, there, there)
+    hub.erp.edit("e1", street="B 2")
+    hub.round()
+    newest = hub.record("erp", "e1").claims[ADDRESS]
+    hide(hub, "erp", "e1", country="BE")
+    hub.apply(hub.proposed(erp=WITH_COUNTRY))
+    settled(hub)
+    claim = hub.record("erp", "e1").claims[ADDRESS]
+    assert (claim.lo, claim.hi) == (newest.lo, newest.hi)
+    assert hub.golden["address"] == {"street": "B 2", "city": "Ghent", "country": "BE"}
 
 
 def test_rule_21_whoever_reads_a_record_again_first_has_its_stream_read_whole(
     world: MakeWorld,
 ) -> None:
     """A worker with an observation of the customer may be faster than the sweep."""
-    hub = _two(world, {}, {})
-    _hide(hub, "shop", "s1", nick="Countess")
+    hub = two(world, {}, {})
+    hide(hub, "shop", "s1", nick="Countess")
     hub.erp.edit("e1", unmapped="x")
     hub.ingest("erp")
     hub.put_in_force(
@@ -151,7 +179,7 @@ def test_rule_21_whoever_reads_a_record_again_first_has_its_stream_read_whole(
     )
     hub.reconcile()
     hub.sweep()
-    _settled(hub)
+    settled(hub)
     assert hub.golden["note"] == "Countess"
 
 
