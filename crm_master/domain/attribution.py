@@ -12,10 +12,11 @@ from crm_master.domain.claims import (
     ClaimKey,
     Claims,
     FieldShadow,
-    Instant,
     Interval,
+    Observed,
     Shadow,
     Unset,
+    interval,
     iso,
     own,
 )
@@ -32,19 +33,8 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
-from crm_master.domain.settling import count_undone, heard
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """The circumstances of a read. ``stamp`` and ``skew`` are the record's change time and how far it may be off."""
-
-    seq: int
-    watermark: Instant  # the start of the previous complete read of the stream
-    started: Instant
-    ended: Instant
-    stamp: Instant | None = None
-    skew: Instant = 0
+from crm_master.domain.remapping import met
+from crm_master.domain.settling import count_undone, heard, there
 
 
 class Why(Enum):
@@ -82,18 +72,6 @@ class Attributed:
     doubts: bool = False
 
 
-def interval(observed: Observed, shadow: Shadow) -> Interval:
-    """When an edit seen by this read was made (RULES 3): after the previous read and our last write, before this one's end.
-
-    A record-level stamp narrows ``hi`` only, and only where it fits: a stamp before ``lo`` shows a wrong clock.
-    """
-    lo = max(observed.watermark, shadow.confirmed_at)
-    hi = max(observed.ended, lo)
-    if observed.stamp is not None and lo <= observed.stamp + observed.skew < hi:
-        hi = observed.stamp + observed.skew
-    return Interval(lo, hi)
-
-
 def attribute(
     mapped: Mapped,
     claims: Claims,
@@ -114,6 +92,8 @@ def attribute(
     for name, reading in mapped.readings.items():
         sheet.read(spec.fields[name], reading)
     after = heard(shadow, sheet.fields, observed.started, observed.watermark)
+    if shadow.awaited:
+        after = replace(after, awaited=sheet.awaited)
     notices = tuple(sheet.notices)
     edits = frozenset(sheet.edits)
     return Attributed(
@@ -138,6 +118,8 @@ class _Sheet:
         self.lenses = lenses
         self.observed = observed
         self.when = interval(observed, shadow)
+        self.awaited = dict(shadow.awaited)
+        self.early = bool(self.awaited) and observed.started < shadow.mapped_at
         self.edits: list[ClaimKey] = []
         self.notices: list[Notice] = []
         self.due = self.doubts = False
@@ -146,8 +128,6 @@ class _Sheet:
         name, shadow = spec.name, self.fields.get(spec.name)
         if reading.presence is Presence.MISSING:
             return
-        if shadow is None and not reading.value and self.observed.started < self.shadow.mapped_at:
-            return  # a row of before the field was mapped perhaps only does not speak of it
         if reading.presence is Presence.UNREADABLE:
             if shadow is None or not shadow.unreadable:
                 self.fields[name] = replace(shadow or FieldShadow(), unreadable=True)
@@ -162,6 +142,10 @@ class _Sheet:
             self._value(spec, reading, replace(shadow, unreadable=False))
 
     def _first_sight(self, spec: FieldSpec, reading: Reading) -> None:
+        moved = spec.name in self.awaited
+        if moved and self.early and reading.value in (None, {}):
+            return  # a row of before the field was mapped perhaps only does not speak of it
+        self.awaited.pop(spec.name, None)
         # a record may have shown versions of the customer before anybody looked at this field
         self.fields[spec.name] = FieldShadow(
             held=reading.native,
@@ -179,7 +163,7 @@ class _Sheet:
             said |= reading.value or {}
         elif reading.presence is Presence.VALUE:
             said[None] = self._group(spec, reading, None) if spec.members else reading.value
-        for key, was in list(own(self.claims, spec.name)):
+        for key, was in list(own(self.claims, spec.name)) if moved else ():
             if was.value is not None:
                 self._moved(key, was, said)
         for element, value in said.items():
@@ -210,7 +194,8 @@ class _Sheet:
         spoken = reading.native
         if spec.members:
             reading = self._complete(spec.name, reading, shadow.held)
-            shadow = self._met(spec.name, reading, shadow)
+            if spec.name in self.awaited:
+                reading, shadow = self._meet(spec, reading, shadow)
         name, native = spec.name, reading.native
         if native == shadow.held:
             self.fields[name] = shadow
@@ -220,7 +205,7 @@ class _Sheet:
         )
         if ours and shadow.doubt is not None:
             # what we sent does stand there now: so the system had made nothing else of it, and that was an edit
-            self.fields[name] = replace(_there(shadow), held=native, doubt=None)
+            self.fields[name] = replace(there(shadow), held=native, doubt=None)
             self._claim(ClaimKey(name), shadow.doubt)
             return
         if (
@@ -229,7 +214,7 @@ class _Sheet:
             or self._same(name, native, shadow.held)
             or (reading.silent and shadow.held is None)
         ):
-            self.fields[name] = replace(_there(shadow) if ours else shadow, held=native)
+            self.fields[name] = replace(there(shadow) if ours else shadow, held=native)
             return
         cleared = reading.presence is Presence.EMPTY
         if shadow.doubt is None and not shadow.quarantined and reduced(spoken, shadow):
@@ -285,16 +270,21 @@ class _Sheet:
             return Reading(Presence.EMPTY, dict.fromkeys(native))
         return Reading(Presence.VALUE, native, value)
 
-    def _met(self, name: str, reading: Reading, shadow: FieldShadow) -> FieldShadow:
-        """The field with members that are mapped since its last read: what stood there joins the claim (RULES 21)."""
-        native, held, key = reading.native, shadow.held, ClaimKey(name)
-        if self.shadow.read_at >= self.shadow.mapped_at or not isinstance(held, dict):
-            return shadow
-        met = native.keys() - held.keys() if isinstance(native, dict) else set()
-        if met and (was := self.claims.get(key)) is not None and was.value is not None:
-            values = {member: (reading.value or {}).get(member) for member in met}
+    def _meet(
+        self, spec: FieldSpec, reading: Reading, shadow: FieldShadow
+    ) -> tuple[Reading, FieldShadow]:
+        """The reading and the shadow with members that were awaited: what stood there joins the claim (RULES 21)."""
+        name, key = spec.name, ClaimKey(spec.name)
+        reading, after, news, rest = met(reading, shadow, self.awaited.pop(name), self.early)
+        if rest:
+            self.awaited[name] = rest
+        values = {member: (reading.value or {}).get(member) for member in news}
+        was = self.claims.get(key)
+        if news and was is not None and was.value is not None:
             self._claim(key, replace(was, value=was.value | values))
-        return replace(shadow, held=held | {member: native[member] for member in met})
+        elif was is None and any(value is not None for value in values.values()):
+            self._assert(key, self._group(spec, reading, None), Interval(0, 0))
+        return reading, after
 
     def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:
         """A group as one claim. Members that the person left as they were keep what the hub had put there (RULES 7)."""
@@ -390,8 +380,3 @@ class _Sheet:
 
 
 _UNKNOWN: Final = object()
-
-
-def _there(shadow: FieldShadow) -> FieldShadow:
-    """The field when a read shows what was on its way: that is what the hub has put there last, whatever it sent before."""
-    return replace(shadow, sent=shadow.pending, source=shadow.coming)

@@ -135,8 +135,8 @@ class Shadow:
 
     ``confirmed_at`` is the last settled write (0: none), ``read_at`` the beginning of the newest read that was reconciled.
     ``coming`` is the version that the record shows once all that is on its way has arrived (0: not known).
-    A row that was read before ``mapped_at`` perhaps lacks what is mapped since, and what was delivered to places that were
-    mapped once (0: none does).
+    ``awaited`` are the fields, and the members of groups, that are mapped since ``mapped_at`` and were not seen yet (``""``:
+    the whole field). A row that was read before that perhaps lacks them, and what was delivered to places that are left.
     """
 
     fields: Mapping[str, FieldShadow] = field(default_factory=dict)
@@ -145,6 +145,7 @@ class Shadow:
     read_at: Instant = 0
     coming: int = 0
     mapped_at: Instant = 0
+    awaited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stale_before(self) -> Instant:
@@ -171,3 +172,27 @@ class Shadow:
 def own(claims: Claims, name: str) -> Iterator[tuple[ClaimKey, Claim]]:
     """The claims of one field, elements included."""
     return ((key, claim) for key, claim in claims.items() if key.field == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The circumstances of a read. ``stamp`` and ``skew`` are the record's change time and how far it may be off."""
+
+    seq: int
+    watermark: Instant  # the start of the previous complete read of the stream
+    started: Instant
+    ended: Instant
+    stamp: Instant | None = None
+    skew: Instant = 0
+
+
+def interval(observed: Observed, shadow: Shadow) -> Interval:
+    """When an edit seen by this read was made (RULES 3): after the previous read and our last write, before this one's end.
+
+    A record-level stamp narrows ``hi`` only, and only where it fits: a stamp before ``lo`` shows a wrong clock.
+    """
+    lo = max(observed.watermark, shadow.confirmed_at)
+    hi = max(observed.ended, lo)
+    if observed.stamp is not None and lo <= observed.stamp + observed.skew < hi:
+        hi = observed.stamp + observed.skew
+    return Interval(lo, hi)

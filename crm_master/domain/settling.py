@@ -191,3 +191,8 @@ def count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
         return replace(after, undone_to=native, undone=1)
     undone = shadow.undone + 1
     return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)
+
+
+def there(shadow: FieldShadow) -> FieldShadow:
+    """The field when a read shows what was on its way: that is what the hub has put there last, whatever it sent before."""
+    return replace(shadow, sent=shadow.pending, source=shadow.coming)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import orjson
 
-from crm_master.domain.attribution import Observed, Why, attribute, interval
-from crm_master.domain.claims import Shadow
+from crm_master.domain.attribution import Why, attribute
+from crm_master.domain.claims import Observed, Shadow, interval
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.domain.membership import carried, transferred

@@ -101,7 +101,8 @@ class Rebuilder:
                 hub = self._configured(commit, journal)
                 ids = list(commit.detail["ids"])
                 for name in sorted({found.entity for found in uow.records.get(ids).values()}):
-                    self._work(hub, name, uow, commit.at).remap(ids, journal, commit.pos)
+                    since = commit.detail.get("since", commit.at)
+                    self._work(hub, name, uow, commit.at).remap(ids, journal, commit.pos, since)
             case "configure":
                 self._configured(commit, journal)
             case "sweep":

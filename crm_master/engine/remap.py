@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from connectors.contract import Document
-from crm_master.domain.attribution import Attributed, Observed, attribute
-from crm_master.domain.claims import UNSET, FieldShadow, Instant
+from crm_master.domain.attribution import Attributed, attribute
+from crm_master.domain.claims import UNSET, FieldShadow, Instant, Observed
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Mapped, Presence
 from crm_master.domain.lifecycle import RecordStatus
@@ -74,7 +74,10 @@ class Remapped:
 
 
 class Remapper:
-    """Reads some records again, in memory. ``journal`` is where observations and configurations are."""
+    """Reads some records again, in memory. ``journal`` is where observations and configurations are.
+
+    ``at`` is when the present mapping came into force.
+    """
 
     def __init__(
         self, hub: Hub, journal: UnitOfWork, at: Instant, before: int | None = None
@@ -128,10 +131,10 @@ class Remapper:
             (both.read | stream.mapping.writable) - lacking - both.anew,
         )
         hidden = both.hidden(standing)
-        record.shadow = without(record.shadow, hidden)
-        awaited = lacking.union(left, hidden)
-        if awaited:
-            record.shadow = replace(record.shadow, mapped_at=self.at)
+        old = {name: of for name, of in record.shadow.awaited.items() if name in both.read}
+        whole = dict.fromkeys(lacking | (both.anew & both.read), ("",))
+        awaited = {**old, **{name: tuple(sorted(of)) for name, of in hidden.items()}, **whole}
+        record.shadow = replace(without(record.shadow, hidden), awaited=awaited)
         record.mapping_hash = stream.mapping.hash
         # of one that is gone, and whose word was let go, nothing counts, by whatever mapping (RULES 11)
         heard = record.status is RecordStatus.LIVE or record.claims
@@ -140,9 +143,10 @@ class Remapper:
             found = _first_sight(record, row, both, standing, spec, lacking)
         if found is not None:
             record.claims, record.shadow = dict(found.claims), found.shadow
-        if awaited:
+        if unread := lacking.union(left, hidden):
+            record.shadow = replace(record.shadow, mapped_at=self.at)
             record.raw_hash = b""  # whatever the next full read shows of it is landed
-        return Remapped(record, before, row, found, awaited)
+        return Remapped(record, before, row, found, unread)
 
     def _both_of(self, stream: StreamPlan, record: SourceRecord) -> _Both:
         key = (stream.system, stream.stream, record.mapping_hash)
@@ -288,7 +292,7 @@ def _first_sight(
         or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
         or reading.presence is Presence.UNREADABLE
     }
-    started = max(row.started, record.shadow.stale_before)
+    started = max(row.started, record.shadow.stale_before, record.shadow.mapped_at)
     observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, both.stream.skew)
     return attribute(Mapped(readings), record.claims, record.shadow, mapping, spec, observed)
 

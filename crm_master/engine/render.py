@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connectors.contract import RawRecord, WriteCommand
-from crm_master.domain.attribution import Observed, attribute
+from crm_master.domain.attribution import attribute
 from crm_master.domain.changes import patch
-from crm_master.domain.claims import UNSET, FieldShadow, Instant, Shadow
+from crm_master.domain.claims import UNSET, FieldShadow, Instant, Observed, Shadow
 from crm_master.domain.elements import former_keys
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind

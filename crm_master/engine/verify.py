@@ -9,9 +9,9 @@ from typing import Any
 
 from connectors.contract import Page, RawRecord, Scan, Sink
 from connectors.errors import ConnectorError
-from crm_master.domain.attribution import Observed, attribute
+from crm_master.domain.attribution import attribute
 from crm_master.domain.changes import Hold, patch
-from crm_master.domain.claims import Shadow
+from crm_master.domain.claims import Observed, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, RecordStatus, SystemState, TaskKind

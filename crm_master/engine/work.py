@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from crm_master.domain.claims import FieldShadow, Instant
 from crm_master.domain.fields import Canonical, Mapped, Presence, Rejected
@@ -143,11 +144,16 @@ class Work:
         return done
 
     def remap(
-        self, ids: Sequence[RecordId], journal: UnitOfWork | None = None, at: int = 0
+        self,
+        ids: Sequence[RecordId],
+        journal: UnitOfWork | None = None,
+        at: int = 0,
+        since: Instant = 0,
     ) -> None:
         """Read records again from their landed rows, and recompute their customers (RULES 21).
 
-        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed. Streams of which landed
+        From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed; ``since`` is when the
+        mapping came into force. Streams of which landed
         rows do not speak of all that is mapped now are to be read whole.
         """
         found = Findings(self.counts)
@@ -160,9 +166,10 @@ class Work:
         records = {record.rec_id: record for record in all_of_them if outdated(self.hub, record)}
         if not records:
             return
-        detail = {"ids": list(records), "config": self.hub.hash}
+        since = since or self._in_force()
+        detail: dict[str, Any] = {"ids": list(records), "config": self.hub.hash, "since": since}
         lacking: set[tuple[str, str]] = set()
-        remapper = Remapper(self.hub, journal or self.uow, self.scope.at, at or None)
+        remapper = Remapper(self.hub, journal or self.uow, since, at or None)
         for done in remapper(list(records.values())):
             self._reread(done, found)
             if done.lacking:
@@ -173,6 +180,11 @@ class Work:
         self.counts["remapped"] += len(detail["ids"])
         if not at:
             self._read_whole(lacking)
+
+    def _in_force(self) -> Instant:
+        applied = self.uow.journal.applied()
+        in_force = applied is not None and applied.hash == self.hub.hash
+        return applied.at if applied is not None and in_force else self.scope.at
 
     def _read_whole(self, streams: Iterable[tuple[str, str]]) -> None:
         for system, stream in sorted(streams):

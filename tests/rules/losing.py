@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.contract import Document
-from crm_master.domain.attribution import Observed
+from crm_master.domain.claims import Observed
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import entity

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from crm_master.domain.attribution import Observed, attribute, interval
-from crm_master.domain.claims import Claim, ClaimKey, Interval, Shadow
+from crm_master.domain.attribution import attribute
+from crm_master.domain.claims import Claim, ClaimKey, Interval, Observed, Shadow, interval
 from crm_master.domain.fields import Mapped
 from crm_master.domain.weighing import Held, most_recent
 from mappings import entity_spec

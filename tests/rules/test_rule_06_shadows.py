@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crm_master.domain.attribution import Observed, attribute
-from crm_master.domain.claims import FieldShadow, Seen, Shadow
+from crm_master.domain.attribution import attribute
+from crm_master.domain.claims import FieldShadow, Observed, Seen, Shadow
 from crm_master.domain.fields import Mapped
 from crm_master.domain.settling import intend, settle
 from mappings import entity_spec

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from connectors.contract import Document
-from crm_master.domain.attribution import Attributed, Observed, Why, attribute
-from crm_master.domain.claims import ClaimKey, FieldShadow, Shadow
+from crm_master.domain.attribution import Attributed, Why, attribute
+from crm_master.domain.claims import ClaimKey, FieldShadow, Observed, Shadow
 from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.settling import intend

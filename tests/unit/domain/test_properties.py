@@ -7,9 +7,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_master.domain.attribution import Observed, attribute
+from crm_master.domain.attribution import attribute
 from crm_master.domain.changes import patch
-from crm_master.domain.claims import UNBORN, UNSET, Claim, ClaimKey, FieldShadow, Seen, Shadow
+from crm_master.domain.claims import (
+    UNBORN,
+    UNSET,
+    Claim,
+    ClaimKey,
+    FieldShadow,
+    Observed,
+    Seen,
+    Shadow,
+)
 from crm_master.domain.fields import Mapped
 from crm_master.domain.settling import intend, settle
 from crm_master.domain.survivorship import FieldPolicy, Policy, Reconciled, Rule, Winner, reconcile

@@ -1,0 +1,126 @@
+"""RULES 21 between a change of mapping and the read that shows what is mapped since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.rules.conftest import MakeWorld
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.test_rule_21_places import hide, settled
+from tests.rules.world import Setting, World
+
+NO_NOTE = FULL_MAPPING.replace("  note: note\n", "")
+NO_NOTE_OR_PHONE = NO_NOTE.replace("  phone: phone\n", "")
+NO_CITY = FULL_MAPPING.replace("  address.city: city\n", "")
+
+
+def _hub(world: MakeWorld, shop: Setting, erp: dict[str, Any], there: dict[str, Any]) -> World:
+    hub = world("erp", "shop", shop=shop)
+    hub.erp.add("e1", name="Ada", mail="ada@example.org", **erp)
+    hub.shop.add("s1", name="Ada", mail="ada@example.org", **there)
+    return hub.settle()
+
+
+def test_rule_21_what_a_row_says_is_empty_is_known_although_it_lacks_another_field(
+    world: MakeWorld,
+) -> None:
+    hub = _hub(world, Setting(NO_NOTE_OR_PHONE), {"note": "old"}, {"note": None})
+    hub.apply(hub.proposed(shop=FULL_MAPPING))
+    hub.clock.sleep(100)
+    hub.shop.edit("s1", note="new")
+    settled(hub)
+    assert hub.golden["note"] == "new"
+
+
+def test_rule_21_what_is_read_under_the_new_mapping_is_believed_also_before_the_sweep(
+    world: MakeWorld,
+) -> None:
+    hub = _hub(world, Setting(NO_NOTE), {"note": "old"}, {})
+    hub.put_in_force(hub.proposed(shop=FULL_MAPPING))
+    hub.clock.sleep(10)
+    hub.shop.edit("s1", phone="1")
+    hub.ingest("shop", full=True)
+    hub.clock.sleep(10)
+    hub.reconcile()
+    hub.clock.sleep(100)
+    hub.shop.edit("s1", note="new")
+    settled(hub)
+    assert hub.golden["note"] == "new"
+
+
+@pytest.mark.parametrize("before", [None, "A"], ids=["empty", "cleared"])
+def test_rule_21_a_member_that_was_mapped_all_the_time_is_edited_in_an_empty_group(
+    world: MakeWorld, before: str | None
+) -> None:
+    """In a partial payload, which speaks of nothing else."""
+    hub = _hub(world, Setting(NO_NOTE, full_payload=False), {}, {"street": before})
+    hub.shop.edit("s1", street=None)
+    hub.round()
+    hub.apply(hub.proposed(shop=FULL_MAPPING))
+    hub.clock.sleep(100)
+    hub.shop.edit("s1", city="Ghent")
+    settled(hub)
+    assert hub.erp["e1"]["city"] == "Ghent"
+
+
+@pytest.mark.parametrize("with_street", [True, False])
+def test_rule_21_or_where_others_are_known(world: MakeWorld, with_street: bool) -> None:
+    hub = _hub(world, Setting(NO_NOTE, full_payload=False), {"street": "A"}, {"street": "A"})
+    hub.clock.sleep(100)
+    hub.erp.edit("e1", street="B")
+    hub.round()
+    hub.apply(hub.proposed(shop=FULL_MAPPING))
+    hub.clock.sleep(100)
+    hub.shop.edit("s1", city="Ghent", **({"street": "C"} if with_street else {}))
+    settled(hub)
+    assert hub.shop["s1"]["city"] == hub.erp["e1"]["city"] == "Ghent"
+
+
+def test_rule_21_a_member_that_is_mapped_now_is_seen_in_a_group_of_which_nothing_was_said(
+    world: MakeWorld,
+) -> None:
+    hub = _hub(world, Setting(NO_CITY, full_payload=False), {}, {"street": None})
+    hide(hub, "shop", "s1", city="Ghent")
+    hub.apply(hub.proposed(shop=FULL_MAPPING))
+    settled(hub)
+    assert hub.erp["e1"]["city"] == "Ghent"
+
+
+def test_rule_21_only_a_field_that_was_moved_keeps_the_time_of_a_claim(world: MakeWorld) -> None:
+    """A record that waited for a person, and was then found by a create whose answer had been lost, has moved nowhere."""
+    hub = world("erp", "shop", shop=Setting(creates=()))
+    hub.shop.stamps = True
+    for name in ("erp", "shop"):
+        hub.ingest(name, full=True)
+    hub.reconcile()
+    hub.approve()
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.round("erp")
+    hub.shop.losses, hub.shop.find_by = ["undone"], "mail"
+    hub.shop.add("s8", name="Ada", mail="ada@example.org")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.clock.sleep(10)
+    hub.shop.add("s9", name="Ada", mail="ada@example.org", note="a")
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.split("shop/s8", "shop/s8")
+    hub.reconcile()
+    hub.clock.sleep(10)
+    hub.deliver("shop")
+    hub.clock.sleep(10)
+    hub.erp.edit("e1", note="b")
+    hub.ingest("erp")
+    hub.clock.sleep(10)
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.clock.sleep(10)
+    hub.shop.edit("s9", note="c")
+    hub.clock.sleep(4000)
+    for _ in range(2):
+        hub.deliver("shop")
+        hub.clock.sleep(10)
+    settled(hub)
+    assert hub.erp["e1"]["note"] == "c"
