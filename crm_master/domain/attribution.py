@@ -194,7 +194,7 @@ class _Sheet:
         spoken = reading.native
         if spec.members:
             reading = self._complete(spec.name, reading, shadow.held)
-            if spec.name in self.awaited:
+            if spec.name in self.awaited and not shadow.quarantined:
                 reading, shadow = self._meet(spec, reading, shadow)
         name, native = spec.name, reading.native
         if native == shadow.held:
@@ -278,12 +278,14 @@ class _Sheet:
         reading, after, news, rest = met(reading, shadow, self.awaited.pop(name), self.early)
         if rest:
             self.awaited[name] = rest
-        values = {member: (reading.value or {}).get(member) for member in news}
-        was = self.claims.get(key)
-        if news and was is not None and was.value is not None:
-            self._claim(key, replace(was, value=was.value | values))
-        elif was is None and any(value is not None for value in values.values()):
+        value, was = reading.value or {}, self.claims.get(key)
+        values = {member: value[member] for member in news if value.get(member) is not None}
+        if not values:
+            return reading, after
+        if was is None:
             self._assert(key, self._group(spec, reading, None), Interval(0, 0))
+        else:
+            self._claim(key, replace(was, value=(was.value or dict.fromkeys(value)) | values))
         return reading, after
 
     def _group(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow | None) -> Canonical:

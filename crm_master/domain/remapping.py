@@ -191,22 +191,24 @@ def without(shadow: Shadow, hidden: Mapping[str, Collection[str]]) -> Shadow:
 
 def met(
     reading: Reading, shadow: FieldShadow, awaited: Sequence[str], early: bool
-) -> tuple[Reading, FieldShadow, Mapping[str, Native], tuple[str, ...]]:
-    """A group's reading, and its shadow with ``awaited`` members that are seen for the first time; which those are, and the
-    rest.
+) -> tuple[Reading, FieldShadow, Collection[str], tuple[str, ...]]:
+    """A group's reading, and its shadow with ``awaited`` members that are seen for the first time; which of those the hub
+    has not put there, and which are still awaited.
 
     An ``early`` row is of before they were mapped: it perhaps only does not speak of those that are empty in it.
     """
     native = reading.native
     if not isinstance(native, dict):
-        return reading, shadow, {}, tuple(awaited) if early else ()
+        return reading, shadow, (), tuple(awaited) if early else ()
     held = shadow.held if isinstance(shadow.held, dict) else {}
     unsaid = {of for of in awaited if early and of not in held and native.get(of) is None}
     said = {member: value for member, value in native.items() if member not in unsaid}
-    news = {of: said[of] for of in awaited if of in said and of not in held}
-    after = replace(shadow, held=(held or dict.fromkeys(said)) | news)
+    shown = {of: said[of] for of in awaited if of in said and of not in held}
+    after = replace(shadow, held=(held or dict.fromkeys(said)) | shown)
+    ours = [value for value in (shadow.pending, shadow.sent) if isinstance(value, dict)]
+    theirs = [of for of in shown if all(value.get(of, UNSET) != shown[of] for value in ours)]
     rest = tuple(of for of in awaited if of and of not in said)
-    return replace(reading, native=said), after, news, rest
+    return replace(reading, native=said), after, theirs, rest
 
 
 def _children(was: FieldShadow, now: Reading | None) -> Mapping[str, str] | None:

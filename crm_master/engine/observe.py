@@ -78,6 +78,10 @@ class Observer:
             return
         record.claims = dict(found.claims)
         record.shadow = replace(found.shadow, read_at=item.started)
+        if record.shadow.awaited and item.started < record.shadow.mapped_at:
+            record.raw_hash = (
+                b""  # it is landed again when it is read later, though it shows nothing else
+            )
         if record.status is RecordStatus.ALIAS:
             # this key is another record's now, or the system took a merge back
             record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None

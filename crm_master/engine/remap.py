@@ -133,7 +133,8 @@ class Remapper:
         hidden = both.hidden(standing)
         old = {name: of for name, of in record.shadow.awaited.items() if name in both.read}
         whole = dict.fromkeys(lacking | (both.anew & both.read), ("",))
-        awaited = {**old, **{name: tuple(sorted(of)) for name, of in hidden.items()}, **whole}
+        members = {name: tuple(sorted(of.union(old.get(name, ())))) for name, of in hidden.items()}
+        awaited = {**old, **members, **whole}
         record.shadow = replace(without(record.shadow, hidden), awaited=awaited)
         record.mapping_hash = stream.mapping.hash
         # of one that is gone, and whose word was let go, nothing counts, by whatever mapping (RULES 11)

@@ -88,6 +88,31 @@ def test_rule_21_a_member_that_is_mapped_now_is_seen_in_a_group_of_which_nothing
     assert hub.erp["e1"]["city"] == "Ghent"
 
 
+def test_rule_21_so_it_is_in_a_group_that_was_emptied(world: MakeWorld) -> None:
+    hub = _hub(world, Setting(), {"street": "A", "city": "Ghent"}, {})
+    hub.round()
+    hub.clock.sleep(100)
+    hub.shop.edit("s1", street=None, city=None)
+    hub.round()
+    hide(hub, "shop", "s1", country="BE")
+    hub.apply(hub.proposed(shop=FULL_MAPPING + "  address.country: country\n"))
+    settled(hub)
+    assert hub.shop["s1"]["country"] == hub.golden["address"]["country"] == "BE"
+
+
+def test_rule_21_a_row_of_before_that_comes_later_is_landed_once_more(world: MakeWorld) -> None:
+    """By a worker whose clock is slow. It shows nothing else; only then it says what is empty."""
+    hub = _hub(world, Setting(NO_NOTE), {"note": "old"}, {})
+    hub.put_in_force(hub.proposed(shop=FULL_MAPPING))
+    hub.sweep()
+    hub.clock.sleep(-5)
+    hub.ingest("shop", full=True)
+    hub.reconcile()
+    hub.clock.sleep(100)
+    settled(hub)
+    assert hub.shop["s1"]["note"] == "old"
+
+
 def test_rule_21_only_a_field_that_was_moved_keeps_the_time_of_a_claim(world: MakeWorld) -> None:
     """A record that waited for a person, and was then found by a create whose answer had been lost, has moved nowhere."""
     hub = world("erp", "shop", shop=Setting(creates=()))
