@@ -217,7 +217,9 @@ class _Sheet:
             self.fields[name] = replace(there(shadow) if ours else shadow, held=native)
             return
         cleared = reading.presence is Presence.EMPTY
-        if shadow.doubt is None and not shadow.quarantined and reduced(spoken, shadow):
+        # what is in doubt of an earlier write was written over since: what this one shows is another question
+        asked = shadow.doubt is not None and reduced(shadow.held, shadow)
+        if not asked and not shadow.quarantined and reduced(spoken, shadow):
             # an edit, or what the system made of the value on its way: the next write shows which
             doubt = self._edit(spec, reading, shadow)
             self.fields[name] = replace(

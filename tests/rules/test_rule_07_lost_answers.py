@@ -81,6 +81,27 @@ def test_rule_07_a_doubt_survives_the_death_of_the_worker_that_would_have_settle
     assert hub.golden["name"] == hub.shop["s1"]["name"] == "Ada L."
 
 
+def test_rule_07_a_doubt_that_was_written_over_gives_way_to_the_next(world: MakeWorld) -> None:
+    """The answer to another write is lost too, before it is known what the system had made of the first."""
+    hub = _lost(world)
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.erp.edit("e1", name="Grace Hopper")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.shop.losses = ["done"]
+    hub.deliver("shop")
+    hub.clock.sleep(100)
+    hub.round()
+    hub.round()
+
+    assert hub.golden["name"] == hub.erp["e1"]["name"] == "Grace Hopper"
+    assert hub.shop["s1"]["name"] == "Grace Ho"
+    assert hub.claims("shop", "s1").get(ClaimKey("name")) != "Grace Ho"
+    assert hub.round() == 0
+    assert hub.rebuilt().equal
+
+
 def test_rule_07_what_nothing_will_be_written_over_is_believed(world: MakeWorld) -> None:
     """The system refuses the write that would tell: rather one edit too many than one lost."""
     hub = _lost(world, "undone")
