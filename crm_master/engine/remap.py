@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,7 +111,8 @@ class Remapper:
         before = record.shadow.fields
         document = _document(row) or {}
         standing = both.standing(record, document, lambda now: now.held)
-        lacking = both.lacking(record, row, standing)
+        said = _readings(stream.mapping, standing, False)
+        lacking = both.lacking(record, row, said)
         left = both.left(record, document)
         held = both.view(standing)
         record.claims = remap_claims(
@@ -130,7 +131,7 @@ class Remapper:
             both.view(both.standing(record, document, lambda now: now.pending)),
             (both.read | stream.mapping.writable) - lacking - both.anew,
         )
-        hidden = both.hidden(standing)
+        hidden = both.hidden(said)
         old = {name: of for name, of in record.shadow.awaited.items() if name in both.read}
         whole = dict.fromkeys(lacking | (both.anew & both.read), ("",))
         members = {name: tuple(sorted(of.union(old.get(name, ())))) for name, of in hidden.items()}
@@ -141,7 +142,8 @@ class Remapper:
         heard = record.status is RecordStatus.LIVE or record.claims
         found = None
         if row is not None and heard:
-            found = _first_sight(record, row, both, standing, spec, lacking)
+            silent = {name for name, of in said.items() if of.presence is Presence.MISSING}
+            found = _first_sight(record, row, stream, spec, held.present, silent | lacking)
         if found is not None:
             record.claims, record.shadow = dict(found.claims), found.shadow
         if unread := lacking.union(left, hidden):
@@ -209,7 +211,7 @@ class _Both:
         return document
 
     def lacking(
-        self, record: SourceRecord, row: InboxItem | None, standing: Document
+        self, record: SourceRecord, row: InboxItem | None, spoken: Readings
     ) -> frozenset[str]:
         """The fields that are read from a place of which neither the landed row nor the shadow speaks at all.
 
@@ -225,7 +227,7 @@ class _Both:
         doubted = row is not None and row.started < shadow.mapped_at
         return frozenset(
             name
-            for name, said in _readings(self.stream.mapping, standing, False).items()
+            for name, said in spoken.items()
             if (
                 name in newly
                 if said.presence is Presence.MISSING
@@ -233,9 +235,8 @@ class _Both:
             )
         )
 
-    def hidden(self, standing: Document) -> dict[str, frozenset[str]]:
+    def hidden(self, said: Readings) -> dict[str, frozenset[str]]:
         """The members of groups that are read from a place of which the document does not speak."""
-        said = _readings(self.stream.mapping, standing, False)
         found = {
             name: members.difference(said[name].native or ())
             for name, members in self.members.items()
@@ -271,30 +272,25 @@ def _moved(name: str, former: Translator, present: Translator) -> frozenset[str]
 def _first_sight(
     record: SourceRecord,
     row: InboxItem,
-    both: _Both,
-    standing: Document,
+    stream: StreamPlan,
     spec: EntitySpec,
-    lacking: frozenset[str],
+    present: Readings,
+    silent: Collection[str],
 ) -> Attributed:
     """What the document says of fields that were not read before, or could not be, or cannot be any more.
 
     Its row may be older than what it is asked for, so a place that it lacks is not known to be empty.
     """
-    fields, mapping = record.shadow.fields, both.stream.mapping
-    silent = {
-        name
-        for name, said in _readings(mapping, standing, False).items()
-        if said.presence is Presence.MISSING
-    }
+    fields, mapping = record.shadow.fields, stream.mapping
     readings = {
         name: reading
-        for name, reading in both.view(standing).present.items()
-        if (name not in fields and name not in lacking and name not in silent)
+        for name, reading in present.items()
+        if (name not in fields and name not in silent)
         or (name in fields and (fields[name].held is UNSET or fields[name].unreadable))
         or reading.presence is Presence.UNREADABLE
     }
     started = max(row.started, record.shadow.stale_before, record.shadow.mapped_at)
-    observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, both.stream.skew)
+    observed = Observed(row.seq, row.watermark, started, row.ended, row.stamp, stream.skew)
     return attribute(Mapped(readings), record.claims, record.shadow, mapping, spec, observed)
 
 

@@ -153,8 +153,7 @@ class Work:
         """Read records again from their landed rows, and recompute their customers (RULES 21).
 
         From a ``journal`` of its own, and as it was ``at`` a position of it, when that is replayed; ``since`` is when the
-        mapping came into force. Streams of which landed
-        rows do not speak of all that is mapped now are to be read whole.
+        mapping came into force. Streams of which landed rows do not speak of all that is mapped now are to be read whole.
         """
         found = Findings(self.counts)
         self._lock_owners(ids, ids)
@@ -183,10 +182,12 @@ class Work:
 
     def _in_force(self) -> Instant:
         applied = self.uow.journal.applied()
-        in_force = applied is not None and applied.hash == self.hub.hash
-        return applied.at if applied is not None and in_force else self.scope.at
+        if applied is None or applied.hash != self.hub.hash:
+            return self.scope.at
+        return applied.at
 
     def _read_whole(self, streams: Iterable[tuple[str, str]]) -> None:
+        """Have streams read whole, of which records lack what is mapped now."""
         for system, stream in sorted(streams):
             state = self.uow.states.stream(system, stream)
             if state.cursor is not None or state.scan_started:
