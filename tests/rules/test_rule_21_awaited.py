@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
-from tests.rules.test_rule_21_places import hide, settled
-from tests.rules.world import Setting, World
+from tests.rules.lost_answers import hub_with_shop
+from tests.rules.moving import hide, settled, two
+from tests.rules.world import Setting
 
 NO_NOTE = FULL_MAPPING.replace("  note: note\n", "")
 NO_NOTE_OR_PHONE = NO_NOTE.replace("  phone: phone\n", "")
 NO_CITY = FULL_MAPPING.replace("  address.city: city\n", "")
 
 
-def _hub(world: MakeWorld, shop: Setting, erp: dict[str, Any], there: dict[str, Any]) -> World:
-    hub = world("erp", "shop", shop=shop)
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", **erp)
-    hub.shop.add("s1", name="Ada", mail="ada@example.org", **there)
-    return hub.settle()
-
-
 def test_rule_21_what_a_row_says_is_empty_is_known_although_it_lacks_another_field(
     world: MakeWorld,
 ) -> None:
-    hub = _hub(world, Setting(NO_NOTE_OR_PHONE), {"note": "old"}, {"note": None})
+    hub = two(world, {"note": "old"}, {"note": None}, shop=Setting(NO_NOTE_OR_PHONE))
     hub.apply(hub.proposed(shop=FULL_MAPPING))
     hub.clock.sleep(100)
     hub.shop.edit("s1", note="new")
@@ -37,7 +29,7 @@ def test_rule_21_what_a_row_says_is_empty_is_known_although_it_lacks_another_fie
 def test_rule_21_what_is_read_under_the_new_mapping_is_believed_also_before_the_sweep(
     world: MakeWorld,
 ) -> None:
-    hub = _hub(world, Setting(NO_NOTE), {"note": "old"}, {})
+    hub = two(world, {"note": "old"}, {}, shop=Setting(NO_NOTE))
     hub.put_in_force(hub.proposed(shop=FULL_MAPPING))
     hub.clock.sleep(10)
     hub.shop.edit("s1", phone="1")
@@ -55,7 +47,7 @@ def test_rule_21_a_member_that_was_mapped_all_the_time_is_edited_in_an_empty_gro
     world: MakeWorld, before: str | None
 ) -> None:
     """In a partial payload, which speaks of nothing else."""
-    hub = _hub(world, Setting(NO_NOTE, full_payload=False), {}, {"street": before})
+    hub = two(world, {}, {"street": before}, shop=Setting(NO_NOTE, full_payload=False))
     hub.shop.edit("s1", street=None)
     hub.round()
     hub.apply(hub.proposed(shop=FULL_MAPPING))
@@ -67,7 +59,7 @@ def test_rule_21_a_member_that_was_mapped_all_the_time_is_edited_in_an_empty_gro
 
 @pytest.mark.parametrize("with_street", [True, False])
 def test_rule_21_or_where_others_are_known(world: MakeWorld, with_street: bool) -> None:
-    hub = _hub(world, Setting(NO_NOTE, full_payload=False), {"street": "A"}, {"street": "A"})
+    hub = two(world, {"street": "A"}, {"street": "A"}, shop=Setting(NO_NOTE, full_payload=False))
     hub.clock.sleep(100)
     hub.erp.edit("e1", street="B")
     hub.round()
@@ -81,7 +73,7 @@ def test_rule_21_or_where_others_are_known(world: MakeWorld, with_street: bool) 
 def test_rule_21_a_member_that_is_mapped_now_is_seen_in_a_group_of_which_nothing_was_said(
     world: MakeWorld,
 ) -> None:
-    hub = _hub(world, Setting(NO_CITY, full_payload=False), {}, {"street": None})
+    hub = two(world, {}, {"street": None}, shop=Setting(NO_CITY, full_payload=False))
     hide(hub, "shop", "s1", city="Ghent")
     hub.apply(hub.proposed(shop=FULL_MAPPING))
     settled(hub)
@@ -89,7 +81,7 @@ def test_rule_21_a_member_that_is_mapped_now_is_seen_in_a_group_of_which_nothing
 
 
 def test_rule_21_so_it_is_in_a_group_that_was_emptied(world: MakeWorld) -> None:
-    hub = _hub(world, Setting(), {"street": "A", "city": "Ghent"}, {})
+    hub = two(world, {"street": "A", "city": "Ghent"}, {}, shop=Setting())
     hub.round()
     hub.clock.sleep(100)
     hub.shop.edit("s1", street=None, city=None)
@@ -102,7 +94,7 @@ def test_rule_21_so_it_is_in_a_group_that_was_emptied(world: MakeWorld) -> None:
 
 def test_rule_21_a_row_of_before_that_comes_later_is_landed_once_more(world: MakeWorld) -> None:
     """By a worker whose clock is slow. It shows nothing else; only then it says what is empty."""
-    hub = _hub(world, Setting(NO_NOTE), {"note": "old"}, {})
+    hub = two(world, {"note": "old"}, {}, shop=Setting(NO_NOTE))
     hub.put_in_force(hub.proposed(shop=FULL_MAPPING))
     hub.sweep()
     hub.clock.sleep(-5)
@@ -115,15 +107,8 @@ def test_rule_21_a_row_of_before_that_comes_later_is_landed_once_more(world: Mak
 
 def test_rule_21_only_a_field_that_was_moved_keeps_the_time_of_a_claim(world: MakeWorld) -> None:
     """A record that waited for a person, and was then found by a create whose answer had been lost, has moved nowhere."""
-    hub = world("erp", "shop", shop=Setting(creates=()))
-    hub.shop.stamps = True
-    for name in ("erp", "shop"):
-        hub.ingest(name, full=True)
-    hub.reconcile()
-    hub.approve()
-    hub.erp.add("e1", name="Ada", mail="ada@example.org")
-    hub.round("erp")
-    hub.shop.losses, hub.shop.find_by = ["undone"], "mail"
+    hub = hub_with_shop(world, "undone")
+    hub.shop.stamps, hub.shop.find_by = True, "mail"
     hub.shop.add("s8", name="Ada", mail="ada@example.org")
     hub.ingest("shop")
     hub.reconcile()

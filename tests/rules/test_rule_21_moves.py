@@ -11,8 +11,8 @@ from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Rule
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Kept
-from tests.rules.test_rule_21_places import MOVED, PHONE, hide, settled, two
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.moving import MOVED, PHONE, hide, settled, two
 from tests.rules.world import Setting, World
 
 NICK = FULL_MAPPING.replace("note: note", "note: nick")
@@ -121,10 +121,7 @@ def test_rule_21_a_field_that_is_only_written_is_delivered_to_its_new_place(
     world: MakeWorld,
 ) -> None:
     written = FULL_MAPPING.replace("phone: phone", "phone: {at: phone, direction: write}")
-    hub = world("erp", "shop", shop=Setting(written))
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
-    hub.shop.add("s1", name="Ada", mail="ada@example.org")
-    hub.settle()
+    hub = two(world, {"phone": "1"}, {}, shop=Setting(written))
     hub.apply(hub.proposed(shop=written.replace("at: phone", "at: mobile")))
     settled(hub)
     assert hub.shop["s1"]["mobile"] == "1"
@@ -137,8 +134,7 @@ def test_rule_21_a_list_that_moves_has_the_elements_that_stand_there(
     there: dict[str, Any] = {"labels": ["b"]}
     hub = two(world, {"tags": ["a"]} | ({} if hidden else there), {"tags": ["c"]})
     if hidden:
-        kept = hub.erp.kept["e1"]
-        hub.erp.kept["e1"] = Kept(kept.document | there, kept.version)
+        hide(hub, "erp", "e1", **there)
     hub.apply(hub.proposed(erp=FULL_MAPPING.replace("tags: {at: tags", "tags: {at: labels")))
     settled(hub)
     assert sorted(hub.erp["e1"]["labels"]) == ["b", "c"]

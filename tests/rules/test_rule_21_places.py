@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from crm_master.domain.claims import ClaimKey
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import FULL_MAPPING, Kept
-from tests.rules.world import Setting, World
+from tests.rules.fakes import FULL_MAPPING
+from tests.rules.moving import MOVED, PHONE, hide, settled, two
+from tests.rules.world import Setting
 
-PHONE, ADDRESS = ClaimKey("phone"), ClaimKey("address")
-MOVED = FULL_MAPPING.replace("phone: phone", "phone: mobile")
+ADDRESS = ClaimKey("address")
 WITH_COUNTRY = FULL_MAPPING + "  address.country: country\n"
-
-
-def two(world: MakeWorld, erp: dict[str, Any], shop: dict[str, Any]) -> World:
-    hub = world("erp", "shop")
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", **erp)
-    hub.shop.add("s1", name="Ada", mail="ada@example.org", **shop)
-    return hub.settle()
-
-
-def settled(hub: World, rounds: int = 4) -> World:
-    for _ in range(rounds):
-        hub.clock.sleep(4000)
-        hub.round()
-    assert hub.rebuilt().equal
-    return hub
-
-
-def hide(hub: World, system: str, key: str, **values: str) -> None:
-    """The system has had these all along, and did not show them."""
-    kept = hub.systems[system].kept[key]
-    hub.systems[system].kept[key] = Kept(kept.document | values, kept.version)
 
 
 def test_rule_21_at_a_place_that_people_used_before_it_was_mapped_their_newest_word_counts(
