@@ -123,7 +123,7 @@ def heard(before: Shadow, fields: Mapping[str, FieldShadow], at: Instant, known:
     """The shadow with what a read that began ``at`` has made of its fields.
 
     Where they show, for the first time, all that was on its way, the record shows the version that this is of: whoever
-    edits it from then on has seen it, though no answer has told.
+    edits it from then on has seen it, though no answer has told. So the read confirms the write.
     """
     after = replace(before, fields=fields)
     if not before.coming:
@@ -139,7 +139,8 @@ def heard(before: Shadow, fields: Mapping[str, FieldShadow], at: Instant, known:
         for name, cap in caps.items()
         if cap is not None
     }
-    return replace(after, fields={**fields, **risen}).showing(before.coming, at, known)
+    after = replace(after, fields={**fields, **risen}, confirmed_at=max(before.confirmed_at, at))
+    return after.showing(before.coming, at, known)
 
 
 def arrived(now: FieldShadow) -> FieldShadow:

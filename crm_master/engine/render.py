@@ -73,6 +73,11 @@ class Renderer:
         if seen.edits or seen.notices or seen.stale or seen.doubts:
             return self._overtaken(plan, message, shown, now, watermark, uow)
         known, record.shadow = record.shadow, seen.shadow
+        news = _news(known, record.shadow)
+        if news:
+            record.raw_hash = (
+                b""  # it is landed again, though it may come to show what it did before
+            )
         if message.verb is DeliveryVerb.DELETE:
             return self._deletion(plan, message, record, customer, shown, natives_of(mapped))
         golden = here(customer.golden, customer.known_as, plan, record.shadow)
@@ -80,7 +85,7 @@ class Renderer:
         needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
             return self._already(plan, message, record, customer, mapped, now.started, uow)
-        if _news(known, seen.shadow):
+        if news:
             # what a write without an answer has done comes in like all that is seen: by the journal
             return self._overtaken(plan, message, shown, now, watermark, uow)
         former = {

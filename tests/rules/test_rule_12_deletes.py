@@ -323,3 +323,27 @@ def test_rule_12_of_a_stream_that_is_never_read_a_delivery_says_who_is_gone(
     hub.erp.edit("e1", name="Ada Lovelace")
     assert hub.round() == 0, "and is asked for no more"
     assert hub.rebuilt().equal
+
+
+def test_rule_12_whoever_takes_a_lost_write_back_is_spoken_of_again(world: MakeWorld) -> None:
+    """The look before a delete has shown that the write had arrived. The delete is refused, and then it is taken back."""
+    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub.round()
+    hub.erp.edit("e1", phone="2")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.shop.losses = ["done", "refused"]
+    hub.deliver("shop")
+    hub.erp.remove("e1")
+    hub.ingest("erp")
+    hub.reconcile()
+    hub.clock.sleep(700)
+    hub.deliver("shop")
+    assert hub.customer().archived
+    hub.clock.sleep(10)
+    hub.shop.edit("shop-1", phone="1")
+    hub.ingest("shop")
+    hub.reconcile()
+
+    assert not hub.customer().archived
+    assert hub.golden["phone"] == "1"
