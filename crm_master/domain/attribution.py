@@ -34,7 +34,7 @@ from crm_master.domain.fields import (
     Reading,
 )
 from crm_master.domain.remapping import met
-from crm_master.domain.settling import count_undone, heard, there
+from crm_master.domain.settling import count_undone, heard, passed, there
 
 
 class Why(Enum):
@@ -216,6 +216,7 @@ class _Sheet:
         ):
             self.fields[name] = replace(there(shadow) if ours else shadow, held=native)
             return
+        shadow = passed(shadow)
         cleared = reading.presence is Presence.EMPTY
         # what is in doubt of an earlier write was written over since: what this one shows is another question
         asked = shadow.doubt is not None and reduced(shadow.held, shadow)
@@ -321,6 +322,7 @@ class _Sheet:
             arrived = now != held and now == shadow.pending
             self.fields[name] = replace(shadow, held=now, sent=now if arrived else shadow.sent)
             return
+        shadow = passed(shadow)
         self.fields[name] = replace(shadow, held=now, sent=UNSET)
         if shadow.quarantined:
             return

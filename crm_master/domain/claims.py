@@ -133,11 +133,13 @@ class Seen(NamedTuple):
 class Shadow:
     """What one record was last seen to hold.
 
-    ``confirmed_at`` is when the last write was known to have arrived (0: none was), by its answer or by a read that began
-    then; ``read_at`` is the beginning of the newest read that was reconciled.
+    ``confirmed_at`` is when it was known last what had become of a write (0: of none yet), by its answer or by a read;
+    ``read_at`` is the beginning of the newest read that was reconciled.
     ``coming`` is the version that the record shows once all that is on its way has arrived (0: not known).
     ``awaited`` are the fields, and the members of groups, that are mapped since ``mapped_at`` and were not seen yet (``""``:
     the whole field). A row that was read before that perhaps lacks them, and what was delivered to places that are left.
+    ``deleting`` is when the hub was about to delete the record (0: never, or a delivery has found it there since): if it is
+    gone, that was perhaps nobody else.
     """
 
     fields: Mapping[str, FieldShadow] = field(default_factory=dict)
@@ -147,6 +149,7 @@ class Shadow:
     coming: int = 0
     mapped_at: Instant = 0
     awaited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deleting: Instant = 0
 
     @property
     def stale_before(self) -> Instant:

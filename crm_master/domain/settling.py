@@ -38,21 +38,24 @@ def intend(
     writes: Mapping[str, Native],
     sources: Mapping[str, Sources] | None = None,
     version: int = 0,
+    at: Instant = 0,
 ) -> Shadow:
     """The shadow between intent and settlement: held, and sent but not yet known to be held (RULES 6).
 
+    To write nothing is to delete the record, from ``at`` on.
     ``version`` is what the record shows once that is done; 0 for none: a secondary record is not brought up to one
     (RULES 14), nor is any while more is on its way.
     """
     if not writes:
-        return shadow
+        return replace(shadow, deleting=at)
     more = {name for name, now in shadow.fields.items() if now.pending not in (UNSET, now.sent)}
     fields = dict(shadow.fields)
     for name, native in writes.items():
         fields[name] = replace(
             fields.get(name, UNHELD), pending=native, coming=(sources or {}).get(name)
         )
-    return replace(shadow, fields=fields, coming=version if more <= writes.keys() else 0)
+    coming = version if more <= writes.keys() else 0
+    return replace(shadow, fields=fields, coming=coming, deleting=0)
 
 
 def on_its_way(shadow: Shadow) -> dict[str, Native]:
@@ -192,6 +195,11 @@ def count_undone(shadow: FieldShadow, native: Native) -> FieldShadow:
         return replace(after, undone_to=native, undone=1)
     undone = shadow.undone + 1
     return replace(after, undone=undone, quarantined=shadow.quarantined or undone >= UNDONE_LIMIT)
+
+
+def passed(shadow: FieldShadow) -> FieldShadow:
+    """The field when it shows something else than before: what had arrived by then, and is entered again, is an edit."""
+    return abandoned(shadow) if shadow.sent == shadow.pending else shadow
 
 
 def there(shadow: FieldShadow) -> FieldShadow:

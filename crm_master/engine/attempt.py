@@ -299,14 +299,14 @@ class Attempt:
             return []
         pos = uow.journal.commit("intent", at, self.run.id)
         records, renamed = [], []
-        for delivery in deliveries:
-            record, match = delivery.record, self.hub.entities[delivery.customer.entity].match
+        for one in deliveries:
+            record, match = one.record, self.hub.entities[one.customer.entity].match
             if record is not None:
-                version = delivery.message.version if record.primary else 0
-                record.shadow = intend(record.shadow, delivery.natives, delivery.sources, version)
+                version = one.message.version if record.primary else 0
+                record.shadow = intend(record.shadow, one.natives, one.sources, version, at)
                 records.append(record)
-                if not match.fields.isdisjoint(delivery.natives):
-                    index_sent(record, delivery.plan.mapping, record.entity, match)
+                if not match.fields.isdisjoint(one.natives):
+                    index_sent(record, one.plan.mapping, record.entity, match)
                     renamed.append(record)
         uow.records.save(records)
         uow.records.save_blocks(renamed)

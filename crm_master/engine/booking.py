@@ -10,7 +10,14 @@ from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, TaskKind
 from crm_master.domain.settling import Settled, intend, settle, withhold
-from crm_master.engine.delivery import Confirmed, Delivery, children_of, natives_of, unshown
+from crm_master.engine.delivery import (
+    Confirmed,
+    Delivery,
+    children_of,
+    legible,
+    natives_of,
+    unshown,
+)
 from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.moving import book_move
 from crm_master.engine.plan import Hub, StreamPlan
@@ -29,7 +36,8 @@ def written(
     """Settle what was delivered. ``present`` is the customer as of now, who may be another than was delivered."""
     delivery, outcome = item.delivery, item.outcome
     assert isinstance(outcome, Written)
-    shown = held = _held(plan, item.shown, delivery.record)
+    mapped = _read(plan, item.shown)
+    shown = held = _held(plan, mapped, delivery.record)
     known = uow.states.stream(plan.system, plan.stream).watermark
     ref = ExternalRef(plan.system, plan.stream, outcome.key)
     record = delivery.record
@@ -50,7 +58,10 @@ def written(
         held = _ours(delivery, record, held)
         if ref != record.ref:
             record = book_move(hub, delivery.message, record, ref, item.at, pos, uow)
-    complete = item.shown is not None and len(held) == len(shown)
+    # where something cannot be read, or could not before, a dead letter is opened or closed once it is read again
+    plain = mapped is not None and legible(mapped)
+    plain = plain and not any(was.unreadable for was in record.shadow.fields.values())
+    complete = plain and len(held) == len(shown)
     if complete and item.shown is not None:
         record.raw_hash = fingerprint(canonical(item.shown.document))
     record.reread = not complete
@@ -131,14 +142,19 @@ def bind(
     return delivery.entry("existed", item.at, ref=ref)
 
 
+def _read(plan: StreamPlan, shown: RawRecord | None) -> Mapped | None:
+    """A record as the hub understands it; ``None`` if nothing was shown, or nothing that could be understood."""
+    if shown is None:
+        return None
+    mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
+    return mapped if isinstance(mapped, Mapped) else None
+
+
 def _held(
-    plan: StreamPlan, shown: RawRecord | None, record: SourceRecord | None
+    plan: StreamPlan, mapped: Mapped | None, record: SourceRecord | None
 ) -> dict[str, Native]:
     """What a record shows; of a group, members that a partial payload lacks are still as they were (RULES 9)."""
-    if shown is None:
-        return {}
-    mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-    natives = natives_of(mapped) if isinstance(mapped, Mapped) else {}
+    natives = {} if mapped is None else natives_of(mapped)
     before = record.shadow.fields if record is not None else {}
     return natives | {
         name: plan.mapping.complete(name, natives[name], before[name].held)
@@ -155,10 +171,7 @@ def _children(
         return found
     sent = RawRecord("", item.delivery.command.after)
     for shown, names in ((sent, item.delivery.natives), (item.shown, held)):
-        mapped = None
-        if shown is not None:
-            mapped = plan.mapping.apply(shown.document, full_payload=plan.full_payload)
-        if isinstance(mapped, Mapped):
+        if (mapped := _read(plan, shown)) is not None:
             found |= {name: of for name, of in children_of(mapped).items() if name in names}
     return found
 

@@ -131,6 +131,11 @@ def natives_of(mapped: Mapped) -> dict[str, Native]:
     }
 
 
+def legible(mapped: Mapped) -> bool:
+    """Whether all that a record shows can be read."""
+    return all(reading.presence is not Presence.UNREADABLE for reading in mapped.readings.values())
+
+
 def children_of(mapped: Mapped) -> dict[str, Mapping[str, str]]:
     """Under which keys of the system's own the elements of its lists stand, where it gives them any."""
     return {

@@ -173,7 +173,8 @@ def fan_out(
         if record.primary:
             # also where there is something to write: whatever becomes of that, these will not show this version
             record.shadow = hide(record.shadow, needed.unshown, customer.version - 1)
-        if needed.writes or needed.crossing:
+        # whether a delete that is no more wanted has happened, a look tells
+        if needed.writes or needed.crossing or record.shadow.deleting:
             out.messages.append(message)
             continue
         out.unneeded.append(message.id)

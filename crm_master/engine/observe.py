@@ -66,8 +66,11 @@ class Observer:
         if isinstance(mapped, Rejected):
             self.found.dead(item, f"{mapped.path}: {mapped.reason}".removeprefix(": "))
             return
-        if record.status is RecordStatus.DELETED and item.started >= _found_gone(record):
-            self._reappear(record)
+        if record.status is RecordStatus.DELETED:
+            if item.started >= _found_gone(record):
+                self._reappear(record)
+            else:
+                record.raw_hash = b""  # a last word: the key may come back showing just that
         before = record.shadow.fields
         found = attribute(
             mapped, record.claims, record.shadow, stream.mapping, self.plan.spec, observed
@@ -125,8 +128,9 @@ class Observer:
         record.status, record.gone = status, interval(observed, record.shadow)
         if into is None:
             self.found.counts["gone"] += 1
-            self.found.vanished.append(record)
-            self.found.gone.add(record.rec_id)
+            if not record.shadow.deleting:
+                self.found.vanished.append(record)
+                self.found.gone.add(record.rec_id)
         else:
             self.found.counts["merged"] += 1
             record.alias_of = alias_of(record.ref, into)

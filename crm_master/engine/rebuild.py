@@ -18,6 +18,7 @@ from crm_master.domain.settling import (
     believe,
     heard,
     intend,
+    on_its_way,
     settle,
     withhold,
 )
@@ -184,7 +185,7 @@ class Rebuilder:
             return
         record = uow.records.get([entry.rec_id])[entry.rec_id]
         version = entry.version if record.primary else 0
-        record.shadow = intend(record.shadow, entry.sent, entry.sources, version)
+        record.shadow = intend(record.shadow, entry.sent, entry.sources, version, entry.at)
         uow.records.save([record])
 
     def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
@@ -289,6 +290,7 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         sent = now.pending if ours else now.sent
         children = entry.children.get(name, now.children)
         read[name] = replace(now, held=held, sent=sent, children=children)
+    confirmed_at = entry.at if on_its_way(shadow) else shadow.confirmed_at
     shadow = heard(shadow, read, entry.at, 0)
     fields = {
         name: arrived(now)
@@ -296,4 +298,5 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         else abandoned(now)
         for name, now in shadow.fields.items()
     }
-    return replace(shadow, fields=fields).showing(entry.version, entry.at, 0)
+    shadow = replace(shadow, fields=fields, confirmed_at=confirmed_at, deleting=0)
+    return shadow.showing(entry.version, entry.at, 0)

@@ -12,11 +12,11 @@ from crm_master.domain.claims import UNSET, FieldShadow, Instant, Observed, Shad
 from crm_master.domain.elements import former_keys
 from crm_master.domain.fields import Mapped, Native, Rejected
 from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb, RecordStatus, TaskKind
-from crm_master.domain.settling import abandoned, arrived, withhold
+from crm_master.domain.settling import abandoned, arrived, on_its_way, withhold
 from crm_master.domain.survivorship import Reconciled, former_contents
 from crm_master.engine.delivery import Delivery, children_of, correlation, natives_of, unshown
 from crm_master.engine.facts import here
-from crm_master.engine.ingest import land, spot_page
+from crm_master.engine.ingest import canonical, fingerprint, land, spot_page
 from crm_master.engine.plan import Hub, StreamPlan
 from crm_master.engine.settle import Settler, wait
 from crm_master.ports import Clock, Customer, DeliveryEntry, OutboxMessage, SourceRecord, UnitOfWork
@@ -70,23 +70,25 @@ class Renderer:
             return self._overtaken(plan, message, shown, now, watermark, uow)
         observed = Observed(0, watermark, now.started, now.ended, skew=plan.skew)
         seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
-        if seen.edits or seen.notices or seen.stale or seen.doubts:
+        told = seen.edits or seen.notices or seen.stale or seen.doubts
+        if told or _legible(record.shadow, seen.shadow):
             return self._overtaken(plan, message, shown, now, watermark, uow)
-        known, record.shadow = record.shadow, seen.shadow
-        news = _news(known, record.shadow)
-        if news:
-            record.raw_hash = (
-                b""  # it is landed again, though it may come to show what it did before
-            )
+        known, record.shadow = record.shadow, replace(seen.shadow, deleting=0)
+        # what a write without an answer has done comes in like all that is seen: by the journal
+        news = _news(known, seen.shadow)
         if message.verb is DeliveryVerb.DELETE:
+            if news:
+                return self._overtaken(plan, message, shown, now, watermark, uow)
             return self._deletion(plan, message, record, customer, shown, natives_of(mapped))
         golden = here(customer.golden, customer.known_as, plan, record.shadow)
         reconciled = Reconciled(golden, customer.winners, withheld=customer.withheld)
         needed = patch(reconciled, record.shadow, plan.mapping, spec, secondary=not record.primary)
         if not needed.writes:
-            return self._already(plan, message, record, customer, mapped, now.started, uow)
+            if news or on_its_way(known):
+                # what was landed last is from before that: who makes the record so again makes an edit
+                record.raw_hash = fingerprint(canonical(shown.document))
+            return self._already(plan, message, record, customer, mapped, now, uow)
         if news:
-            # what a write without an answer has done comes in like all that is seen: by the journal
             return self._overtaken(plan, message, shown, now, watermark, uow)
         former = {
             name: former_keys(name, golden[name], was, plan.mapping)
@@ -150,22 +152,28 @@ class Renderer:
         record: SourceRecord,
         customer: Customer,
         mapped: Mapped,
-        read_at: Instant,
+        now: Checked,
         uow: UnitOfWork,
     ) -> str:
-        """The system shows the golden record already, perhaps through a write whose answer was lost."""
+        """The system shows the golden record already, perhaps through a write whose answer was lost.
+
+        Then a read that began before this one was over shows it perhaps as it was before (RULES 6).
+        """
+        read_at, confirmed_at = now.started, record.shadow.confirmed_at
+        if on_its_way(record.shadow):
+            read_at = confirmed_at = now.ended
         fields = {
-            name: now
-            if now.pending is UNSET
+            name: was
+            if was.pending is UNSET
             else replace(
-                arrived(now) if now.held == now.pending else abandoned(now),
-                sent=now.pending if now.held == now.pending else now.sent,
+                arrived(was) if was.held == was.pending else abandoned(was),
+                sent=was.pending if was.held == was.pending else was.sent,
             )
-            for name, now in record.shadow.fields.items()
+            for name, was in record.shadow.fields.items()
         }
         known = uow.states.stream(plan.system, plan.stream).watermark
-        shadow = replace(record.shadow, fields=fields).showing(customer.version, read_at, known)
-        record.shadow = shadow
+        shadow = replace(record.shadow, fields=fields, confirmed_at=confirmed_at)
+        shadow = record.shadow = shadow.showing(customer.version, read_at, known)
         record.shadow = withhold(
             shadow, unshown(self.hub, plan, customer, record), customer.version - 1
         )
@@ -189,6 +197,13 @@ class Renderer:
         )
         uow.journal.add_deliveries([entry], pos)
         return "already"
+
+
+def _legible(known: Shadow, seen: Shadow) -> bool:
+    """Whether a record shows something in a field that could not be read before."""
+    return any(
+        was.unreadable and not seen.fields[name].unreadable for name, was in known.fields.items()
+    )
 
 
 def _news(known: Shadow, seen: Shadow) -> bool:

@@ -66,7 +66,7 @@ def dump_shadow(shadow: Shadow) -> dict[str, Any]:
     fields = {name: _dump_field(now) for name, now in shadow.fields.items()}
     row = {"f": fields, "s": [list(seen) for seen in shadow.seen], "r": shadow.read_at}
     awaited = {name: list(members) for name, members in shadow.awaited.items()}
-    rare = {"c": shadow.coming, "m": shadow.mapped_at, "a": awaited}
+    rare = {"c": shadow.coming, "m": shadow.mapped_at, "a": awaited, "d": shadow.deleting}
     return row | {short: value for short, value in rare.items() if value}
 
 
@@ -75,9 +75,9 @@ def load_shadow(document: Mapping[str, Any] | None, confirmed_at: int | None) ->
         return Shadow()
     fields = {name: _load_field(row) for name, row in document["f"].items()}
     seen = tuple(Seen(version, at) for version, at in document["s"])
-    read_at, coming, mapped_at = (document.get(short, 0) for short in ("r", "c", "m"))
+    read_at, coming, mapped_at, deleting = (document.get(short, 0) for short in "rcmd")
     awaited = {name: tuple(members) for name, members in document.get("a", {}).items()}
-    return Shadow(fields, seen, confirmed_at or 0, read_at, coming, mapped_at, awaited)
+    return Shadow(fields, seen, confirmed_at or 0, read_at, coming, mapped_at, awaited, deleting)
 
 
 def _dump_field(now: FieldShadow) -> dict[str, Any]:

@@ -148,30 +148,6 @@ def test_rule_07_another_value_than_could_be_made_of_it_is_an_edit_at_once(
     assert hub.golden["name"] == "Grace"
 
 
-@pytest.mark.parametrize("fate", ["done", "killed"])
-def test_rule_07_whoever_takes_a_lost_write_back_makes_an_edit(world: MakeWorld, fate: str) -> None:
-    """The record shows again what was landed last. That is news: the hub has seen since that its write had arrived."""
-    hub = pair(world)
-    hub.erp.edit("e1", name="Ada Lovelace")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
-    hub.clock.sleep(700)
-    hub.deliver("shop")
-    hub.shop.edit("s1", name="Ada")
-    hub.round()
-    hub.round()
-
-    assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["s1"]["name"] == "Ada"
-    assert hub.round() == 0
-    assert hub.rebuilt().equal
-
-
 @pytest.mark.parametrize(
     ("sent", "made", "doubtful"),
     [
