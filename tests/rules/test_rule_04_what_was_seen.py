@@ -7,7 +7,7 @@ import pytest
 from crm_master.domain.lifecycle import TaskKind
 from crm_master.domain.survivorship import FieldPolicy, Rule
 from tests.rules.conftest import MakeWorld
-from tests.rules.world import Setting, World, dying
+from tests.rules.world import Setting, World, lose
 
 NO_DENIAL = """
   name: name
@@ -63,12 +63,7 @@ def test_rule_04_what_a_lost_write_did_is_seen_from_the_read_on_that_shows_it(
     hub = _hub(world, "erp", "shop")
     hub.erp.edit("1", consent="no")
     _read(hub, "erp")
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
+    lose(hub, fate)
     assert hub.shop["1"]["consent"] == "no"
 
     hub.clock.sleep(10)

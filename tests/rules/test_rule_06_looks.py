@@ -10,7 +10,7 @@ from connectors.contract import Page, RawRecord, Scan
 from crm_master.domain.lifecycle import TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.losing import pair
-from tests.rules.world import World, dying
+from tests.rules.world import World, lose
 
 
 def _sent(hub: World, fate: str, **changes: object) -> None:
@@ -18,12 +18,7 @@ def _sent(hub: World, fate: str, **changes: object) -> None:
     hub.erp.edit("e1", **changes)
     hub.ingest("erp")
     hub.reconcile()
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
+    lose(hub, fate)
 
 
 def _looked(hub: World) -> None:

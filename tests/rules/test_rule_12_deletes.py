@@ -13,7 +13,7 @@ from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
 from tests.rules.losing import pair
-from tests.rules.world import Setting, World, dying
+from tests.rules.world import Setting, World, dying, lose
 
 CAN = {"delete": True, "guard": Guard.ETAG}
 
@@ -163,12 +163,7 @@ def _revived(hub: World, fate: str) -> None:
     hub.erp.remove("e1")
     hub.ingest("erp")
     hub.reconcile()
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
+    lose(hub, fate)
     hub.clock.sleep(5)
     hub.erp.add("e1", **document)
     hub.ingest("erp")

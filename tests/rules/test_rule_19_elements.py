@@ -12,7 +12,7 @@ from connectors.contract import Document
 from crm_master.domain.lifecycle import TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FakeSystem
-from tests.rules.world import Setting, World, dying
+from tests.rules.world import Setting, World, lose
 
 LINES = """
   name: name
@@ -136,12 +136,7 @@ def test_rule_19_an_edit_after_a_lost_answer_is_one_of_the_same_element(
     hub.clock.sleep(10)
     hub.ingest("erp")
     hub.reconcile()
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
+    lose(hub, fate)
     hub.clock.sleep(7200)
 
     _edit(hub.shop, 200, **AGAIN)

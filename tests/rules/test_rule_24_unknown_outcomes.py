@@ -10,7 +10,7 @@ from crm_master.domain.lifecycle import TaskKind
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
 from tests.rules.lost_answers import hub_with_shop
-from tests.rules.world import Setting, dying
+from tests.rules.world import Setting, dying, lose
 
 
 def test_rule_24_a_lost_answer_is_looked_up_and_bound(world: MakeWorld) -> None:
@@ -239,12 +239,7 @@ def test_rule_24_what_a_lossy_system_made_of_a_create_is_no_edit(
     hub.shop.makes = lambda document: document | {"name": str(document.get("name"))[:8].upper()}
     hub.erp.edit("e1", name="Ada Lovelace")
     hub.round("erp")
-    hub.shop.losses = [fate]
-    if fate == "killed":
-        with dying():
-            hub.deliver("shop")
-    else:
-        hub.deliver("shop")
+    lose(hub, fate)
     hub.clock.sleep(700)
     hub.round()
     hub.round()

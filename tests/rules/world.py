@@ -370,3 +370,13 @@ def dying() -> Iterator[None]:
     except Killed:
         return
     raise AssertionError("nobody was killed")
+
+
+def lose(hub: World, fate: str) -> None:
+    """Deliver to the shop, which does with the first write what its ``losses`` call this ``fate``."""
+    hub.shop.losses = [fate]
+    if fate == "killed":
+        with dying():
+            hub.deliver("shop")
+    else:
+        hub.deliver("shop")
