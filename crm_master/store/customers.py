@@ -21,7 +21,7 @@ from crm_master.store.schema import (
     reference,
     source_record,
 )
-from crm_master.store.sql import Query, among, chunks, insert, locking, upsert
+from crm_master.store.sql import CHUNK, Query, among, chunks, insert, locking, upsert
 
 # asked for every batch: made once
 _is_one, _of_type = among(entity.c.id, "of"), entity.c.type == sa.bindparam("of")
@@ -200,11 +200,19 @@ class CustomerRepository:
 
     def mark_all_dirty(self, systems: Collection[str], entities: Collection[str]) -> int:
         self._locks.take_every(Level.CUSTOMER)
-        there = sa.select(source_record.c.entity_id).where(source_record.c.system.in_(systems))
-        touched = sa.or_(entity.c.id.in_(there), entity.c.type.in_(entities))
-        ids = sa.select(entity.c.id).where(touched).order_by(entity.c.id)
-        marked = sa.update(entity).where(entity.c.id.in_(locking(self._connection, ids)))
-        return self._connection.execute(marked.values(dirty=True)).rowcount
+        of_these = source_record.c.system.in_(systems)
+        there = sa.exists().where(source_record.c.entity_id == entity.c.id, of_these)
+        touched = sa.or_(entity.c.type.in_(entities), there)
+        marked, after = 0, ""
+        # page by page: one statement for a million holds all their ids in memory
+        while True:
+            page = sa.select(entity.c.id).where(touched, entity.c.id > after).order_by(entity.c.id)
+            query = locking(self._connection, page.limit(CHUNK))
+            ids = list(self._connection.execute(query).scalars())
+            if not ids:
+                return marked
+            _MARK(self._connection, {"of": ids, "dirty": True})
+            marked, after = marked + len(ids), ids[-1]
 
     def take_dirty(self, entity_type: str, limit: int) -> list[EntityId]:
         ids = _DIRTY.column(self._connection, {"of": entity_type, "most": limit})
