@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from connectors.contract import Guard, Page, Scan
 from crm_master.domain.lifecycle import DeletePolicy, RecordStatus, TaskKind
 from crm_master.engine.deletion import silenced
 from crm_master.engine.fuses import FuseBlown
 from tests.rules.conftest import MakeWorld
 from tests.rules.fakes import FULL_MAPPING
-from tests.rules.losing import pair
-from tests.rules.world import Setting, World, dying, lose
-
-CAN = {"delete": True, "guard": Guard.ETAG}
-
-
-def _hub(world: MakeWorld, policy: DeletePolicy, **shop: object) -> World:
-    """Ada is in the ERP, and was created in the shop, which can delete."""
-    hub = world("erp", "shop", shop=Setting(creates=(), can=CAN | shop))
-    hub.set_deletes(policy)
-    hub.erp.add("e1", name="Ada", mail="ada@example.org", phone="1")
-    hub.settle()
-    assert hub.shop.only()["name"] == "Ada"
-    return hub
+from tests.rules.losing import CAN, deleting
+from tests.rules.world import Setting, World, dying
 
 
 def _outcome(hub: World) -> str:
@@ -33,7 +18,7 @@ def _outcome(hub: World) -> str:
 
 
 def test_rule_12_by_default_a_deletion_deletes_nothing_elsewhere(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.IGNORE)
+    hub = deleting(world, DeletePolicy.IGNORE)
     hub.erp.remove("e1")
     hub.round()
     assert hub.shop.only()["name"] == "Ada"
@@ -45,7 +30,7 @@ def test_rule_12_by_default_a_deletion_deletes_nothing_elsewhere(world: MakeWorl
 
 
 def test_rule_12_propagate_deletes_where_the_manifest_says_how(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     held = dict(hub.shop.only())
     hub.erp.remove("e1")
     hub.round()
@@ -68,7 +53,7 @@ def test_rule_12_propagate_deletes_where_the_manifest_says_how(world: MakeWorld)
 
 
 def test_rule_12_a_system_that_cannot_delete_keeps_its_record(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE, delete=False)
+    hub = deleting(world, DeletePolicy.PROPAGATE, delete=False)
     hub.erp.remove("e1")
     hub.round()
     assert hub.shop.only()["name"] == "Ada"
@@ -79,7 +64,7 @@ def test_rule_12_a_system_that_cannot_delete_keeps_its_record(world: MakeWorld) 
 def test_rule_12_an_edit_that_the_deleted_record_did_not_show_keeps_the_customer(
     world: MakeWorld,
 ) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     hub.shop.edit("shop-1", phone="2")
     hub.erp.remove("e1")
     hub.round()
@@ -107,7 +92,7 @@ def test_rule_12_another_live_record_in_the_same_system_keeps_the_customer(
 
 
 def test_rule_12_somebody_who_is_faster_than_the_delete_saves_the_record(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     hub.erp.remove("e1")
     hub.ingest("erp")
     hub.reconcile()
@@ -124,7 +109,7 @@ def test_rule_12_somebody_who_is_faster_than_the_delete_saves_the_record(world: 
 
 
 def test_rule_12_between_the_look_and_the_delete_the_guard_stands(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     hub.erp.remove("e1")
     hub.ingest("erp")
     hub.reconcile()
@@ -134,7 +119,7 @@ def test_rule_12_between_the_look_and_the_delete_the_guard_stands(world: MakeWor
 
 
 def test_rule_12_a_lost_answer_to_a_delete_is_looked_up(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     hub.erp.remove("e1")
     hub.shop.losses = ["undone"]
     hub.round()
@@ -145,7 +130,7 @@ def test_rule_12_a_lost_answer_to_a_delete_is_looked_up(world: MakeWorld) -> Non
 
 
 def test_rule_12_of_a_delete_whose_answer_was_lost_nobody_is_told_either(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.PROPAGATE)
+    hub = deleting(world, DeletePolicy.PROPAGATE)
     hub.erp.remove("e1")
     hub.shop.losses = ["killed"]
     with dying():
@@ -157,62 +142,8 @@ def test_rule_12_of_a_delete_whose_answer_was_lost_nobody_is_told_either(world: 
     assert hub.rebuilt().equal
 
 
-def _revived(hub: World, fate: str) -> None:
-    """The hub was to delete the record in the shop, heard nothing of it, and then the ERP has its record again."""
-    document = dict(hub.erp["e1"])
-    hub.erp.remove("e1")
-    hub.ingest("erp")
-    hub.reconcile()
-    lose(hub, fate)
-    hub.clock.sleep(5)
-    hub.erp.add("e1", **document)
-    hub.ingest("erp")
-    hub.reconcile()
-    assert not hub.customer().archived
-
-
-@pytest.mark.parametrize("fate", ["done", "killed"])
-@pytest.mark.parametrize("polled", [True, False])
-def test_rule_12_what_the_hub_has_perhaps_deleted_speaks_for_nobody(
-    world: MakeWorld, fate: str, polled: bool
-) -> None:
-    """Its customer lives again before anybody knows what became of the delete."""
-    hub = _hub(world, DeletePolicy.PROPAGATE)
-    hub.round()
-    _revived(hub, fate)
-    hub.clock.sleep(700)
-    if polled:
-        hub.ingest("shop", full=True)
-        hub.reconcile()
-    hub.round()
-    hub.round()
-
-    assert not hub.customer().archived
-    assert hub.erp["e1"]["name"] == "Ada"
-    assert hub.record("shop", "shop-1").status is RecordStatus.DELETED
-    assert [task.subject for task in hub.tasks(TaskKind.GONE)] == []
-    assert hub.rebuilt().equal
-
-
-@pytest.mark.parametrize("fate", ["undone", "refused", "retry"])
-def test_rule_12_whoever_deletes_what_the_hub_has_not_deleted_speaks(
-    world: MakeWorld, fate: str
-) -> None:
-    """The answer has told, or a look: whoever deletes the record after that is a person."""
-    hub = _hub(world, DeletePolicy.PROPAGATE)
-    hub.round()
-    _revived(hub, fate)
-    hub.clock.sleep(700)
-    hub.deliver("shop")
-    hub.shop.remove("shop-1")
-    hub.round()
-
-    assert hub.customer().archived
-    assert hub.rebuilt().equal
-
-
 def test_rule_12_archive_keeps_the_customer_and_tells_nobody(world: MakeWorld) -> None:
-    hub = _hub(world, DeletePolicy.ARCHIVE)
+    hub = deleting(world, DeletePolicy.ARCHIVE)
     hub.erp.remove("e1")
     hub.round()
     assert hub.customer().archived
@@ -351,7 +282,7 @@ def test_rule_12_a_record_that_only_a_delivery_finds_gone_is_deleted_as_policy_s
     world: MakeWorld,
 ) -> None:
     """What was on its way there, nobody says any more: so nothing speaks against the deletion."""
-    hub = _hub(world, DeletePolicy.ARCHIVE)
+    hub = deleting(world, DeletePolicy.ARCHIVE)
     hub.shop.edit("shop-1", phone="2")
     hub.erp.losses = ["undone"]
     hub.round()
@@ -380,85 +311,3 @@ def test_rule_12_of_a_stream_that_is_never_read_a_delivery_says_who_is_gone(
     hub.erp.edit("e1", name="Ada Lovelace")
     assert hub.round() == 0, "and is asked for no more"
     assert hub.rebuilt().equal
-
-
-def test_rule_12_what_the_look_before_a_delete_has_shown_comes_in_first(world: MakeWorld) -> None:
-    """A write whose answer was lost had arrived. The delete after it is refused, and then a person takes the write back."""
-    hub = _hub(world, DeletePolicy.PROPAGATE)
-    hub.round()
-    hub.erp.edit("e1", phone="2")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.shop.losses = ["done", "refused"]
-    hub.deliver("shop")
-    hub.erp.remove("e1")
-    hub.ingest("erp")
-    hub.reconcile()
-    for _ in range(2):
-        hub.clock.sleep(700)
-        hub.deliver("shop")
-        hub.reconcile()
-    assert hub.tasks(TaskKind.REFUSED) != []
-    assert hub.customer().archived
-    hub.shop.edit("shop-1", phone="1")
-    hub.ingest("shop")
-    hub.reconcile()
-
-    assert not hub.customer().archived
-    assert hub.golden["phone"] == "1"
-    assert hub.rebuilt().equal
-
-
-def test_rule_12_who_comes_back_as_they_went_is_there(world: MakeWorld) -> None:
-    """A page that was read before the hub deleted the record is landed after that, and the record is restored as it was."""
-    hub = _hub(world, DeletePolicy.PROPAGATE)
-    hub.round()
-    hub.erp.remove("e1")
-    hub.ingest("erp")
-    hub.reconcile()
-    document, read = dict(hub.shop.only()), hub.shop.read
-
-    def slow(stream: str, cursor: str | None, scan: Scan) -> Iterator[Page]:
-        pages = list(read(stream, cursor, scan))
-        hub.shop.read = read  # type: ignore[method-assign]
-        hub.deliver("shop")
-        yield from pages
-
-    hub.shop.read = slow  # type: ignore[method-assign]
-    hub.ingest("shop", full=True)
-    hub.reconcile()
-    assert hub.record("shop", "shop-1").status is RecordStatus.DELETED
-    hub.clock.sleep(100)
-    hub.shop.add("shop-1", **document)
-    hub.ingest("shop", full=True)
-    hub.reconcile()
-
-    assert hub.record("shop", "shop-1").status is RecordStatus.LIVE
-
-
-def test_rule_12_a_record_that_goes_a_second_time_is_gone(world: MakeWorld) -> None:
-    """It was restored before anybody had found out what had become of the write that was on its way when it went."""
-    hub = pair(world)
-    hub.erp.edit("e1", name="Ada Lovelace")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.shop.losses = ["undone"]
-    hub.deliver("shop")
-    kept = hub.shop.kept["s1"]
-    hub.clock.sleep(5)
-    hub.shop.remove("s1")
-    hub.ingest("shop")
-    hub.reconcile()
-    hub.erp.edit("e1", name="Ada")
-    hub.ingest("erp")
-    hub.reconcile()
-    hub.shop.kept["s1"] = kept
-    del hub.shop.gone["s1"]
-    hub.clock.sleep(700)
-    hub.deliver("shop")
-    hub.shop.remove("s1")
-    hub.round()
-    hub.ingest("shop", full=True)
-    hub.reconcile()
-
-    assert hub.record("shop", "s1").status is RecordStatus.DELETED
