@@ -54,8 +54,7 @@ def _only(sqlite: str, postgresql: str) -> dict[str, Any]:
     return {"sqlite_where": text(sqlite), "postgresql_where": text(postgresql)}
 
 
-_Id = String(32)
-_Name = String(100)
+_Id, _Name = String(32), String(100)
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 run = Table(
@@ -244,7 +243,8 @@ entity = Table(
     Column("archived", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
-    Index(None, "type", "dirty"),
+    Index("ix_entity_dirty", "type", "id", **_only("dirty = 1", "dirty")),
+    Index("ix_entity_redirect_to", "redirect_to", **_only(*["redirect_to IS NOT NULL"] * 2)),
 )
 
 entity_history = Table(
