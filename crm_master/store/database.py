@@ -189,6 +189,8 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "do_connect", _make_private)
         event.listen(engine, "connect", _open_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _open_postgres)
     return engine
 
 
@@ -207,6 +209,13 @@ def _open_sqlite(connection: Any, _record: Any) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _open_postgres(connection: Any, _record: Any) -> None:
+    # a plan that is kept is one of an empty table, in a first load, and has no values: each row of the table is compared
+    # with each of a list, one by one, while of known values a hash is made
+    connection.execute("SET plan_cache_mode = force_custom_plan")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
