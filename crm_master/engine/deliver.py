@@ -30,11 +30,11 @@ def delivery_fuses(
     hub: Hub, system: str, uow: UnitOfWork
 ) -> Iterator[tuple[fuses.Reading, StreamPlan]]:
     """How the fuses of a system's streams stand for what waits there."""
-    waiting = uow.outbox.waiting(system)
     for plan in hub.system(system).streams.values():
+        waiting = uow.outbox.waiting(system, plan.stream)
         allowed = hub.entities[plan.entity].fuses
         for verb, fuse in FUSES.items():
-            found = waiting.get((plan.stream, verb), 0)
+            found = waiting.get(verb, 0)
             # counting customers takes as long as there are many: only where it matters
             never = found <= allowed.floor if verb is DeliveryVerb.WRITE else not found
             of = 0 if never else uow.customers.count(plan.entity)
@@ -104,11 +104,11 @@ class Deliverer:
     def _spend(self) -> None:
         """An approval ends when all that it was for is delivered."""
         with self.store() as uow:
-            waiting = uow.outbox.waiting(self.system)
             for plan in self.hub.system(self.system).streams.values():
+                waiting = uow.outbox.waiting(self.system, plan.stream)
                 idle = not uow.customers.dirty(plan.entity) and not uow.inbox.pending(plan.entity)
                 for verb, fuse in FUSES.items():
-                    if idle and not waiting.get((plan.stream, verb)):
+                    if idle and not waiting.get(verb):
                         fuses.spent(fuse, plan.name, uow, self.clock())
             uow.commit()
 

@@ -317,8 +317,8 @@ class Outbox(Protocol):
 
     def count_creates(self, system: str) -> dict[str, int]: ...
 
-    def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
-        """Deliveries that wait for time or another run, not for a person, by stream and verb."""
+    def waiting(self, system: str, stream: str) -> dict[DeliveryVerb, int]:
+        """Deliveries to a stream that wait for time or another run, not for a person, by verb."""
 
 
 class Tasks(Protocol):

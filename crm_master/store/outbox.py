@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
 from crm_master.ports import Level, OutboxMessage
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import outbox
-from crm_master.store.sql import Query, among, chunks, locking, unindexed, upsert
+from crm_master.store.sql import Query, among, chunks, counts, locking, unindexed, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (
@@ -34,11 +34,11 @@ _BUSY = (DeliveryState.LEASED.value, DeliveryState.SENT.value)
 # asked before every delivery: made once
 _of_system, _is_one = outbox.c.system == sa.bindparam("of"), among(outbox.c.id, "of")
 _WAITS = Query(
-    sa.select(outbox.c.stream, outbox.c.verb, sa.func.count())
-    .where(_of_system, outbox.c.state.not_in(SET_ASIDE))
-    .group_by(outbox.c.stream, outbox.c.verb)
+    counts({verb.value: outbox.c.verb == verb.value for verb in DeliveryVerb}).where(
+        _of_system, outbox.c.stream == sa.bindparam("in"), outbox.c.state.not_in(SET_ASIDE)
+    )
 )
-_states = sa.select(outbox.c.state, sa.func.count()).group_by(outbox.c.state)
+_states = counts({state.value: outbox.c.state == state.value for state in DeliveryState})
 _COUNT, _COUNT_OF = Query(_states), Query(_states.where(_of_system))
 _COUNT_CREATES = Query(_states.where(_of_system, outbox.c.rec_id.is_(None)))
 _due = sa.and_(outbox.c.state.in_(_DUE), outbox.c.not_before <= sa.bindparam("now"))
@@ -286,15 +286,19 @@ class OutboxRepository:
             found += [outbox_message(row) for row in rows]
         return found
 
-    def waiting(self, system: str) -> dict[tuple[str, DeliveryVerb], int]:
-        rows = _WAITS(self._connection, {"of": system})
-        return {(stream, DeliveryVerb(verb)): number for stream, verb, number in rows}
+    def waiting(self, system: str, stream: str) -> dict[DeliveryVerb, int]:
+        found = self._counted(_WAITS, {"of": system, "in": stream})
+        return {DeliveryVerb(verb): number for verb, number in found.items()}
 
     def count_creates(self, system: str) -> dict[str, int]:
-        return dict(_COUNT_CREATES(self._connection, {"of": system}))
+        return self._counted(_COUNT_CREATES, {"of": system})
 
     def count(self, system: str | None = None) -> dict[str, int]:
-        return dict((_COUNT if system is None else _COUNT_OF)(self._connection, {"of": system}))
+        return self._counted(_COUNT if system is None else _COUNT_OF, {"of": system})
+
+    def _counted(self, query: Query, values: Mapping[str, Any]) -> dict[str, int]:
+        [row] = query(self._connection, values)
+        return {name: number for name, number in row._asdict().items() if number}
 
 
 def _row(message: OutboxMessage) -> dict[str, Any]:

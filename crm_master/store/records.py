@@ -15,7 +15,7 @@ from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import block_key, source_record
-from crm_master.store.sql import Query, among, chunks, upsert
+from crm_master.store.sql import Query, among, chunks, counts, upsert
 
 SELECT = sa.select(source_record)
 
@@ -37,13 +37,15 @@ _OWNERS = Query(sa.select(source_record.c.entity_id, source_record.c.placed).whe
 _LINKED = Query(
     sa.select(source_record.c.rec_id).where(_is_one, source_record.c.entity_id.is_not(None))
 )
-_link = sa.case((source_record.c.entity_id.is_(None), "unlinked"), else_="linked")
+_has_status = {status: source_record.c.status == status.value for status in RecordStatus}
+_is_live, _has_none = _has_status[RecordStatus.LIVE], source_record.c.entity_id.is_(None)
 _COUNT = Query(
-    sa.select(source_record.c.status, _link, sa.func.count())
-    .where(
+    counts(
+        {status.value: condition for status, condition in _has_status.items()}
+        | {"linked": _is_live & ~_has_none, "unlinked": _is_live & _has_none}
+    ).where(
         source_record.c.system == sa.bindparam("of"), source_record.c.stream == sa.bindparam("in")
     )
-    .group_by(source_record.c.status, sa.literal_column("2"))
 )
 _UNBLOCK = Query(sa.delete(block_key).where(among(block_key.c.rec_id, "of")))
 _ranked = (
@@ -199,13 +201,9 @@ class RecordRepository:
         return {row.key: row.rec_id for row in self._connection.execute(query)}
 
     def count(self, system: str, stream: str) -> dict[str, int]:
-        place = {"of": system, "in": stream}
-        counts = {"live": 0, "deleted": 0, "linked": 0, "unlinked": 0}
-        for status, link, number in _COUNT(self._connection, place):
-            counts[status] = counts.get(status, 0) + number
-            if status == RecordStatus.LIVE:
-                counts[link] += number
-        return counts
+        [row] = _COUNT(self._connection, {"of": system, "in": stream})
+        always = ("live", "deleted", "linked", "unlinked")
+        return {name: number for name, number in row._asdict().items() if number or name in always}
 
 
 def _behind(system: str, stream: str, key: str) -> sa.ColumnElement[bool]:

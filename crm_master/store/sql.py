@@ -45,6 +45,17 @@ def unindexed(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     return column.concat("")
 
 
+def counts(of: Mapping[str, sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    """How many rows meet each of these conditions, by its name, in one row.
+
+    To group them, SQLite would sort them all in memory.
+    """
+    found: list[sa.ColumnElement[Any]] = [
+        sa.func.count().filter(those).label(name) for name, those in of.items()
+    ]
+    return sa.select(*found)
+
+
 def insert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, which all name the same columns."""
     if rows:

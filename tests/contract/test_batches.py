@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from crm_master.engine.reconcile import Reconciler
 from crm_master.store import Database
+from tests.contract.rows import land, row
 from tests.rules.world import Setting, World
 
 SIZES = (5, 200)
@@ -105,11 +106,25 @@ def _steps(folder: Path, number: int) -> tuple[Counter[str], Counter[str]]:
         run = hub.run("reconcile", "customer")
         Reconciler(hub.hub, "customer", hub.store, hub.clock, hub.new_id, run, batch=20)()
 
+    def recompute() -> None:
+        with hub.store() as uow:
+            uow.customers.mark_all_dirty(["erp"], ["customer"])
+            uow.commit()
+        reconcile()
+
+    def scan() -> None:
+        after = ""
+        with hub.store() as uow:
+            while page := uow.customers.scan("customer", after, 20):
+                after = page[-1].id
+
     for part, work in (  # noqa: B007
         ("landing", partial(hub.ingest, "erp")),
         ("reconciling", reconcile),
         ("delivering", partial(hub.deliver, "shop")),
         ("nothing new", partial(hub.ingest, "erp", full=True)),
+        ("recomputing", recompute),
+        ("scanning", scan),
     ):
         work()
     loaded = found.copy()
@@ -125,3 +140,38 @@ def _steps(folder: Path, number: int) -> tuple[Counter[str], Counter[str]]:
         work()
     hub.close()
     return loaded, found
+
+
+def test_to_count_sorts_nothing(store: Database, spy: Callable[[Database], list[str]]) -> None:
+    """SQLite would keep a million rows in memory for it."""
+    if store.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL sorts elsewhere")
+    statements = spy(store)
+    with store() as uow:
+        uow.records.count("erp", "people")
+        uow.outbox.count()
+        uow.outbox.count("erp")
+        uow.outbox.count_creates("erp")
+        uow.outbox.waiting("erp", "people")
+        uow.inbox.pending()
+        uow.customers.count("customer")
+        uow.customers.dirty("customer")
+    counting = [text for text in statements if "count(*)" in text]
+    assert len(counting) == 8
+    with store.engine.connect() as connection:
+        for text in counting:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("",) * text.count("?"))
+            assert not [step for *_, step in plan if "TEMP B-TREE" in step], text
+
+
+def test_every_statement_is_planned_for_its_values(store: Database) -> None:
+    """PostgreSQL would soon keep a plan of an empty table, and compare each row with each value of a list, one by one."""
+    if store.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite keeps no plans")
+    for start in range(0, 400, 20):
+        land(store, *(row(f"{place}") for place in range(start, start + 20)))
+    query = "SELECT sum(custom_plans), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '% IN (%'"
+    with store.engine.connect() as connection:
+        [(made, kept)] = connection.execute(sa.text(query))
+    assert made > 0
+    assert kept == 0

@@ -131,10 +131,10 @@ def test_a_delivery_may_turn_into_a_delete_and_back(store: Database) -> None:
     message = OutboxMessage("E1", "customer", "erp", "people", "r1", 1)
     with store() as uow:
         uow.outbox.put([message], 1)
-        assert uow.outbox.waiting("erp") == {("people", DeliveryVerb.WRITE): 1}
+        assert uow.outbox.waiting("erp", "people") == {DeliveryVerb.WRITE: 1}
         message.verb, message.version = DeliveryVerb.DELETE, 2
         uow.outbox.put([message], 2)
-        assert uow.outbox.waiting("erp") == {("people", DeliveryVerb.DELETE): 1}
+        assert uow.outbox.waiting("erp", "people") == {DeliveryVerb.DELETE: 1}
         assert [found.verb for found in uow.outbox.claim("erp", 5, 9, 9, 2)] == [
             DeliveryVerb.DELETE
         ]

@@ -248,7 +248,13 @@ class Working(People):
 
     def _deliveries(self, names: Sequence[str]) -> list[bool]:
         with self.app.store() as uow:
-            waiting = [name for name in names if uow.outbox.waiting(name)]
+            waiting = [
+                name
+                for name in names
+                if any(
+                    uow.outbox.waiting(name, stream) for stream in self.app.hub.system(name).streams
+                )
+            ]
         return [self.deliver(name) for name in waiting]
 
     def _run(self, system: str | None, verb: Callable[[], Any], reading: str = "") -> bool:
