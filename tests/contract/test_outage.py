@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -78,6 +79,20 @@ def test_a_driver_that_repeats_the_password_is_not_repeated() -> None:
     assert str(explained(error, url)).startswith(
         "the master database db.example.org/hub cannot be used: no use of *** or ***. "
     )
+
+
+def test_a_server_that_goes_while_a_connection_is_made_is_told(postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as store:
+
+        @sa.event.listens_for(store.engine, "connect", insert=True)
+        def lose(connection: Any, _record: object) -> None:
+            connection.close()
+
+        with (
+            pytest.raises(DatabaseUnavailable, match=r"is closed\. Is it running"),
+            store.explaining(),
+        ):
+            store.check()
 
 
 def test_a_file_that_another_process_holds_is_told(
