@@ -214,7 +214,6 @@ source_record = Table(
     Column("confirmed_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("system", "stream", "key"),
     Index(None, "entity_id"),
-    # few records are either: these cost those that are not nothing
     Index("ix_source_record_reread", "system", "stream", "key", **_only("reread = 1", "reread")),
     Index("ix_source_record_alias_of", "alias_of", **_only(*["alias_of IS NOT NULL"] * 2)),
 )
@@ -243,6 +242,7 @@ entity = Table(
     Column("archived", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
+    Index("ix_entity_type", "type", "id", **_only(*["redirect_to IS NULL"] * 2)),
     Index("ix_entity_dirty", "type", "id", **_only("dirty = 1", "dirty")),
     Index("ix_entity_redirect_to", "redirect_to", **_only(*["redirect_to IS NOT NULL"] * 2)),
 )

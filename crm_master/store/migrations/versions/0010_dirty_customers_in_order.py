@@ -1,4 +1,4 @@
-"""Dirty customers are found in the order of their ids, and those that were merged into another by it.
+"""Customers of a type, and the dirty ones of them, are found in the order of their ids; those that were merged, by it.
 
 The index that is gone held every customer, and none in order: each batch of a sweep, and each page of a scan, sorted them
 all.
@@ -18,10 +18,11 @@ def upgrade() -> None:
     dirty = "dirty = 1" if op.get_bind().dialect.name == "sqlite" else "dirty"
     _index("dirty", ["type", "id"], dirty)
     _index("redirect_to", ["redirect_to"], "redirect_to IS NOT NULL")
+    _index("type", ["type", "id"], "redirect_to IS NULL")
 
 
 def downgrade() -> None:
-    for name in ("redirect_to", "dirty"):
+    for name in ("type", "redirect_to", "dirty"):
         op.drop_index(op.f(f"ix_entity_{name}"), "entity")
     op.create_index(op.f("ix_entity_type_dirty"), "entity", ["type", "dirty"])
 
