@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any, Final
 
 from crm_master.domain.claims import (
@@ -33,26 +32,9 @@ from crm_master.domain.fields import (
     Presence,
     Reading,
 )
+from crm_master.domain.notices import Notice, Why
 from crm_master.domain.remapping import met
 from crm_master.domain.settling import count_undone, heard, passed, there
-
-
-class Why(Enum):
-    """Why a reading did not simply become a claim or an echo."""
-
-    UNREADABLE = "unreadable"
-    QUARANTINED = "quarantined"
-    CLEAR_REVIEW = "clear_review"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that a person should know of one field of one record, or of some elements of it."""
-
-    field: str
-    why: Why
-    detail: str = ""
-    elements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +119,7 @@ class _Sheet:
         if shadow is None or shadow.held is UNSET:
             self._first_sight(spec, reading)
         elif spec.cardinality is Cardinality.MANY:
-            self._elements(spec, reading, replace(shadow, unreadable=False))
+            self._elements(spec, reading, replace(shadow, unreadable=False, unseen=False))
         else:
             self._value(spec, reading, replace(shadow, unreadable=False))
 
@@ -197,6 +179,10 @@ class _Sheet:
             if spec.name in self.awaited and not shadow.quarantined:
                 reading, shadow = self._meet(spec, reading, shadow)
         name, native = spec.name, reading.native
+        if shadow.unseen:
+            shadow = replace(shadow, unseen=False)
+            if self._first_shown(spec, reading, spoken, shadow):
+                return
         if native == shadow.held:
             self.fields[name] = shadow
             return
@@ -221,12 +207,7 @@ class _Sheet:
         # what is in doubt of an earlier write was written over since: what this one shows is another question
         asked = shadow.doubt is not None and reduced(shadow.held, shadow)
         if not asked and not shadow.quarantined and reduced(spoken, shadow):
-            # an edit, or what the system made of the value on its way: the next write shows which
-            doubt = self._edit(spec, reading, shadow)
-            self.fields[name] = replace(
-                shadow, held=native, sent=UNSET, doubt=doubt, source=shadow.coming
-            )
-            self.doubts = True
+            self._doubt(spec, reading, replace(shadow, source=shadow.coming))
             return
         after = replace(count_undone(shadow, native), doubt=None, source=None)
         if after.quarantined:
@@ -246,6 +227,31 @@ class _Sheet:
             return
         self.fields[name] = replace(after, review=False)
         self._claim(ClaimKey(name), self._edit(spec, reading, shadow))
+
+    def _first_shown(
+        self, spec: FieldSpec, reading: Reading, spoken: Native, shadow: FieldShadow
+    ) -> bool:
+        """Take the first read since a write of which nothing was shown. False if it cannot be what the write came to."""
+        name, native, sent = spec.name, reading.native, shadow.sent
+        if echoes(spoken, sent, shadow.held) or self._same(name, native, sent):
+            self.fields[name] = replace(shadow, held=native, doubt=None)
+            if shadow.doubt is not None:
+                self._claim(ClaimKey(name), shadow.doubt)
+            return True
+        unmoved = native == shadow.held or reduced(spoken, replace(shadow, pending=sent))
+        if shadow.quarantined or not unmoved:
+            return False
+        if shadow.doubt is None:
+            self._doubt(spec, reading, shadow)
+        else:  # once more the same of the same: so that is what the system makes of it
+            self.fields[name] = replace(shadow, held=native, doubt=None)
+        return True
+
+    def _doubt(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> None:
+        """An edit, or what the system made of what was sent: the next write shows which."""
+        doubt = self._edit(spec, reading, shadow)
+        self.fields[spec.name] = replace(shadow, held=reading.native, sent=UNSET, doubt=doubt)
+        self.doubts = True
 
     def _edit(self, spec: FieldSpec, reading: Reading, shadow: FieldShadow) -> Claim:
         """The claim of a person who has changed a value to what is read."""

@@ -94,9 +94,10 @@ class FieldShadow:
     """What one system holds in one field, in its own representation.
 
     ``held`` is the value last seen there; ``sent`` the value that the hub put there last, unless a person changed it
-    since; ``pending`` a value that is on its way. ``undone`` counts how often ``undone_to`` came back after the hub had
-    written something else. ``withheld_at`` is the last version that the field showed before deliveries were withheld.
-    ``doubt`` is the claim that ``held`` is, unless it is what the system made of ``pending``: the next write shows which.
+    since; ``pending`` a value that is on its way. ``unseen``: the system took ``sent``, and nothing has shown yet what it
+    made of it. ``undone`` counts how often ``undone_to`` came back after the hub had written something else.
+    ``withheld_at`` is the last version that the field showed before deliveries were withheld. ``doubt`` is the claim that
+    ``held`` is, unless it is what the system made of what the hub sent: the next write shows which.
     ``review``: somebody emptied it, and a person is asked; ``vanished`` are the elements of a list that this is about.
     ``source`` says whose claims the hub delivered to make ``held``, ``coming`` the same of ``pending``. ``children`` are the
     keys that the system gives the elements of a list, each with the key of what it was last seen to hold.
@@ -110,6 +111,7 @@ class FieldShadow:
     unreadable: bool = False
     quarantined: bool = False
     review: bool = False
+    unseen: bool = False
     withheld_at: int | None = None
     doubt: Claim | None = None
     vanished: tuple[str, ...] = ()

@@ -109,11 +109,11 @@ def settle(
             edits[ClaimKey(name)], doubt = doubt, None
         elif name in written:
             doubt = None
-        fields[name] = replace(arrived(now), held=native, sent=sent, doubt=doubt)
+        fields[name] = replace(arrived(now), held=native, sent=sent, doubt=doubt, unseen=False)
     for name in written:
         now = fields.get(name, UNHELD)
         if now.pending is not UNSET:
-            now = fields[name] = replace(arrived(now), sent=now.pending)
+            now = fields[name] = replace(arrived(now), sent=now.pending, unseen=True)
         if now.withheld_at is not None:
             fields[name] = replace(now, withheld_at=max(now.withheld_at, version))
     for name, keys in children.items():

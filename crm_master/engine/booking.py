@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from connectors.contract import RawRecord, Written
 from crm_master.domain.claims import UNSET, Instant, Shadow
+from crm_master.domain.echoes import reduced
 from crm_master.domain.fields import Mapped, Native
 from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryState, Origin, TaskKind
@@ -203,7 +205,9 @@ def _ineffective(
     for name in delivery.natives.keys() & held.keys():
         now, was = record.shadow.fields[name], before.fields[name]
         subject = f"{record.ref}:{name}"
-        known = was.held is not UNSET and was.doubt is None
+        known = was.held is not UNSET and not (
+            was.doubt is not None and reduced(now.held, replace(now, pending=now.sent))
+        )
         if known and now.held == was.held and now.held != now.sent:
             payload = {"entity": delivery.customer.id, "field": name}
             tasks.append(Task(TaskKind.INEFFECTIVE, subject, payload))

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from crm_master.domain.attribution import Notice, Why
 from crm_master.domain.claims import Instant
 from crm_master.domain.fields import Canonical
 from crm_master.domain.ids import EntityId, RecordId
 from crm_master.domain.lifecycle import InboxState, SystemState, TaskKind
+from crm_master.domain.notices import Notice, Why
 from crm_master.engine.plan import EntityPlan, Hub
 from crm_master.ports import (
     Customer,

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import orjson
 
-from crm_master.domain.attribution import Why, attribute
+from crm_master.domain.attribution import attribute
 from crm_master.domain.claims import Observed, Shadow, interval
 from crm_master.domain.fields import Mapped, Rejected
 from crm_master.domain.lifecycle import InboxState, RecordStatus, TaskKind
 from crm_master.domain.membership import carried, transferred
+from crm_master.domain.notices import Why
 from crm_master.domain.settling import on_its_way
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.merging import alias_of, shown_values

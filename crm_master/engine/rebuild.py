@@ -289,7 +289,8 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         ours = now.pending is not UNSET and held == now.pending
         sent = now.pending if ours else now.sent
         children = entry.children.get(name, now.children)
-        read[name] = replace(now, held=held, sent=sent, children=children)
+        unseen = now.unseen and name not in entry.held
+        read[name] = replace(now, held=held, sent=sent, children=children, unseen=unseen)
     confirmed_at = entry.at if on_its_way(shadow) else shadow.confirmed_at
     shadow = heard(shadow, read, entry.at, 0)
     fields = {

@@ -16,7 +16,7 @@ from crm_master.domain.claims import (
 from crm_master.domain.survivorship import Rule, Winner
 
 _SEPARATOR = "\x1f"
-_FLAGS = ("unreadable", "quarantined", "review")
+_FLAGS = ("unreadable", "quarantined", "review", "unseen")
 
 
 def dump_claims(claims: Mapping[ClaimKey, Claim]) -> dict[str, list[Any]]:
@@ -111,6 +111,7 @@ def _load_field(row: Mapping[str, Any]) -> FieldShadow:
         unreadable="unreadable" in row,
         quarantined="quarantined" in row,
         review="review" in row,
+        unseen="unseen" in row,
         withheld_at=row.get("w"),
         doubt=_load_claim(row["d"]) if "d" in row else None,
         vanished=tuple(row.get("v", ())),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from connectors.contract import Document
-from crm_master.domain.attribution import Attributed, Why, attribute
+from crm_master.domain.attribution import Attributed, attribute
 from crm_master.domain.claims import ClaimKey, FieldShadow, Observed, Shadow
 from crm_master.domain.fields import Mapped, Presence, Reading
 from crm_master.domain.lifecycle import TaskKind
+from crm_master.domain.notices import Why
 from crm_master.domain.settling import intend
 from mappings import entity_spec
 from tests.rules.conftest import MakeWorld
