@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from crm_master.domain.changes import empty
 from crm_master.domain.claims import (
     UNSET,
     Claim,
@@ -231,17 +232,22 @@ class _Sheet:
     def _first_shown(
         self, spec: FieldSpec, reading: Reading, spoken: Native, shadow: FieldShadow
     ) -> bool:
-        """Take the first read since a write of which nothing was shown. False if it cannot be what the write came to."""
+        """Take the first read since a write of which nothing was shown. False if it is nothing that is to be found out."""
         name, native, sent = spec.name, reading.native, shadow.sent
         if echoes(spoken, sent, shadow.held) or self._same(name, native, sent):
             self.fields[name] = replace(shadow, held=native, doubt=None)
             if shadow.doubt is not None:
                 self._claim(ClaimKey(name), shadow.doubt)
             return True
-        unmoved = native == shadow.held or reduced(spoken, replace(shadow, pending=sent))
-        if shadow.quarantined or not unmoved:
+        written = replace(shadow, pending=sent)
+        asked = shadow.doubt is not None and reduced(shadow.held, written)
+        unmoved = native == shadow.held or (not asked and reduced(spoken, written))
+        emptied = reading.presence is Presence.EMPTY and (
+            not self.shadow.read_at or self.lenses.clear(name) is not Clear.ALLOWED
+        )
+        if shadow.quarantined or not unmoved or emptied or empty(sent):
             return False
-        if shadow.doubt is None:
+        if shadow.doubt is None or native != shadow.held:
             self._doubt(spec, reading, shadow)
         else:  # once more the same of the same: so that is what the system makes of it
             self.fields[name] = replace(shadow, held=native, doubt=None)

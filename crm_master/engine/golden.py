@@ -167,7 +167,9 @@ def fan_out(
             plan.spec,
             secondary=not record.primary,
         )
-        out.believed |= _believe(record, needed.writes)
+        # what a second write has come to, the next read shows
+        unseen = {name for name, now in record.shadow.fields.items() if now.unseen}
+        out.believed |= _believe(record, needed.writes.keys() | unseen)
         out.patches.append((record, needed))
         record.shadow = agree(record.shadow, needed.matched)
         if record.primary:
