@@ -216,9 +216,10 @@ def test_rule_07_a_system_whose_answers_never_show_a_field_makes_no_edit_of_it(
     write = hub.shop.write
 
     def without_name(commands: Any) -> Any:
+        answers: Any = write(commands)
         return [
             replace(done, record=replace(done.record, document=_nameless(done.record.document)))
-            for done in write(commands)
+            for done in answers
         ]
 
     hub.shop.write, hub.shop.makes = without_name, makes  # type: ignore[method-assign]
