@@ -69,6 +69,11 @@ def readable(natives: Mapping[str, Native], lenses: Lenses) -> dict[str, Canonic
 def index_sent(record: SourceRecord, lenses: Lenses, kind: str, rules: MatchRules) -> None:
     """Let a record be found by what is on its way to it as well: it may get another key by that (RULES 24)."""
     index(record, kind, rules)
+    add_sent(record, lenses, kind, rules)
+
+
+def add_sent(record: SourceRecord, lenses: Lenses, kind: str, rules: MatchRules) -> None:
+    """Add to the keys under which a record is found those of what is on its way to it."""
     record.blocks |= block_hashes(kind, profile(sent_unheard(record, lenses), rules), rules)
 
 

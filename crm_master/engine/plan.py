@@ -10,6 +10,7 @@ from connectors.contract import Document, Sink
 from crm_master.domain.entities import EntitySpec
 from crm_master.domain.fields import Canonical, Lenses, Mapped, Native, Rejected
 from crm_master.domain.identity import MatchRules
+from crm_master.domain.ids import ExternalRef
 from crm_master.domain.lifecycle import DeletePolicy, Leaving
 from crm_master.domain.survivorship import Policy
 
@@ -159,6 +160,11 @@ class Hub:
                 f"no stream {stream!r} in {system}; there are: {', '.join(streams)}"
             )
         return streams[stream]
+
+    def known(self, ref: ExternalRef) -> StreamPlan | None:
+        """The stream of a record; ``None`` if it is not configured any more."""
+        system = self.systems.get(ref.system)
+        return system.streams.get(ref.stream) if system else None
 
     def entity(self, name: str) -> EntityPlan:
         """Raises ``NotConfigured``."""

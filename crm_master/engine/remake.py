@@ -13,6 +13,7 @@ from crm_master.engine.deletion import leave, obey, returns
 from crm_master.engine.facts import look_up, note
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import Recomputed, counts_for, fan_out, recompute, superseded
+from crm_master.engine.matching import add_sent
 from crm_master.ports import Customer, HistoryEntry, LinkEntry, SourceRecord, Task
 
 
@@ -168,7 +169,12 @@ class Remaker:
         uow.records.save(list(records.values()))
         said = self.found.edited | self.found.reindexed
         note([records[rec_id] for rec_id in sorted(said)], self.plan.spec, uow)
-        uow.records.save_blocks([records[rec_id] for rec_id in sorted(self.found.reindexed)])
+        reindexed = [records[rec_id] for rec_id in sorted(self.found.reindexed)]
+        for record in reindexed:
+            # it is found by what is on its way to it until that is known to have arrived, or not
+            if stream := self.hub.known(record.ref):
+                add_sent(record, stream.mapping, self.plan.spec.name, self.plan.match)
+        uow.records.save_blocks(reindexed)
         uow.customers.save(list(self.found.customers.values()), self.scope.at)
         uow.customers.add_history(self.found.history)
         uow.customers.add_links(links, self.scope.at, pos)

@@ -21,8 +21,7 @@ from crm_master.ports import InboxItem, SourceRecord, UnitOfWork
 
 def outdated(hub: Hub, record: SourceRecord) -> bool:
     """Whether a record was read with another mapping than the present one. One that was never read was not."""
-    system = hub.systems.get(record.ref.system)
-    stream = system.streams.get(record.ref.stream) if system else None
+    stream = hub.known(record.ref)
     return bool(stream and record.mapping_hash and record.mapping_hash != stream.mapping.hash)
 
 

@@ -9,7 +9,7 @@ import pytest
 from crm_master.domain.claims import ClaimKey
 from crm_master.domain.lifecycle import RecordStatus, TaskKind
 from tests.rules.conftest import MakeWorld
-from tests.rules.fakes import Killed
+from tests.rules.fakes import FULL_MAPPING, Killed
 from tests.rules.world import Setting, World
 
 NAME = ClaimKey("name")
@@ -234,6 +234,30 @@ def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_scan_misses_i
     hub.round()
     _has_moved(hub)
     assert len(hub.list.writes) == 1
+
+
+def test_rule_24_a_record_that_moved_unheard_is_found_again_when_its_keys_were_noted_anew(
+    world: MakeWorld,
+) -> None:
+    """Another mapping is in force since, and nobody else has the new address any more."""
+    hub = _keyed_by_address(world)
+    hub.erp.add("e2", name="Bob")
+    hub.list.losses = ["done"]
+    hub.round()
+    hub.erp.remove("e1")
+    hub.ingest("erp", full=True)
+    hub.reconcile()
+    hub.apply(hub.proposed(list=FULL_MAPPING.replace("note: note", "note: remark")))
+    hub.ingest("list", full=True)
+    hub.reconcile()
+    hub.clock.sleep(1000)
+    hub.round()
+    hub.round()
+
+    moved, old = (hub.record("list", f"{name}@example.org") for name in ("lovelace", "ada"))
+    assert moved.entity_id == old.entity_id
+    assert len(hub.list.writes) == 1
+    assert hub.rebuilt().equal
 
 
 def test_rule_24_a_record_that_moved_unheard_is_not_gone_because_a_person_knew_it_under_its_new_key(
