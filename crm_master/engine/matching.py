@@ -74,7 +74,8 @@ def index_sent(record: SourceRecord, lenses: Lenses, kind: str, rules: MatchRule
 
 def add_sent(record: SourceRecord, lenses: Lenses, kind: str, rules: MatchRules) -> None:
     """Add to the keys under which a record is found those of what is on its way to it."""
-    record.blocks |= block_hashes(kind, profile(sent_unheard(record, lenses), rules), rules)
+    if sent := sent_unheard(record, lenses):
+        record.blocks |= block_hashes(kind, profile(sent, rules), rules)
 
 
 def same(
