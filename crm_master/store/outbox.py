@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from crm_master.domain.lifecycle import DeliveryState, DeliveryVerb
 from crm_master.ports import Level, OutboxMessage
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import outbox
-from crm_master.store.sql import Query, among, chunks, counts, locking, unindexed, upsert
+from crm_master.store.sql import Query, among, chunks, counted, counts, locking, unindexed, upsert
 
 _OPEN = (DeliveryState.SENT.value, DeliveryState.UNKNOWN.value, DeliveryState.HELD.value)
 _DUE = (
@@ -287,18 +287,15 @@ class OutboxRepository:
         return found
 
     def waiting(self, system: str, stream: str) -> dict[DeliveryVerb, int]:
-        found = self._counted(_WAITS, {"of": system, "in": stream})
+        found = counted(self._connection, _WAITS, {"of": system, "in": stream})
         return {DeliveryVerb(verb): number for verb, number in found.items()}
 
     def count_creates(self, system: str) -> dict[str, int]:
-        return self._counted(_COUNT_CREATES, {"of": system})
+        return counted(self._connection, _COUNT_CREATES, {"of": system})
 
     def count(self, system: str | None = None) -> dict[str, int]:
-        return self._counted(_COUNT if system is None else _COUNT_OF, {"of": system})
-
-    def _counted(self, query: Query, values: Mapping[str, Any]) -> dict[str, int]:
-        [row] = query(self._connection, values)
-        return {name: number for name, number in row._asdict().items() if number}
+        query = _COUNT if system is None else _COUNT_OF
+        return counted(self._connection, query, {"of": system})
 
 
 def _row(message: OutboxMessage) -> dict[str, Any]:

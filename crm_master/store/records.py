@@ -15,7 +15,7 @@ from crm_master.ports import Level, SourceRecord
 from crm_master.store.documents import dump_claims, dump_shadow, load_claims, load_shadow
 from crm_master.store.locks import LockBook
 from crm_master.store.schema import block_key, source_record
-from crm_master.store.sql import Query, among, chunks, counts, upsert
+from crm_master.store.sql import Query, among, chunks, counted, counts, upsert
 
 SELECT = sa.select(source_record)
 
@@ -37,12 +37,14 @@ _OWNERS = Query(sa.select(source_record.c.entity_id, source_record.c.placed).whe
 _LINKED = Query(
     sa.select(source_record.c.rec_id).where(_is_one, source_record.c.entity_id.is_not(None))
 )
-_has_status = {status: source_record.c.status == status.value for status in RecordStatus}
-_is_live, _has_none = _has_status[RecordStatus.LIVE], source_record.c.entity_id.is_(None)
+_is_live = source_record.c.status == RecordStatus.LIVE.value
 _COUNT = Query(
     counts(
-        {status.value: condition for status, condition in _has_status.items()}
-        | {"linked": _is_live & ~_has_none, "unlinked": _is_live & _has_none}
+        {status.value: source_record.c.status == status.value for status in RecordStatus}
+        | {
+            "linked": _is_live & source_record.c.entity_id.is_not(None),
+            "unlinked": _is_live & source_record.c.entity_id.is_(None),
+        }
     ).where(
         source_record.c.system == sa.bindparam("of"), source_record.c.stream == sa.bindparam("in")
     )
@@ -201,9 +203,8 @@ class RecordRepository:
         return {row.key: row.rec_id for row in self._connection.execute(query)}
 
     def count(self, system: str, stream: str) -> dict[str, int]:
-        [row] = _COUNT(self._connection, {"of": system, "in": stream})
-        always = ("live", "deleted", "linked", "unlinked")
-        return {name: number for name, number in row._asdict().items() if number or name in always}
+        found = counted(self._connection, _COUNT, {"of": system, "in": stream})
+        return dict.fromkeys(("live", "deleted", "linked", "unlinked"), 0) | found
 
 
 def _behind(system: str, stream: str, key: str) -> sa.ColumnElement[bool]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -22,11 +21,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Dialect
+
+from crm_master.store.columns import Json
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -36,25 +35,12 @@ NAMING = {
 metadata = MetaData(naming_convention=NAMING)
 
 
-class Json(TypeDecorator[Any]):
-    """JSON as text, through orjson: the same on both databases, and readable by their JSON functions."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        option = orjson.OPT_NON_STR_KEYS
-        return None if value is None else orjson.dumps(value, option=option).decode()
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return None if value is None else orjson.loads(value)
+def _only(sqlite: str, postgresql: str = "") -> dict[str, Any]:
+    return {"sqlite_where": text(sqlite), "postgresql_where": text(postgresql or sqlite)}
 
 
-def _only(sqlite: str, postgresql: str) -> dict[str, Any]:
-    return {"sqlite_where": text(sqlite), "postgresql_where": text(postgresql)}
-
-
-_Id, _Name = String(32), String(100)
+_Id = String(32)
+_Name = String(100)
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 run = Table(
@@ -214,8 +200,9 @@ source_record = Table(
     Column("confirmed_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("system", "stream", "key"),
     Index(None, "entity_id"),
+    # few records are either: these cost those that are not nothing
     Index("ix_source_record_reread", "system", "stream", "key", **_only("reread = 1", "reread")),
-    Index("ix_source_record_alias_of", "alias_of", **_only(*["alias_of IS NOT NULL"] * 2)),
+    Index("ix_source_record_alias_of", "alias_of", **_only("alias_of IS NOT NULL")),
 )
 
 reference = Table(
@@ -242,9 +229,9 @@ entity = Table(
     Column("archived", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
-    Index("ix_entity_type", "type", "id", **_only(*["redirect_to IS NULL"] * 2)),
+    Index("ix_entity_type", "type", "id", **_only("redirect_to IS NULL")),
     Index("ix_entity_dirty", "type", "id", **_only("dirty = 1", "dirty")),
-    Index("ix_entity_redirect_to", "redirect_to", **_only(*["redirect_to IS NOT NULL"] * 2)),
+    Index("ix_entity_redirect_to", "redirect_to", **_only("redirect_to IS NOT NULL")),
 )
 
 entity_history = Table(

@@ -56,6 +56,12 @@ def counts(of: Mapping[str, sa.ColumnElement[bool]]) -> sa.Select[Any]:
     return sa.select(*found)
 
 
+def counted(connection: Connection, query: Query, values: Mapping[str, Any]) -> dict[str, int]:
+    """What a query of ``counts`` finds, without the names of which there is none."""
+    [row] = query(connection, values)
+    return {name: number for name, number in row._asdict().items() if number}
+
+
 def insert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, which all name the same columns."""
     if rows:

@@ -23,6 +23,7 @@ from crm_master.domain.fields import Mapped
 from crm_master.domain.settling import intend, settle
 from crm_master.domain.survivorship import FieldPolicy, Policy, Reconciled, Rule, Winner, reconcile
 from crm_master.domain.weighing import Held, most_recent
+from crm_master.store.columns import Json
 from crm_master.store.documents import (
     dump_claims,
     dump_shadow,
@@ -31,7 +32,6 @@ from crm_master.store.documents import (
     load_shadow,
     load_winners,
 )
-from crm_master.store.schema import Json
 from mappings import entity_spec
 from tests.rules.fakes import CONSENT, FULL_MAPPING, entity, mapping
 
