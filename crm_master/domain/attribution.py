@@ -20,7 +20,7 @@ from crm_master.domain.claims import (
     iso,
     own,
 )
-from crm_master.domain.echoes import echoes, reduced
+from crm_master.domain.echoes import doubtful, echoes
 from crm_master.domain.elements import steps_of, still
 from crm_master.domain.entities import EntitySpec, FieldSpec
 from crm_master.domain.fields import (
@@ -205,9 +205,7 @@ class _Sheet:
             return
         shadow = passed(shadow)
         cleared = reading.presence is Presence.EMPTY
-        # what is in doubt of an earlier write was written over since: what this one shows is another question
-        asked = shadow.doubt is not None and reduced(shadow.held, shadow)
-        if not asked and not shadow.quarantined and reduced(spoken, shadow):
+        if not shadow.quarantined and doubtful(spoken, shadow):
             self._doubt(spec, reading, replace(shadow, source=shadow.coming))
             return
         after = replace(count_undone(shadow, native), doubt=None, source=None)
@@ -239,9 +237,7 @@ class _Sheet:
             if shadow.doubt is not None:
                 self._claim(ClaimKey(name), shadow.doubt)
             return True
-        written = replace(shadow, pending=sent)
-        asked = shadow.doubt is not None and reduced(shadow.held, written)
-        unmoved = native == shadow.held or (not asked and reduced(spoken, written))
+        unmoved = native == shadow.held or doubtful(spoken, replace(shadow, pending=sent))
         emptied = reading.presence is Presence.EMPTY and (
             not self.shadow.read_at or self.lenses.clear(name) is not Clear.ALLOWED
         )

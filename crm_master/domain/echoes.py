@@ -28,6 +28,15 @@ def reduced(native: Native, shadow: FieldShadow) -> bool:
     return all(made == of or _is_part(made, of) for made, of in parts)
 
 
+def doubtful(native: Native, shadow: FieldShadow) -> bool:
+    """Whether it is open who has made of the value on its way what a read shows.
+
+    What is in doubt of an earlier write was written over since: what this read shows is another question.
+    """
+    asked = shadow.doubt is not None and reduced(shadow.held, shadow)
+    return not asked and reduced(native, shadow)
+
+
 def _is_part(made: Native, of: Native | Unset) -> bool:
     if not isinstance(made, str) or not isinstance(of, str):
         return False

@@ -152,12 +152,16 @@ def arrived(now: FieldShadow) -> FieldShadow:
     return replace(now, pending=UNSET, source=source, coming=None)
 
 
-def believe(shadow: Shadow, but: Collection[str] = ()) -> Settled:
-    """Take what is in doubt for edits, except in the fields ``but``: no later write will tell, and no edit may be lost."""
+def believe(shadow: Shadow, writes: Collection[str] | None = None) -> Settled:
+    """Take what is in doubt for edits where no later write will tell: no edit may be lost.
+
+    ``writes`` are the fields that are going to be written, ``None`` if the record is written no more. What a write has come
+    to that was ``unseen``, the next read shows.
+    """
     doubtful = {
         name: now
         for name, now in shadow.fields.items()
-        if now.doubt is not None and name not in but
+        if now.doubt is not None and (writes is None or not (now.unseen or name in writes))
     }
     fields = {name: replace(now, doubt=None, source=None) for name, now in doubtful.items()}
     edits = {ClaimKey(name): now.doubt for name, now in doubtful.items() if now.doubt is not None}

@@ -205,10 +205,9 @@ def _ineffective(
     for name in delivery.natives.keys() & held.keys():
         now, was = record.shadow.fields[name], before.fields[name]
         subject = f"{record.ref}:{name}"
-        known = was.held is not UNSET and not (
-            was.doubt is not None and reduced(now.held, replace(now, pending=now.sent))
-        )
-        if known and now.held == was.held and now.held != now.sent:
+        cut = was.doubt is not None and reduced(now.held, replace(now, pending=now.sent))
+        unmoved = was.held is not UNSET and now.held == was.held
+        if unmoved and now.held != now.sent and not cut:
             payload = {"entity": delivery.customer.id, "field": name}
             tasks.append(Task(TaskKind.INEFFECTIVE, subject, payload))
         else:

@@ -74,8 +74,7 @@ def leave(hub: Hub, customer: Customer, records: Sequence[SourceRecord]) -> list
     """Let go for good of the records that are out of scope, where policy says ``unlink``. Gives those."""
     left = []
     for record in records:
-        system = hub.systems.get(record.ref.system)
-        stream = system.streams.get(record.ref.stream) if system else None
+        stream = hub.known(record.ref)
         if stream is None or stream.leaving is not Leaving.UNLINK:
             continue
         if record.status is RecordStatus.LIVE and out_of_scope(stream, record, customer.golden):

@@ -167,9 +167,7 @@ def fan_out(
             plan.spec,
             secondary=not record.primary,
         )
-        # what a second write has come to, the next read shows
-        unseen = {name for name, now in record.shadow.fields.items() if now.unseen}
-        out.believed |= _believe(record, needed.writes.keys() | unseen)
+        out.believed |= _believe(record, needed.writes)
         out.patches.append((record, needed))
         record.shadow = agree(record.shadow, needed.matched)
         if record.primary:
@@ -230,16 +228,15 @@ def rests(stream: StreamPlan, record: SourceRecord, customer: Customer) -> bool:
     return stream.leaving is Leaving.ARCHIVE and out_of_scope(stream, record, customer.golden)
 
 
-def _believe(record: SourceRecord, but: Collection[str] = ()) -> bool:
-    found = believe(record.shadow, but)
+def _believe(record: SourceRecord, writes: Collection[str] | None = None) -> bool:
+    found = believe(record.shadow, writes)
     record.shadow, record.claims = found.shadow, {**record.claims, **found.edits}
     return bool(found.edits)
 
 
 def _target(hub: Hub, record: SourceRecord, states: Mapping[str, SystemState]) -> StreamPlan | None:
     """The stream plan of a record that may be written, else ``None``."""
-    system = hub.systems.get(record.ref.system)
-    stream = system.streams.get(record.ref.stream) if system else None
+    stream = hub.known(record.ref)
     if stream is None or not stream.writes:
         return None
     if record.status is not RecordStatus.LIVE:

@@ -71,7 +71,7 @@ class Renderer:
         observed = Observed(0, watermark, now.started, now.ended, skew=plan.skew)
         seen = attribute(mapped, record.claims, record.shadow, plan.mapping, spec, observed)
         told = seen.edits or seen.notices or seen.stale or seen.doubts
-        if told or _legible(record.shadow, seen.shadow) or _first_seen(record.shadow, seen.shadow):
+        if told or _first_seen(record.shadow, seen.shadow):
             return self._overtaken(plan, message, shown, now, watermark, uow)
         known, record.shadow = record.shadow, replace(seen.shadow, deleting=0)
         # what a write without an answer has done comes in like all that is seen: by the journal
@@ -199,16 +199,13 @@ class Renderer:
         return "already"
 
 
-def _legible(known: Shadow, seen: Shadow) -> bool:
-    """Whether a record shows something in a field that could not be read before."""
-    return any(
-        was.unreadable and not seen.fields[name].unreadable for name, was in known.fields.items()
-    )
-
-
 def _first_seen(known: Shadow, seen: Shadow) -> bool:
-    """Whether a record shows for the first time what became of a write: like all that is seen, that is for the journal."""
-    return any(was.unseen and not seen.fields[name].unseen for name, was in known.fields.items())
+    """Whether a record shows for the first time a field that could not be read before, or what became of a write."""
+    return any(
+        (was.unreadable and not seen.fields[name].unreadable)
+        or (was.unseen and not seen.fields[name].unseen)
+        for name, was in known.fields.items()
+    )
 
 
 def _news(known: Shadow, seen: Shadow) -> bool:
