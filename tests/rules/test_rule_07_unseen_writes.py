@@ -58,6 +58,13 @@ def _blind(hub: World, makes: Any = _same, then: Callable[[], object] | None = N
     hub.shop.down, hub.shop.makes = False, makes
 
 
+def _taken_back(hub: World) -> None:
+    """An unseen write, and then a person who puts back what was there."""
+    _unseen(hub, name="Countess")
+    hub.clock.sleep(5)
+    hub.shop.edit("s1", name="Ada")
+
+
 def _in_doubt(hub: World) -> None:
     hub.clock.sleep(5)
     hub.ingest("shop")
@@ -89,9 +96,7 @@ def test_rule_07_a_write_that_was_not_read_back_is_not_reported_as_ineffective(
 def test_rule_07_whoever_takes_an_unseen_write_back_makes_an_edit(world: MakeWorld) -> None:
     """The next read shows what the last one did, as if the write had had no effect."""
     hub = pair(world)
-    _unseen(hub, name="Countess")
-    hub.clock.sleep(5)
-    hub.shop.edit("s1", name="Ada")
+    _taken_back(hub)
     _settled(hub)
 
     assert hub.golden["name"] == hub.erp["e1"]["name"] == hub.shop["s1"]["name"] == "Ada"
@@ -102,9 +107,7 @@ def test_rule_07_whoever_takes_an_unseen_write_back_against_policy_is_reverted(
     world: MakeWorld,
 ) -> None:
     hub = pair(world, policies=OWNED)
-    _unseen(hub, name="Countess")
-    hub.clock.sleep(5)
-    hub.shop.edit("s1", name="Ada")
+    _taken_back(hub)
     _settled(hub)
 
     assert hub.golden["name"] == hub.shop["s1"]["name"] == "Countess"
@@ -114,9 +117,7 @@ def test_rule_07_an_unseen_write_that_a_person_took_back_is_an_edit_though_anoth
     world: MakeWorld,
 ) -> None:
     hub = pair(world)
-    _unseen(hub, name="Countess")
-    hub.clock.sleep(5)
-    hub.shop.edit("s1", name="Ada")
+    _taken_back(hub)
     hub.erp.edit("e1", phone="9")
     hub.round("erp")
     _settled(hub)
@@ -180,9 +181,7 @@ def test_rule_07_an_unseen_write_that_arrived_the_second_time_tells_that_the_fir
     world: MakeWorld,
 ) -> None:
     hub = pair(world)
-    _unseen(hub, name="Countess")
-    hub.clock.sleep(5)
-    hub.shop.edit("s1", name="Ada")
+    _taken_back(hub)
     hub.ingest("shop")
     hub.reconcile()
     _unseen(hub, phone="9")
@@ -227,6 +226,7 @@ def test_rule_07_a_system_whose_answers_never_show_a_field_makes_no_edit_of_it(
     for number in range(4):
         hub.clock.sleep(5)
         hub.erp.edit("e1", phone=str(number))
+        hub.round("erp")
         hub.round()
     _settled(hub)
 
@@ -321,3 +321,20 @@ def test_rule_07_what_a_look_shows_of_an_unseen_write_is_replayed(world: MakeWor
         _settled(hub)
 
     assert hub.golden["name"] == "Countess"
+
+
+def test_rule_07_a_doubt_that_was_written_over_unseen_gives_way_to_the_next(
+    world: MakeWorld,
+) -> None:
+    hub = _first(world)
+    _unseen(hub, name="Bob Ada Lovelace")
+    hub.clock.sleep(5)
+    hub.shop.edit("s1", name="Bob Ada")
+    _in_doubt(hub)
+    _unseen(hub, name="Grace Brewster Hopper")
+    hub.clock.sleep(5)
+    hub.shop.edit("s1", name="Grace Brewster")
+    _settled(hub)
+
+    for name in (hub.golden["name"], hub.erp["e1"]["name"], hub.shop["s1"]["name"]):
+        assert name == "Grace Brewster"
