@@ -16,7 +16,8 @@ from crm_master.domain.ids import ExternalRef, record_id
 from crm_master.domain.lifecycle import DeliveryVerb, TaskKind
 from crm_master.ports import DeliveryEntry, OutboxMessage, Receipt, SourceRecord, Suppression
 from crm_master.store import Database, SuppressionKeyWrong
-from crm_master.store.schema import Json, metadata
+from crm_master.store.columns import Json
+from crm_master.store.schema import metadata
 from tests.rules.world import Setting, World, dying
 
 MAIL = "grace@example.org"
