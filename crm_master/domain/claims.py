@@ -135,8 +135,10 @@ class Seen(NamedTuple):
 class Shadow:
     """What one record was last seen to hold.
 
-    ``confirmed_at`` is when it was known last what had become of a write (0: of none yet), by its answer or by a read;
-    ``read_at`` is the beginning of the newest read that was reconciled.
+    ``confirmed_at`` is when it was known last what had become of a write (0: of none yet): by its answer, or by a read that
+    began then.
+    ``read_at`` is the beginning of the newest read that was reconciled, or the end of a look that came after it and has
+    shown what had become of a write.
     ``coming`` is the version that the record shows once all that is on its way has arrived (0: not known).
     ``awaited`` are the fields, and the members of groups, that are mapped since ``mapped_at`` and were not seen yet (``""``:
     the whole field). A row that was read before that perhaps lacks them, and what was delivered to places that are left.

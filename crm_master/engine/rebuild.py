@@ -118,9 +118,10 @@ class Rebuilder:
                 entries = journal.journal.deliveries(commit.pos)
                 uow.lock(Level.RECORD, {record_id(entry.ref) for entry in entries if entry.ref})
                 for entry in entries:
-                    self._intend(entry, uow) if commit.kind == "intent" else self._settle(
-                        entry, uow
-                    )
+                    if commit.kind == "intent":
+                        self._intend(entry, uow)
+                    else:
+                        self._settle(entry, uow, commit.at)
             case "activate":
                 for system, state in commit.detail.items():
                     uow.states.save_system(system, SystemState(state), commit.at)
@@ -188,7 +189,7 @@ class Rebuilder:
         record.shadow = intend(record.shadow, entry.sent, entry.sources, version, entry.at)
         uow.records.save([record])
 
-    def _settle(self, entry: DeliveryEntry, uow: UnitOfWork) -> None:
+    def _settle(self, entry: DeliveryEntry, uow: UnitOfWork, at: Instant) -> None:
         """What the settlement did to the record that it was about."""
         if entry.ref is None:
             return
@@ -220,7 +221,7 @@ class Rebuilder:
                 )
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "noop":
-                record.shadow = _shows(record.shadow, entry)
+                record.shadow = _shows(record.shadow, entry, at)
                 record.shadow = withhold(record.shadow, self._unshown(customer, record), before)
             case "moved":
                 moved = move(record, replace(entry.ref, key=str(entry.sent["key"])), entry.at)
@@ -281,8 +282,8 @@ class Rebuilder:
                     yield customer.id, again is not None and again.golden == customer.golden
 
 
-def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
-    """The shadow after the system was found to show the golden record already."""
+def _shows(shadow: Shadow, entry: DeliveryEntry, at: Instant) -> Shadow:
+    """The shadow after the system was found, by a look that was over ``at``, to show the golden record already."""
     read = {}
     for name, now in shadow.fields.items():
         held = entry.held.get(name, now.held)
@@ -291,7 +292,9 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         children = entry.children.get(name, now.children)
         unseen = now.unseen and name not in entry.held
         read[name] = replace(now, held=held, sent=sent, children=children, unseen=unseen)
-    confirmed_at = entry.at if on_its_way(shadow) else shadow.confirmed_at
+    confirmed_at, read_at = shadow.confirmed_at, shadow.read_at
+    if on_its_way(shadow):
+        confirmed_at, read_at = max(confirmed_at, entry.at), at
     shadow = heard(shadow, read, entry.at, 0)
     fields = {
         name: arrived(now)
@@ -299,5 +302,5 @@ def _shows(shadow: Shadow, entry: DeliveryEntry) -> Shadow:
         else abandoned(now)
         for name, now in shadow.fields.items()
     }
-    shadow = replace(shadow, fields=fields, confirmed_at=confirmed_at, deleting=0)
+    shadow = replace(shadow, fields=fields, confirmed_at=confirmed_at, read_at=read_at, deleting=0)
     return shadow.showing(entry.version, entry.at, 0)

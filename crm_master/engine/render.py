@@ -157,11 +157,13 @@ class Renderer:
     ) -> str:
         """The system shows the golden record already, perhaps through a write whose answer was lost.
 
-        Then a read that began before this one was over shows it perhaps as it was before (RULES 6).
+        Then a read that began before this one was over shows it perhaps as it was before (RULES 6), and an edit was made
+        after this one began.
         """
-        read_at, confirmed_at = now.started, record.shadow.confirmed_at
+        at = self.clock()
+        confirmed_at, read_at = record.shadow.confirmed_at, record.shadow.read_at
         if on_its_way(record.shadow):
-            read_at = confirmed_at = now.ended
+            confirmed_at, read_at = max(confirmed_at, now.started), at
         fields = {
             name: was
             if was.pending is UNSET
@@ -172,12 +174,11 @@ class Renderer:
             for name, was in record.shadow.fields.items()
         }
         known = uow.states.stream(plan.system, plan.stream).watermark
-        shadow = replace(record.shadow, fields=fields, confirmed_at=confirmed_at)
-        shadow = record.shadow = shadow.showing(customer.version, read_at, known)
+        shadow = replace(record.shadow, fields=fields, confirmed_at=confirmed_at, read_at=read_at)
+        shadow = record.shadow = shadow.showing(customer.version, now.started, known)
         record.shadow = withhold(
             shadow, unshown(self.hub, plan, customer, record), customer.version - 1
         )
-        at = self.clock()
         pos = uow.journal.commit("settle", at, self.run_id)
         uow.records.save([record])
         uow.outbox.done([message])
@@ -191,7 +192,7 @@ class Renderer:
             version=customer.version,
             operation="update",
             outcome="noop",
-            at=read_at,
+            at=now.started,
             held={name: fields[name].held for name in natives_of(mapped)},
             children=children_of(mapped),
         )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tests.properties.facts import Claim, Line, Look, Record, State, System, Turn, plain, shows
+from tests.properties.facts import (
+    NEVER,
+    Claim,
+    Line,
+    Look,
+    Record,
+    State,
+    System,
+    Turn,
+    plain,
+    shows,
+)
 
 UNSEEN = State(None, None)
 
@@ -125,10 +136,13 @@ class _Belief:
 
     def _edit(self, made: int, value: str, look: Look) -> Claim:
         """An edit was made after the last complete read and after the hub's last write to the record, and was not yet
-        there in either: so those before it count, and where it is open whether the hub knows of one, it is open here."""
+        there in either: so those before it count, and where it is open whether the hub knows of one, it is open here.
+        A look that may have shown what had become of a write counts as its answer would have."""
         record, system = self.record, self.system
         whole = [(look.at, look.sure) for look in system.looks if look.keys is None]
-        before = [(at, sure) for at, sure in (*whole, *record.writes) if at < made]
+        doubtful = min((at for at, sure in record.writes if not sure), default=NEVER)
+        answers = [(look.at, False) for look in self.looks if look.at > doubtful]
+        before = [(at, sure) for at, sure in (*whole, *record.writes, *answers) if at < made]
         lo = max((at for at, sure in before if sure), default=0)
         begins = (lo, *(at for at, _ in before if at > lo))
         hi, stamp = look.at, record.stamp(look.at)

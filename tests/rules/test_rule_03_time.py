@@ -191,3 +191,30 @@ def test_rule_03_record_stamps_sharpen_what_polling_blurs(world: MakeWorld) -> N
     hub.round()
 
     assert hub.golden["name"] == "Second"
+
+
+def test_rule_03_an_edit_is_dated_from_the_beginning_of_the_look_before_it(
+    world: MakeWorld,
+) -> None:
+    """The look finds what a lost answer has not told. The edit falls between it and the end of the delivery."""
+    hub = world("erp", "shop", erp=Setting(skew=0))
+    hub.erp.stamps = True
+    hub.erp.add("e1", name="Ada", mail="ada@example.org")
+    hub.shop.add("s1", name="Ada", mail="ada@example.org")
+    hub.settle()
+    hub.shop.edit("s1", phone="2")
+    hub.clock.sleep(10)
+    hub.ingest("shop")
+    hub.reconcile()
+    hub.erp.losses = ["done"]
+    hub.deliver("erp")
+    hub.clock.sleep(60)
+    hub.erp.meanwhile = lambda: hub.erp.edit("e1", name="First")
+    hub.deliver("erp")
+    hub.ingest("shop")
+    hub.shop.edit("s1", name="Second")
+
+    hub.round()
+
+    assert hub.golden["name"] == "Second"
+    assert hub.rebuilt().equal
