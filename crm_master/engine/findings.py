@@ -62,6 +62,7 @@ class Findings:
     """Of those, the ones that a delivery was to delete, and has perhaps: of these nobody has to be told."""
     gone: set[RecordId] = field(default_factory=set)  # deletions that may speak for the customer
     merged: list[SourceRecord] = field(default_factory=list)
+    reused: set[RecordId] = field(default_factory=set)  # under a key that was another's before
     returned: dict[RecordId, tuple[EntityId, Mapping[str, Canonical]]] = field(default_factory=dict)
     links: int = 0  # of records of systems that have joined: the others are approved with theirs
     history: list[HistoryEntry] = field(default_factory=list)

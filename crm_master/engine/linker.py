@@ -27,7 +27,7 @@ from crm_master.engine.facts import ref_of, references_of
 from crm_master.engine.findings import Findings, Scope
 from crm_master.engine.golden import counts_for
 from crm_master.engine.matching import BatchMatcher, readable, same, sent_unheard, values_of
-from crm_master.engine.merging import inherited, survivors, taken_over, told, vanished
+from crm_master.engine.merging import survivors, taken_over, told, vanished
 from crm_master.engine.plan import StreamPlan
 from crm_master.engine.suppression import Suppression
 from crm_master.ports import (
@@ -52,13 +52,19 @@ class Linker:
         self.plan = scope.plan
         self.uow = scope.uow
         self.found = found
+        self.merges: list[tuple[SourceRecord, SourceRecord]] = []
+        """Who was merged into whom, loser and survivor."""
 
     def __call__(
         self, records: dict[RecordId, SourceRecord], items: Sequence[InboxItem]
     ) -> list[LinkEntry]:
         """Link all records that can be, and ask about the others. May load more into ``records``, and forget some."""
-        links = self._merges(records)
-        links += self._link(records, items)
+        batch = dict.fromkeys(item.rec_id for item in items)
+        open_records = [records[rec_id] for rec_id in batch if self._is_open(records[rec_id])]
+        self._merges(records, open_records)
+        waiting = {of.rec_id: of for _, of in self.merges if of.rec_id not in batch}
+        open_records += [record for record in waiting.values() if self._is_open(record)]
+        links = self._link(records, open_records, items)
         links += self._merged(records)
         return links
 
@@ -74,29 +80,31 @@ class Linker:
         self._forget([record for record in unlinked if record.ref in out], records)
         return [item for item in items if item.ref not in out]
 
-    def _merges(self, records: dict[RecordId, SourceRecord]) -> list[LinkEntry]:
-        """Before matching: what systems say of their own records (RULES 13)."""
-        if not self.found.merged:
-            return []
-        self.survivors = survivors(self.found.merged, records, self.uow)
-        found = [inherited(records[of], last) for of, last in self.survivors.items()]
-        links = [link for link in found if link is not None]
-        self.found.touched |= {link.entity_id for link in links}
-        for of, last in self.survivors.items():
-            if records[of].entity_id is not None and records[of].entity_id == last.entity_id:
-                mapping = self.hub.stream(last.ref.system, last.ref.stream).mapping
-                last.claims = {**last.claims, **taken_over(records[of], last, mapping)}
-        return links
+    def _merges(
+        self, records: dict[RecordId, SourceRecord], open_records: Iterable[SourceRecord]
+    ) -> None:
+        """Before matching: what systems say of their own records (RULES 13).
+
+        What was merged into a record that was nobody's counts when that one is decided about, or is merged in turn.
+        """
+        orphans = [of.rec_id for of in open_records if of.rec_id not in self.found.reused]
+        orphans += [of.rec_id for of in self.found.merged if of.entity_id is None]
+        earlier = self.uow.records.merged_into(orphans) - records.keys() if orphans else ()
+        losers = [*self.found.merged, *self.uow.records.get(earlier).values()]
+        into = survivors(losers, records, self.uow) if losers else {}
+        self.merges = [(of, into[of.rec_id]) for of in losers if of.rec_id in into]
+        for loser, survivor in self.merges:
+            if loser.entity_id is not None and loser.entity_id == survivor.entity_id:
+                mapping = self.hub.stream(survivor.ref.system, survivor.ref.stream).mapping
+                survivor.claims = {**survivor.claims, **taken_over(loser, survivor, mapping)}
 
     def _link(
-        self, records: dict[RecordId, SourceRecord], items: Sequence[InboxItem]
+        self,
+        records: dict[RecordId, SourceRecord],
+        open_records: Sequence[SourceRecord],
+        items: Sequence[InboxItem],
     ) -> list[LinkEntry]:
         """Step 5: find the customer of every record that has none, in the order in which they were seen."""
-        open_records = [
-            records[rec_id]
-            for rec_id in dict.fromkeys(item.rec_id for item in items)
-            if self._is_open(records[rec_id])
-        ]
         self.found.reindexed |= {
             rec_id for rec_id in self.found.edited if records[rec_id].entity_id
         }
@@ -108,17 +116,21 @@ class Linker:
         matcher = BatchMatcher(self.plan, self.uow, [*open_records, *again], records)
         # nobody else decides about a record with one of these keys, nor changes one of these customers, until this is done
         self.uow.lock(Level.BLOCK, {hash_ for of in open_records for hash_ in of.blocks})
-        self.uow.lock(Level.CUSTOMER, matcher.customers(open_records))
+        heirs = self._heirs()
+        losers = {of.entity_id for known in heirs.values() for of in known if of.entity_id}
+        self.uow.lock(Level.CUSTOMER, matcher.customers(open_records) | losers)
         creating = self._creating({(of.ref.system, of.ref.stream) for of in open_records})
         erased = self._erased(open_records, matcher)
         about_erased = self._about_erased(open_records)
         links: list[LinkEntry] = []
-        for record in open_records:
+        # who is somebody's by a merge is known before others are compared with them
+        for record in sorted(open_records, key=lambda record: record.rec_id not in heirs):
             decision = self._renamed(record, self._back(record, matcher(record)), matcher)
             kept_out = record.rec_id in erased and isinstance(decision, New)
             if kept_out or record.rec_id in about_erased:
                 self._forget([record], records)
                 continue
+            decision = self._inherits(record, decision, heirs, matcher)
             self.found.reindexed.add(record.rec_id)
             place = (record.ref.system, record.ref.stream)
             awaited = self._awaited(record, decision, creating[place], matcher)
@@ -150,9 +162,8 @@ class Linker:
             if task.kind is TaskKind.MERGE or task.subject not in told_later:
                 self.found.ask(task)
         links = []
-        for loser in self.found.merged:
-            survivor = self.survivors.get(loser.rec_id)
-            entry = None if survivor is None else told(loser, survivor)
+        for loser, survivor in self.merges:
+            entry = told(loser, survivor)
             if isinstance(entry, LinkEntry):
                 links.append(entry)
                 self.found.settled.add((TaskKind.MERGE, str(loser.ref)))
@@ -167,6 +178,40 @@ class Linker:
         former, values = self.found.returned[record.rec_id]
         because = same(values, values_of(record), self.plan.match)
         return Linked(former, because, record.rec_id) if because else decision
+
+    def _heirs(self) -> dict[RecordId, list[SourceRecord]]:
+        """By record that is nobody's yet, those of somebody's that its system has merged into it."""
+        heirs: dict[RecordId, list[SourceRecord]] = {}
+        for loser, survivor in self.merges:
+            if loser.entity_id is not None and survivor.entity_id is None:
+                heirs.setdefault(survivor.rec_id, []).append(loser)
+        return heirs
+
+    def _inherits(
+        self,
+        record: SourceRecord,
+        decision: Decision,
+        heirs: Mapping[RecordId, Sequence[SourceRecord]],
+        matcher: BatchMatcher,
+    ) -> Decision:
+        """The decision about a record into which its system has merged somebody's: it is his, or may be in case of doubt.
+
+        Of one that is somebody else's by what it shows, a person is asked whether the two are one.
+        """
+        for loser in heirs.get(record.rec_id, ()):
+            entity = loser.entity_id
+            if entity is None or entity in matcher.apart(record):
+                continue
+            link = Linked(entity, (f"merged in {loser.ref.system}",), loser.rec_id)
+            match decision:
+                case New():
+                    return link
+                case NeedsReview(entities) if entity in entities:
+                    return link
+                case NeedsReview(entities, reason, because):
+                    reason = f"{reason}; and {loser.ref} was merged into it"
+                    decision = NeedsReview((*entities, entity), reason, because)
+        return decision
 
     def _renamed(self, record: SourceRecord, decision: Decision, matcher: BatchMatcher) -> Decision:
         """The decision about a record that seems new: it may be one whose key a write without an answer has changed.
@@ -274,13 +319,18 @@ class Linker:
         ]
 
     def _park(self, record: SourceRecord, items: Sequence[InboxItem]) -> None:
-        """Forget what was read of a record until the open create is settled; its observation stays."""
+        """Forget what was read of a record until the open create is settled; its observation stays.
+
+        One that is not in the batch waits for a person, and goes on waiting.
+        """
+        parked = [item for item in items if item.rec_id == record.rec_id]
+        if not parked:
+            return
         record.claims, record.shadow = {}, type(record.shadow)()
         self.found.edited.discard(record.rec_id)
         self.found.counts["parked"] += 1
-        for item in items:
-            if item.rec_id == record.rec_id:
-                item.state = InboxState.PARKED
+        for item in parked:
+            item.state = InboxState.PARKED
 
     def _decided(self, record: SourceRecord, decision: Decision) -> LinkEntry | None:
         match decision:

@@ -146,8 +146,13 @@ class BatchMatcher:
             if self._records[found].status is RecordStatus.LIVE
         ]
         occupied = self._occupied.get((record.ref.system, record.ref.stream), set())
-        apart = {entity for entity in self._apart.get(record.rec_id, ()) if entity is not None}
-        return decide(self._profiles[record.rec_id], candidates, occupied, self._rules, apart)
+        return decide(
+            self._profiles[record.rec_id], candidates, occupied, self._rules, self.apart(record)
+        )
+
+    def apart(self, record: SourceRecord) -> set[EntityId]:
+        """The customers of whom a person has said that a record of the batch is not theirs."""
+        return {entity for entity in self._apart.get(record.rec_id, ()) if entity is not None}
 
     def customers(self, records: Sequence[SourceRecord]) -> set[EntityId]:
         """Whose those records are that decisions about these are made from."""

@@ -53,15 +53,6 @@ def _last(
     return None
 
 
-def inherited(loser: SourceRecord, survivor: SourceRecord) -> LinkEntry | None:
-    """A survivor that is nobody's yet is the loser's customer's: its system says so."""
-    if loser.entity_id is None or survivor.entity_id is not None:
-        return None
-    survivor.entity_id = loser.entity_id
-    evidence = {"because": [f"merged in {loser.ref.system}"], "with": loser.rec_id}
-    return LinkEntry(survivor.rec_id, loser.entity_id, "link", POLICY, evidence)
-
-
 def taken_over(
     loser: SourceRecord, survivor: SourceRecord, mapping: Translator
 ) -> dict[ClaimKey, Claim]:

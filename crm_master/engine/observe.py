@@ -88,6 +88,7 @@ class Observer:
             )
         if record.status is RecordStatus.ALIAS:
             # this key is another record's now, or the system took a merge back
+            self.found.reused.add(record.rec_id)
             record.status, record.entity_id, record.alias_of = RecordStatus.LIVE, None, None
             record.gone = None
             record.claims = carried(record.rec_id, {record.rec_id: record.claims})
@@ -144,6 +145,7 @@ class Observer:
 
     def _reappear(self, record: SourceRecord) -> None:
         """Its key is in use again, perhaps for somebody else: it is matched anew (RULES 12)."""
+        self.found.reused.add(record.rec_id)
         if record.entity_id is not None:
             self.found.touched.add(record.entity_id)
             mapping = self.hub.stream(record.ref.system, record.ref.stream).mapping

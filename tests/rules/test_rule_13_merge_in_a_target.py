@@ -27,9 +27,9 @@ def duplicates(world: MakeWorld, **options: object) -> World:
     return hub
 
 
-def strangers(world: MakeWorld) -> World:
+def strangers(world: MakeWorld, **options: object) -> World:
     """The same, and nobody has told the hub: two customers."""
-    hub = world("erp", "shop")
+    hub = world("erp", "shop", **options)
     hub.erp.add("e1", name="Ada", mail=ADA)
     hub.erp.add("e2", name="A. Lovelace", mail=ALSO_ADA, phone="2", note="VIP")
     hub.shop.add("s1", name="Ada", mail=ADA)
