@@ -65,8 +65,9 @@ class Linker:
         waiting = {of.rec_id: of for _, of in self.merges if of.rec_id not in batch}
         open_records += [record for record in waiting.values() if self._is_open(record)]
         links = self._link(records, open_records, items)
-        links += self._merged(records)
-        return links
+        self._take_over()
+        self._cut(records)
+        return links + self._merged(records)
 
     def keep_out(
         self, items: Sequence[InboxItem], records: dict[RecordId, SourceRecord]
@@ -87,12 +88,28 @@ class Linker:
 
         What was merged into a record that was nobody's counts when that one is decided about, or is merged in turn.
         """
+        told_now = {of.rec_id for of in self.found.merged}
         orphans = [of.rec_id for of in open_records if of.rec_id not in self.found.reused]
         orphans += [of.rec_id for of in self.found.merged if of.entity_id is None]
-        earlier = self.uow.records.merged_into(orphans) - records.keys() if orphans else ()
-        losers = [*self.found.merged, *self.uow.records.get(earlier).values()]
+        earlier = self.uow.records.merged_into(orphans) - told_now if orphans else set()
+        known = {**self.uow.records.get(earlier), **records}
+        losers = self.found.merged + [known[of] for of in sorted(earlier) if known[of].alias_of]
         into = survivors(losers, records, self.uow) if losers else {}
         self.merges = [(of, into[of.rec_id]) for of in losers if of.rec_id in into]
+        self._take_over()
+
+    def _cut(self, records: dict[RecordId, SourceRecord]) -> None:
+        """What was merged into the record that had a key before was not merged into one that is somebody else's."""
+        reused = self.found.reused & records.keys()
+        former = self.uow.records.merged_into(reused) if reused else set()
+        former -= {of.rec_id for of in self.found.merged}
+        records.update(self.uow.records.get(former - records.keys(), lock=True))
+        for alias in [records[of] for of in former if records[of].alias_of in reused]:
+            if alias.alias_of and records[alias.alias_of].entity_id != alias.entity_id:
+                alias.alias_of = None
+
+    def _take_over(self) -> None:
+        """What survivors show of what was said by those who are theirs is their own word from now on."""
         for loser, survivor in self.merges:
             if loser.entity_id is not None and loser.entity_id == survivor.entity_id:
                 mapping = self.hub.stream(survivor.ref.system, survivor.ref.stream).mapping

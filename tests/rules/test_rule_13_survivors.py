@@ -232,3 +232,58 @@ def test_rule_13_a_key_that_is_somebody_elses_now_inherits_nothing(
     assert hub.owner("erp/e1").id != hub.owner("shop/s1").id
     assert hub.owner("erp/e1").golden["name"] == "Grace"
     assert hub.rebuilt().equal
+
+
+@pytest.mark.parametrize("change", [{"phone": "7"}, {"mail": "hopper@example.org"}])
+def test_rule_13_a_key_that_is_somebody_elses_now_inherits_nothing_later_either(
+    world: MakeWorld, change: dict[str, str]
+) -> None:
+    """Whose it is now is in doubt first: Grace has another record in the ERP."""
+    hub = duplicates(world)
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    hub.erp.remove("e1")
+    hub.erp.add("e9", name="Grace", mail="grace@example.org")
+    hub.round()
+    hub.erp.gone.pop("e1")
+    hub.erp.add("e1", name="Grace", mail="grace@example.org")
+    hub.round()
+    hub.erp.edit("e1", **change)
+    hub.round()
+    grace, ada = hub.owner("erp/e9").id, hub.owner("shop/s1").id
+    assert [task.payload["entities"] for task in hub.tasks(TaskKind.MATCH)] in ([[grace]], [])
+    assert hub.record("erp", "e1").entity_id != ada
+    assert hub.rebuilt().equal
+
+
+# --- what it says
+
+
+def test_rule_13_a_merge_that_is_turned_round_loses_nothing(world: MakeWorld) -> None:
+    """What the hub had put into the new survivor is its own word when the other is an alias."""
+    hub = duplicates(world)
+    survivor = dict(hub.erp["e1"])
+    assert survivor["note"] == "VIP"
+    hub.erp.merge("e1", "e2")
+    hub.round()
+    hub.erp.gone.pop("e1")
+    hub.erp.merged.pop("e1")
+    hub.erp.add("e1", **survivor)
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    assert hub.owner("erp/e1").id == hub.owner("shop/s1").id
+    assert hub.golden["note"] == "VIP"
+    assert hub.rebuilt().equal
+
+
+def test_rule_13_a_merge_that_is_told_twice_is_not_forgotten(world: MakeWorld) -> None:
+    hub = strangers(world)
+    ada, lovelace = hub.owner("erp/e1").id, hub.owner("erp/e2").id
+    hub.erp.add("e3", name="Ada", mail=ADA)
+    hub.erp.merge("e2", "e3")
+    hub.round()
+    hub.erp.merged.pop("e2")
+    hub.erp.gone["e2"] = next(hub.erp._versions)
+    hub.erp.edit("e3", phone="7")
+    hub.round()
+    assert hub.task(TaskKind.MATCH).payload["entities"] == [ada, lovelace]
