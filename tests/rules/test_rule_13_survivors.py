@@ -256,6 +256,21 @@ def test_rule_13_a_key_that_is_somebody_elses_now_inherits_nothing_later_either(
     assert hub.rebuilt().equal
 
 
+def test_rule_13_a_survivor_that_comes_back_has_its_aliases_still(world: MakeWorld) -> None:
+    hub = duplicates(world)
+    hub.erp.merge("e2", "e1")
+    hub.round()
+    survivor = dict(hub.erp["e1"])
+    hub.erp.remove("e1")
+    hub.round()
+    hub.erp.gone.pop("e1")
+    hub.erp.add("e1", **survivor)
+    hub.round()
+    hub.split("shop/s1", "erp/e1")
+    assert hub.owner("erp/e2").id == hub.owner("erp/e1").id
+    assert hub.rebuilt().equal
+
+
 # --- what it says
 
 
