@@ -345,7 +345,9 @@ class Working(People):
                 asked = [key] if key else query["id"]
                 known = {**self.keys, **self.dead}
                 shown = [known[system, one] for one in asked if (system, one) in known]
-                self.model.fetched(at, system, shown, sure=untroubled)
+                # of what a log says was deleted a read only asks whether it is there: it is the listing that shows it
+                sure = untroubled and (self._whole or not reading)
+                self.model.fetched(at, system, shown, sure=sure)
             elif "ref" in query or "email" in query:
                 self.model.fetched(at, system, [of for _, of in self.of(system)], sure=False)
             else:
