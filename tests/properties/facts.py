@@ -112,6 +112,8 @@ class Record:
     """The record of its system that people have merged it into (rule 13)."""
     back: bool = False
     """Its key is another record's: somebody took it back, or it was written there. This one has no say any more (12)."""
+    again: Record | None = None
+    """What it became when somebody took it back."""
 
     @property
     def alive(self) -> bool:

@@ -85,8 +85,13 @@ class Model(Standing):
         record.died, record.at_once = at, at_once
 
     def taken_away(self, at: int, record: Record, *, sure: bool) -> None:
-        """The hub deleted a record."""
-        if self.deletes != "propagate" or not self.may_be_over(record.customer):
+        """The hub deleted a record. It may not have heard yet that those who were deleted by people are taken back."""
+        said = self.may_be_over(record.customer) or any(
+            self.speaks(of) and not self._met(of.again)
+            for of in self.records
+            if of.customer == record.customer and of.again
+        )
+        if self.deletes != "propagate" or not said:
             raise Trouble(f"{record.system}: {record.customer} is deleted, and nobody said so")
         record.died, record.at_once, record.deleted_by_us = at, sure, True
 
@@ -98,9 +103,9 @@ class Model(Standing):
     def restored(self, at: int, record: Record) -> Record:
         """A person took back a record that the hub knows to be gone: to the hub a new one."""
         record.back = True
-        again = Record(len(self.records), at, record.system, record.customer, ours=False)
-        self.records.append(again)
-        return again
+        record.again = Record(len(self.records), at, record.system, record.customer, ours=False)
+        self.records.append(record.again)
+        return record.again
 
     def merged(self, survivor: str, absorbed: str) -> None:
         """A person says that two customers are one (rule 14)."""
@@ -213,15 +218,19 @@ class Model(Standing):
 
     def known(self, customer: str) -> bool:
         """Whether the hub has seen for sure, and worked through, every record of a customer, under its address."""
-        last = max(self.reconciled, default=0)
         return all(
             all(turn.sent is None or turn.sure for turn in record.turns.get("email", [])[-1:])
-            and any(
-                look.sure and record.born <= look.at < last and shows(look, record)
-                for look in self.systems[record.system].looks
-            )
+            and self._met(record)
             for record in self.records
             if record.customer == customer and record.alive
+        )
+
+    def _met(self, record: Record) -> bool:
+        """Whether the hub has surely seen a record, and worked through that."""
+        last = max(self.reconciled, default=0)
+        return any(
+            look.sure and look.at < last and shows(look, record)
+            for look in self.systems[record.system].looks
         )
 
     def addressed(self, record: Record) -> bool:
