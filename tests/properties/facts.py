@@ -110,10 +110,8 @@ class Record:
     """Records, and in which field they surely said what the hub knew and this one did not show when it was deleted."""
     into: Record | None = None
     """The record of its system that people have merged it into (rule 13)."""
-    back: bool = False
-    """Its key is another record's: somebody took it back, or it was written there. This one has no say any more (12)."""
     again: Record | None = None
-    """What it became when somebody took it back."""
+    """The record that has its key now: somebody took it back, or moved one there. This one has no say any more (12)."""
 
     @property
     def alive(self) -> bool:

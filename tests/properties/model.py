@@ -102,7 +102,6 @@ class Model(Standing):
 
     def restored(self, at: int, record: Record) -> Record:
         """A person took back a record that the hub knows to be gone: to the hub a new one."""
-        record.back = True
         record.again = Record(len(self.records), at, record.system, record.customer, ours=False)
         self.records.append(record.again)
         return record.again
@@ -143,7 +142,7 @@ class Model(Standing):
 
     def of(self, *customers: str) -> list[Record]:
         """The records of these customers, without those that have made place for new ones."""
-        return [of for of in self.records if of.customer in customers and not of.back]
+        return [of for of in self.records if of.customer in customers and not of.again]
 
     def sent(self, at: int, record: Record, values: Mapping[str, str], *, sure: bool) -> list[str]:
         """The hub wrote to a record. Gives the fields that held the same before, or to which it had just sent the same."""
@@ -295,7 +294,7 @@ class Model(Standing):
         still = (
             other.customer == record.customer
             and other.into is None
-            and not other.back
+            and not other.again
             and self.systems[other.system].has_mapped(name, record.died)
             for other, name in record.unaware
         )

@@ -125,7 +125,7 @@ class People:
             moved = self.keys[system, new] = self.keys.pop((system, old))
             self.former[system, old] = moved
             if displaced := self.dead.pop((system, new), None):
-                displaced.back = True
+                displaced.again = moved
 
     def _name(self, record: Record) -> str:
         return f"{record.system}/customers/{self.key(record)}"

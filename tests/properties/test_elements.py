@@ -76,9 +76,7 @@ class Story:
             case "back":
                 self.edit(name, of, self.typed[of][len(self.typed[of]) // 2])
             case "read":
-                hub.clock.sleep(10)
-                hub.ingest(name)
-                hub.reconcile()
+                hub.hear(name)
             case "deliver":
                 self.deliver(name)
             case "lose":

@@ -123,7 +123,7 @@ class World(Working):
             customers = {found.id: found for found in uow.customers.scan("customer", "", 1000)}
         of: dict[str, set[str]] = {}
         for record in self.model.records:
-            if record.back:
+            if record.again:
                 continue
             known = records.get(ids[record.number])
             if record.customer in self.model.erased:

@@ -145,9 +145,7 @@ def test_the_links_of_a_system_that_joins_are_approved_with_it(world: MakeWorld)
 def _edited(hub: World, *numbers: int, name: str = "Q") -> None:
     for n in numbers:
         hub.erp.edit(f"e{n}", name=f"{name}{n}")
-    hub.clock.sleep(10)
-    hub.ingest("erp")
-    hub.reconcile()
+    hub.hear("erp")
 
 
 def test_writes_at_once_blow_the_fuse_before_the_first(world: MakeWorld) -> None:

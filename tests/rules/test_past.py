@@ -121,9 +121,7 @@ def test_a_value_that_was_said_again_since_is_not_dated_back(world: MakeWorld) -
 def test_a_decision_of_an_undo_is_no_observation(world: MakeWorld) -> None:
     hub, _ = _lived(world)
     hub.shop.edit("s1", phone="5")
-    hub.clock.sleep(10)
-    hub.ingest("shop")
-    hub.reconcile()
+    hub.hear("shop")
     hub.undo(hub.ran["reconcile"])
     at = hub.clock()
     hub.shop.edit("s1", phone="6")

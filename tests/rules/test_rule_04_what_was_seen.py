@@ -28,12 +28,6 @@ def _hub(world: MakeWorld, *names: str, **settings: Setting) -> World:
     return hub.settle()
 
 
-def _read(hub: World, name: str) -> None:
-    hub.clock.sleep(10)
-    hub.ingest(name)
-    hub.reconcile()
-
-
 def test_rule_04_what_a_record_did_not_show_was_not_seen_in_it(world: MakeWorld) -> None:
     """The list only reads consent: a denial elsewhere never reached it, so its yes does not overrule that."""
     lines = "  name: name\n  email: {at: mail, as: email}\n  note: note\n" + (
@@ -62,7 +56,7 @@ def test_rule_04_what_a_lost_write_did_is_seen_from_the_read_on_that_shows_it(
     """Whoever opts in between that read and its reconciliation has the denial before their eyes."""
     hub = _hub(world, "erp", "shop")
     hub.erp.edit("1", consent="no")
-    _read(hub, "erp")
+    hub.hear("erp")
     lose(hub, fate)
     assert hub.shop["1"]["consent"] == "no"
 
@@ -88,9 +82,9 @@ def test_rule_04_what_was_never_shown_was_not_seen_however_late_the_rest_arrives
     name = "Ada" if fate == "not needed" else "Ada C."
     hub = _hub(world, "erp", "shop", shop=Setting(NO_DENIAL))
     hub.erp.edit("1", consent="no", name="Ada B.")
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.erp.edit("1", name=name)
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.shop.losses = [fate] if fate == "done" else []
     hub.deliver("shop")
     assert (hub.shop["1"]["name"], hub.shop["1"]["consent"]) == (name, "yes")
@@ -117,18 +111,18 @@ def test_rule_04_a_record_shows_a_version_when_all_that_was_under_way_is_there_a
     """A refusal that was taken back meanwhile arrives late, together with a name: that is no version of the customer."""
     hub = _hub(world, "erp", "shop")
     hub.erp.edit("1", consent="no")
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.shop.losses = ["undone", "done"]
     hub.deliver("shop")
     hub.erp.edit("1", consent="yes", name="Ada B.")
-    _read(hub, "erp")
+    hub.hear("erp")
     shown = hub.shadow("shop", "1").seen
     hub.clock.sleep(7200)
     hub.deliver("shop")
     assert hub.shop["1"]["name"] == "Ada B."
 
     hub.shop.edit("1", consent="no")
-    _read(hub, "shop")
+    hub.hear("shop")
 
     assert hub.shadow("shop", "1").seen == shown
     hub.clock.sleep(7200)
@@ -143,7 +137,7 @@ def test_rule_04_what_was_never_shown_is_not_seen_when_an_older_version_is_settl
     """While tags are on their way to the shop somebody refuses, which the shop cannot say."""
     hub = _hub(world, "erp", "shop", "list", shop=Setting(NO_DENIAL + SOME_TAGS))
     hub.erp.edit("1", tags=["a"])
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.deliver("list")
     hub.list.edit("1", consent="no", tags=["a", "c"])
     hub.clock.sleep(10)
@@ -152,7 +146,7 @@ def test_rule_04_what_was_never_shown_is_not_seen_when_an_older_version_is_settl
     hub.round()
 
     hub.shop.edit("1", consent=None)
-    _read(hub, "shop")
+    hub.hear("shop")
     hub.shop.edit("1", consent="yes")
     hub.round()
     hub.round()
@@ -176,7 +170,7 @@ def test_rule_04_what_a_write_did_was_seen_also_when_more_came_that_cannot_be_sh
         hub.round()
         hub.round()
     hub.erp.edit("1", tags=["a", "b"], **also)
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.deliver("list")
     if lost:
         hub.shop.losses = ["done"]
@@ -237,12 +231,12 @@ def test_rule_04_what_is_on_its_way_is_no_version_of_another_customer(world: Mak
         hub.erp.edit("1", note=note)
         hub.round()
     hub.erp.edit("1", note="5")
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.shop.losses = ["done"]
     hub.deliver("shop")
     hub.move("shop/1", "erp/2")
     hub.reconcile()
-    _read(hub, "shop")
+    hub.hear("shop")
 
     hub.shop.edit("1", consent="no")
     hub.clock.sleep(7200)
@@ -258,16 +252,16 @@ def test_rule_04_a_field_that_comes_to_be_mapped_has_shown_nothing_yet(world: Ma
     consent = '  consent.status: {at: consent, as: {enum: {granted: "yes", denied: "no"}}}\n'
     hub = _hub(world, "erp", "shop", shop=Setting(lines))
     hub.erp.edit("1", consent="no", name="Ada B.")
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.deliver("shop")
     hub.apply(hub.proposed(shop=lines + consent))
     hub.reconcile()
-    _read(hub, "shop")
+    hub.hear("shop")
 
     hub.shop.edit("1", consent=None)
-    _read(hub, "shop")
+    hub.hear("shop")
     hub.shop.edit("1", consent="yes")
-    _read(hub, "shop")
+    hub.hear("shop")
 
     assert hub.golden["consent"]["status"] == "denied"
 
@@ -292,11 +286,11 @@ def test_rule_04_a_secondary_record_shows_no_version_by_what_is_withdrawn_from_i
     hub.shop.losses = losses
     hub.deliver("shop")
     assert (hub.shop["1"]["note"], hub.shop["1"]["consent"]) == (None, "yes")
-    _read(hub, "shop")
-    _read(hub, "shop")
+    hub.hear("shop")
+    hub.hear("shop")
 
     hub.shop.edit("1", consent=None)
-    _read(hub, "shop")
+    hub.hear("shop")
     hub.shop.edit("1", consent="yes")
     hub.round()
     hub.clock.sleep(7200)
@@ -340,13 +334,13 @@ def test_rule_04_a_version_that_was_never_delivered_was_not_seen(world: MakeWorl
         system.add("1", name="Ada", mail="ada@example.org", note="A")
     hub.settle()
     hub.erp.edit("1", note="B")
-    _read(hub, "erp")
+    hub.hear("erp")
     hub.list.edit("1", note="C")
-    _read(hub, "list")
-    _read(hub, "shop")
+    hub.hear("list")
+    hub.hear("shop")
 
     hub.shop.edit("1", note="D")
-    _read(hub, "shop")
+    hub.hear("shop")
 
     contenders = hub.task(TaskKind.CONFLICT).payload["contenders"]
     assert {one["value"] for one in contenders} == {"B", "C", "D"}

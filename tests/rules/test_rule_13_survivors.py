@@ -129,13 +129,6 @@ def test_rule_13_a_survivor_in_doubt_that_was_merged_in_turn(world: MakeWorld) -
     assert hub.rebuilt().equal
 
 
-def _hear(hub: World, name: str) -> None:
-    """What is new in a system, and nothing is delivered yet."""
-    hub.clock.sleep(10)
-    hub.ingest(name)
-    hub.reconcile()
-
-
 def _sent(world: MakeWorld) -> World:
     """Ada is to be made in the ERP, which cannot be searched. She was not, and nobody knows."""
     setting = Setting(creates=(), lines="  name: name\n  phone: phone", can={"find": False})
@@ -143,7 +136,7 @@ def _sent(world: MakeWorld) -> World:
     hub.erp.add("e2", name="Ada", phone="2")
     hub.settle()
     hub.shop.add("s1", name="Ada", mail=ADA)
-    _hear(hub, "shop")
+    hub.hear("shop")
     hub.erp.losses = ["undone"]
     hub.deliver("erp")
     return hub
@@ -158,9 +151,9 @@ def test_rule_13_a_survivor_that_might_have_been_made_by_a_lost_create(
     ada = hub.owner("erp/e2").id
     hub.erp.add("e3", name="Ada")
     if not at_once:
-        _hear(hub, "erp")
+        hub.hear("erp")
     hub.erp.merge("e2", "e3")
-    _hear(hub, "erp")
+    hub.hear("erp")
     assert hub.inbox(InboxState.PARKED) == 1
     hub.clock.sleep(100)
     hub.deliver("erp")
@@ -180,14 +173,14 @@ def test_rule_13_a_survivor_that_is_somebodys_by_a_write_under_way(world: MakeWo
         hub.list.add(mail, name=name, mail=mail)
     hub.settle()
     hub.erp.edit("e1", mail="new@example.org")
-    _hear(hub, "erp")
+    hub.hear("erp")
     hub.list.losses = ["done"]
     hub.deliver("list")
     hub.erp.edit("e1", mail="third@example.org")
     hub.ingest("erp")
     hub.reconcile()
     hub.list.merge(ALSO_ADA, "new@example.org")
-    _hear(hub, "list")
+    hub.hear("list")
     assert hub.record("list", "new@example.org").entity_id is None
 
 

@@ -191,9 +191,7 @@ def _creating(world: MakeWorld, **can: Any) -> World:
     hub.settle()
     assert len(hub.shop.kept) == 1
     hub.erp.edit("e2", phone="2")
-    hub.clock.sleep(10)
-    hub.ingest("erp")
-    hub.reconcile()
+    hub.hear("erp")
     assert hub.queued() == {"pending": 1}
     return hub
 
@@ -255,9 +253,7 @@ def test_rule_14_a_merge_waits_for_the_worker_that_is_making_the_record(world: M
 def test_rule_14_an_update_under_way_is_settled_first(world: MakeWorld) -> None:
     hub = two_adas(world)
     hub.erp.edit("e2", phone="5")
-    hub.clock.sleep(10)
-    hub.ingest("erp")
-    hub.reconcile()
+    hub.hear("erp")
     hub.shop.losses = ["killed"]
     with dying():
         hub.deliver("shop")

@@ -245,6 +245,12 @@ class World(Master):
         Reconciler(self.hub, "customer", self.store, self.clock, self.new_id, run)()
         return dict(run.counts)
 
+    def hear(self, name: str) -> None:
+        """What is new in a system; nothing is delivered yet."""
+        self.clock.sleep(10)
+        self.ingest(name)
+        self.reconcile()
+
     def deliver(self, name: str) -> dict[str, int]:
         run = self.run("deliver", name)
         for receipt in Eraser(self.hub, name, self.systems[name], self.store, self.clock, run)():
